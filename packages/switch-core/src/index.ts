@@ -1,0 +1,25 @@
+/**
+ * The core of l2l3: what a frame is, how it travels, and the switch. Read in this order: `frame-pool` (a frame is a row
+ * of an arena), `drop` and `ledger` (how it ends, and the account of it), `batch`, `element`, `link`, `loop` (how it
+ * travels), `port/` (where it enters and leaves), `switch/` (learning, VLANs, flooding). Header codecs are behind
+ * `@l2l3/switch-core/wire`, capture files behind `/pcap`, the test suite that every port passes behind `/compliance`.
+ */
+export { BATCH, Batch } from './batch.ts'
+export { type Clock, MICROSECOND, MILLISECOND, RealClock, SECOND, VirtualClock } from './clock.ts'
+export { DROP_COUNT, DROP_NAMES, Drop, type DropName, dropSentence } from './drop.ts'
+export { type Element, Pipeline } from './element.ts'
+export {
+  checkRange,
+  type Frame,
+  type FrameObserver,
+  FramePool,
+  type FramePoolOptions,
+  MAX_FRAME,
+  NO_FRAME,
+  type View,
+} from './frame-pool.ts'
+export { Ledger, type LedgerReport } from './ledger.ts'
+export { LINK_CAPACITY, Link, type LinkScheduler } from './link.ts'
+export { Loop, type LoopObserver, type LoopOptions, type Ticker } from './loop.ts'
+export { MemoryPort, type MemoryPortOptions } from './port/memory.ts'
+export { Offload, Port, type PortCounters } from './port/port.ts'

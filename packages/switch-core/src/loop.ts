@@ -1,0 +1,188 @@
+import { Batch } from './batch.ts'
+import type { Clock } from './clock.ts'
+import { Drop } from './drop.ts'
+import type { Element } from './element.ts'
+import { checkRange, type Frame, type FramePool } from './frame-pool.ts'
+import { Link } from './link.ts'
+import type { Port } from './port/port.ts'
+
+/*
+ * The loop turns the wheel. One turn:
+ *
+ *   clock.update  ->  tickers that are due  ->  each port: receive a batch, give it to its element
+ *                 ->  up to `rounds` times: each link that holds frames, its batch to its element
+ *
+ * What a link gets while links are delivered waits for the next round; what is left after the last round waits for the
+ * next turn. So one broadcast in a looped topology keeps the loop busy, not hung, and fills links, not memory.
+ */
+
+/** Work that wants doing from time to time: ageing, timers. */
+export interface Ticker {
+  tick(now: number): void
+}
+
+/** Is told how frames travel: the hook of the tracer. Not set, it costs a comparison a batch. */
+export interface LoopObserver {
+  /** A batch came in by `port` and is about to be given to `element`. */
+  received?(port: Port, element: Element, batch: Batch): void
+  /** A batch is about to be taken from `link` to its element. */
+  delivering?(link: Link, batch: Batch): void
+}
+
+/** Settings of a loop. */
+export interface LoopOptions {
+  /** Rounds of link delivery in a turn; 1 to 1,000. Default 16: more elements in a row than any mode has. */
+  rounds?: number
+  /** Is told of a port that failed, after it has been taken out. */
+  onPortFailed?: (port: Port, error: Error) => void
+}
+
+interface Source {
+  readonly port: Port
+  readonly element: Element
+}
+
+interface Due {
+  readonly ticker: Ticker
+  readonly every: number
+  next: number
+}
+
+/** Polls ports, delivers links and turns the clock. */
+export class Loop {
+  readonly pool: FramePool
+  readonly clock: Clock
+  /** Is told how frames travel; null when nobody listens. */
+  observer: LoopObserver | null = null
+  readonly #rounds: number
+  readonly #onPortFailed: ((port: Port, error: Error) => void) | undefined
+  readonly #sources: Source[] = []
+  readonly #due: Due[] = []
+  readonly #batch: Batch = new Batch()
+  #pending: Link[] = []
+  #pendingLength = 0
+  #delivering: Link[] = []
+
+  constructor(pool: FramePool, clock: Clock, options: LoopOptions = {}) {
+    this.pool = pool
+    this.clock = clock
+    this.#rounds = checkRange('rounds', options.rounds ?? 16, 1, 1000)
+    this.#onPortFailed = options.onPortFailed
+  }
+
+  /** Ports whose frames the loop takes in. */
+  get ports(): readonly Port[] {
+    return this.#sources.map((s) => s.port)
+  }
+
+  /** Takes frames in from `port` and gives them to `element`, from the next turn on. */
+  add(port: Port, element: Element): void {
+    if (this.#sources.some((s) => s.port === port)) throw new Error(`port ${port.name} is already in the loop`)
+    this.#sources.push({ port, element })
+  }
+
+  /** Stops taking frames in from `port`; the port stays open. */
+  remove(port: Port): void {
+    const i = this.#sources.findIndex((s) => s.port === port)
+    if (i >= 0) this.#sources.splice(i, 1)
+  }
+
+  /** Makes a link to `target` that this loop delivers. */
+  link(target: Element, name?: string, capacity?: number): Link {
+    return new Link(this.pool, this, target, name, capacity)
+  }
+
+  /** Calls `ticker.tick` once every `every` nanoseconds of the clock (at most once a turn). */
+  every(every: number, ticker: Ticker): void {
+    if (!(every > 0)) throw new RangeError(`a ticker's period must be above 0 ns, not ${every}`)
+    this.#due.push({ ticker, every, next: this.clock.now + every })
+  }
+
+  /** When the next ticker is due, in nanoseconds of the clock; Infinity without tickers. */
+  get nextTick(): number {
+    let next = Number.POSITIVE_INFINITY
+    for (const due of this.#due) if (due.next < next) next = due.next
+    return next
+  }
+
+  /** True while frames wait in links for the next turn. */
+  get busy(): boolean {
+    return this.#pendingLength > 0
+  }
+
+  /** For `Link`: there is something to deliver. */
+  schedule(link: Link): void {
+    this.#pending[this.#pendingLength++] = link
+  }
+
+  /** Does one turn and says how many frames it took in from ports and links: 0 means that there is nothing to do. */
+  turn(): number {
+    this.clock.update()
+    this.#tick()
+    let work = 0
+    const batch = this.#batch
+    for (let i = 0; i < this.#sources.length; i++) {
+      const { port, element } = this.#sources[i] as Source
+      if (port.failure === null) port.receive(batch)
+      if (batch.length > 0) {
+        work += batch.length
+        if (this.observer !== null) this.observer.received?.(port, element, batch)
+        element.process(batch)
+        if (batch.length > 0) this.#dropRest(batch, Drop.Unclaimed)
+      }
+      if (port.failure !== null && this.#sources[i]?.port === port) {
+        this.#sources.splice(i--, 1)
+        this.#onPortFailed?.(port, port.failure)
+      }
+    }
+    for (let round = 0; round < this.#rounds && this.#pendingLength > 0; round++) work += this.#deliver()
+    return work
+  }
+
+  /** Turns until nothing is left to do, and says how many turns it took; gives up after `limit`, which a looped
+   * topology reaches. For tests and replay. */
+  settle(limit = 10_000): number {
+    let turns = 0
+    while (turns < limit && (this.turn() > 0 || this.busy)) turns++
+    return turns
+  }
+
+  /** Drops what waits in links, as `PathTooLong`: the end of a run. */
+  abandon(): void {
+    for (let i = 0; i < this.#pendingLength; i++) this.#dropRest((this.#pending[i] as Link).take(), Drop.PathTooLong)
+    this.#pendingLength = 0
+  }
+
+  #tick(): void {
+    const { now } = this.clock
+    for (let i = 0; i < this.#due.length; i++) {
+      const due = this.#due[i] as Due
+      if (now < due.next) continue
+      due.ticker.tick(now)
+      due.next += due.every * Math.max(1, Math.ceil((now - due.next + 1) / due.every))
+    }
+  }
+
+  #deliver(): number {
+    const links = this.#pending
+    const n = this.#pendingLength
+    this.#pending = this.#delivering
+    this.#pendingLength = 0
+    this.#delivering = links
+    let work = 0
+    for (let i = 0; i < n; i++) {
+      const link = links[i] as Link
+      const batch = link.take()
+      work += batch.length
+      if (this.observer !== null) this.observer.delivering?.(link, batch)
+      link.target.process(batch)
+      if (batch.length > 0) this.#dropRest(batch, Drop.Unclaimed)
+    }
+    return work
+  }
+
+  #dropRest(batch: Batch, why: Drop): void {
+    for (let i = 0; i < batch.length; i++) this.pool.drop(batch.frames[i] as Frame, why)
+    batch.length = 0
+  }
+}
