@@ -39,6 +39,8 @@ export const Drop = {
   Untagged: 25,
   /* A cable's seeded faults */
   Fault: 26,
+  /* Mirrors */
+  MirrorPort: 27,
 } as const
 /** A drop reason's number: a value of `Drop`. */
 export type Drop = (typeof Drop)[keyof typeof Drop]
@@ -75,6 +77,7 @@ const SENTENCES: Readonly<Record<DropName, string>> = {
   VlanReserved: 'The VLAN id in its tag is 4095, which is reserved.',
   Untagged: 'The frame has no VLAN tag, and the port it came from has no VLAN for untagged frames.',
   Fault: 'A fault that was asked for on this link: loss.',
+  MirrorPort: 'The frame came in by a port that is the output of a mirror: nothing is taken in there.',
 }
 
 /** All reasons' names; the index is the reason's number. */

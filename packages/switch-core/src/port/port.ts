@@ -159,6 +159,22 @@ export abstract class Port implements Element {
     this.pool.sent(f)
   }
 
+  /** Ends every frame of a batch: all have left. */
+  protected leftAll(batch: Batch): void {
+    const { pool } = this
+    const { len } = pool
+    const n = batch.length
+    let bytes = 0
+    for (let i = 0; i < n; i++) {
+      const f = batch.frames[i] as Frame
+      bytes += len[f] as number
+      pool.release(f)
+    }
+    ;(this.#n[TX_FRAMES] as number) += n
+    ;(this.#n[TX_BYTES] as number) += bytes
+    pool.ledger.send(n)
+  }
+
   /** Counts a frame that has left, for ports that hand the row on instead of releasing it. */
   protected leaving(f: Frame): void {
     ;(this.#n[TX_FRAMES] as number)++

@@ -1,0 +1,570 @@
+import type { Batch } from '../batch.ts'
+import type { Clock } from '../clock.ts'
+import { Drop } from '../drop.ts'
+import { type Frame, type FramePool, NO_FRAME } from '../frame-pool.ts'
+import type { Link } from '../link.ts'
+import type { Ticker } from '../loop.ts'
+import { parseMac } from '../wire/ethernet.ts'
+import { popTag, pushTag } from '../wire/vlan.ts'
+import { ENTRY_PORT, Fdb, type FdbKind, type FdbOptions, fdbKey, STICKY_ENTRY } from './fdb.ts'
+import {
+  DOWN,
+  GUARD,
+  HAIRPIN,
+  ISOLATED,
+  MIRROR_OUT,
+  MIRROR_RX,
+  MIRROR_TX,
+  MTU,
+  NO_FLOOD_SHIFT,
+  NO_LEARNING,
+  SLOW_IN,
+  SLOW_OUT,
+  STICKY,
+  STORM,
+  SwitchPort,
+  type SwitchPortCounters,
+  type SwitchPortOptions,
+} from './port.ts'
+import { BROADCAST, MULTICAST, UNKNOWN } from './storm.ts'
+import { NOT_MEMBER, PRIORITY, TAGGED, UNTAGGED } from './vlan.ts'
+
+/*
+ * A learning switch (802.1D, 802.1Q; modes.md 19). What happens to a frame that comes in by a port:
+ *
+ *   1. Is it one? At least 14 bytes, from a unicast source that is not zero (and one the port may use).
+ *   2. Which VLAN is it in, and may the port take part in it? (VLAN-aware only; else tags are not looked at.)
+ *   3. Its source is learnt, on this port, in this VLAN.
+ *   4. Is its destination reserved (01-80-C2-00-00-0x)? Then it ends here.
+ *   5. A known unicast destination: out by that port. Else: flooded to all ports of the VLAN.
+ *      Never back to where it came from unless hairpin is on there.
+ *   6. On its way out it gets or loses a tag as the port wants it, and is counted.
+ *
+ * A flooded frame is one row that its ports share; only a port that wants it with another tag gets a copy, one for all
+ * such ports. A batch comes from one port, so what is known of the port is looked up once a batch.
+ *
+ * Where 802.1D and Linux differ, Linux is the default and the other an option: 01-80-C2-00-00-00 with spanning tree off
+ * is flooded (`stpGroup`), source addresses are learnt from frames to reserved addresses, and a frame with a static or
+ * sticky source address on another port is forwarded (only the address does not move).
+ */
+
+/** Settings of a switch. */
+export interface SwitchOptions extends FdbOptions {
+  name?: string
+  /** Whether VLAN tags are looked at. Default false: tagged frames are forwarded unchanged. */
+  vlanAware?: boolean
+  /** Which tag counts: 0x8100 (802.1Q, the default) or 0x88a8 (802.1ad: customers' 0x8100 tags are payload). */
+  tpid?: 0x8100 | 0x88a8
+  /** Frames to 01-80-C2-00-00-00 (spanning tree): `flood` as Linux does with spanning tree off (the default), or
+   * `filter` as 802.1D says. */
+  stpGroup?: 'flood' | 'filter'
+  /** Reserved group addresses 01-80-C2-00-00-0x to forward all the same: bit x. Bits 0, 1 and 2 cannot be set, as in
+   * Linux' `group_fwd_mask`. Default 0. */
+  groupForwardMask?: number
+}
+
+/** A copy of all frames of some ports to another port. */
+export interface MirrorOptions {
+  /** Ports to look at. */
+  ports: readonly SwitchPort[]
+  /** Frames that come in by them, that leave by them, or both. Default both. */
+  direction?: 'in' | 'out' | 'both'
+  /** The port that gets the copies. It takes no part in switching while the mirror is there. */
+  to: SwitchPort
+}
+
+/** What a switch has counted in a VLAN: frames taken in, and copies sent out. */
+export interface VlanCounters {
+  rxFrames: number
+  rxBytes: number
+  txFrames: number
+  txBytes: number
+}
+
+/** First two bytes of a reserved group address, as they are read from a frame. */
+const RESERVED_HI = 0x8001
+/** A port's counters: rx frames, rx bytes, tx frames, tx bytes, dropped; padded to a cache line. */
+const COUNTERS = 8
+/** Slots of the FDB that a tick looks at, at most: about a tenth of a millisecond's work. */
+const SWEEP = 65_536
+
+/** A learning switch with VLANs. Frames enter by its `SwitchPort`s and leave by their links. */
+export class Switch implements Ticker {
+  readonly name: string
+  readonly vlanAware: boolean
+  readonly tpid: 0x8100 | 0x88a8
+  readonly fdb: Fdb
+  readonly clock: Clock
+  readonly #pool: FramePool
+  readonly #tpidLe: number
+  /** Reserved group addresses that are dropped, by their last four bits. */
+  readonly #reserved: number
+  readonly #ports: (SwitchPort | undefined)[] = []
+  readonly #links: Link[] = []
+  #flags: Int32Array = new Int32Array(8)
+  #counts: Float64Array = new Float64Array(8 * COUNTERS)
+  /** Four counters a VLAN, so that `vlan << 2` is their index. */
+  readonly #vlanCounts: Float64Array
+  /** Membership, by port << 12 | VLAN: a row of 4,096 bytes a port. */
+  #members: Uint8Array
+  #targets: Uint16Array = new Uint16Array(8)
+  #mirrors: MirrorOptions[] = []
+
+  constructor(pool: FramePool, clock: Clock, options: SwitchOptions = {}) {
+    this.#pool = pool
+    this.clock = clock
+    this.name = options.name ?? 'switch'
+    this.vlanAware = options.vlanAware ?? false
+    this.tpid = options.tpid ?? 0x8100
+    if (this.tpid !== 0x8100 && this.tpid !== 0x88a8) {
+      throw new RangeError(`tpid must be 0x8100 or 0x88a8, not ${String(this.tpid)}`)
+    }
+    this.#tpidLe = ((this.tpid & 0xff) << 8) | (this.tpid >> 8)
+    const mask = options.groupForwardMask ?? 0
+    if (!Number.isInteger(mask) || mask < 0 || mask > 0xffff || (mask & 7) !== 0) {
+      throw new RangeError(`groupForwardMask must be 16 bits without bits 0 to 2, not ${mask}`)
+    }
+    if (options.stpGroup !== undefined && options.stpGroup !== 'flood' && options.stpGroup !== 'filter') {
+      throw new RangeError(`stpGroup must be 'flood' or 'filter', not ${String(options.stpGroup)}`)
+    }
+    this.#reserved = 0xffff & ~mask & ~(options.stpGroup === 'filter' ? 0 : 1)
+    this.fdb = new Fdb(options)
+    this.#vlanCounts = new Float64Array(this.vlanAware ? 4096 * 4 : 0)
+    this.#members = new Uint8Array(this.vlanAware ? 8 << 12 : 0)
+  }
+
+  /** Ports, in order of their numbers. */
+  get ports(): readonly SwitchPort[] {
+    return this.#ports.filter((p) => p !== undefined)
+  }
+
+  /** Adds a port whose frames leave by `link`. */
+  addPort(link: Link, options: SwitchPortOptions = {}): SwitchPort {
+    let index = this.#ports.indexOf(undefined)
+    if (index < 0) index = this.#ports.length
+    if (index >= 65_534) throw new RangeError('a switch takes at most 65,534 ports')
+    if (index >= this.#flags.length) this.#grow()
+    this.#counts.fill(0, index * COUNTERS, (index + 1) * COUNTERS)
+    const port = new SwitchPort(this, index, link, options)
+    this.#ports[index] = port
+    this.#links[index] = link
+    this.portChanged(port)
+    return port
+  }
+
+  /** Takes a port away, with all that was learnt or configured on it and the mirrors that lead to it. */
+  removePort(port: SwitchPort): void {
+    this.#check(port)
+    for (const mirror of this.#mirrors.filter((m) => m.to === port || m.ports.includes(port))) this.#unmirror(mirror)
+    this.fdb.flush({ port: port.index, static: true })
+    this.#ports[port.index] = undefined
+    this.#flags[port.index] = DOWN
+  }
+
+  /** Binds an address to a port for good: it does not age and does not move. False where the table is full. */
+  addStatic(mac: string, port: SwitchPort, vlan = 0, kind: FdbKind = 'static'): boolean {
+    this.#check(port)
+    if (!Number.isInteger(vlan) || (this.vlanAware ? vlan < 1 || vlan > 4094 : vlan !== 0)) {
+      throw new RangeError(
+        `vlan must be ${this.vlanAware ? '1 to 4094' : '0, the switch is not VLAN-aware'}, not ${vlan}`,
+      )
+    }
+    return this.fdb.add(fdbKey(parseMac(mac), vlan), port.index, kind)
+  }
+
+  /** Removes an address; false where it is not there. */
+  deleteAddress(mac: string, vlan = 0): boolean {
+    return this.fdb.delete(fdbKey(parseMac(mac), vlan))
+  }
+
+  /** Copies frames of some ports to another, until the function that is returned is called. */
+  mirror(options: MirrorOptions): () => void {
+    for (const port of [...options.ports, options.to]) this.#check(port)
+    if (options.ports.includes(options.to)) throw new Error(`${options.to.name}: a port cannot be mirrored to itself`)
+    const direction = options.direction ?? 'both'
+    if (direction !== 'in' && direction !== 'out' && direction !== 'both') {
+      throw new RangeError(`direction must be 'in', 'out' or 'both', not ${String(direction)}`)
+    }
+    const mirror = { ...options, direction }
+    this.#mirrors.push(mirror)
+    this.fdb.flush({ port: options.to.index })
+    this.#compileMirrors()
+    return () => this.#unmirror(mirror)
+  }
+
+  /** What was counted at the port of this number. */
+  portCounters(index: number): SwitchPortCounters {
+    const [rxFrames = 0, rxBytes = 0, txFrames = 0, txBytes = 0, dropped = 0] = this.#counts.subarray(index * COUNTERS)
+    return { rxFrames, rxBytes, txFrames, txBytes, dropped }
+  }
+
+  /** What was counted in a VLAN; zero where the switch is not VLAN-aware. */
+  vlanCounters(vlan: number): VlanCounters {
+    const [rxFrames = 0, rxBytes = 0, txFrames = 0, txBytes = 0] = this.#vlanCounts.subarray(vlan * 4)
+    return { rxFrames, rxBytes, txFrames, txBytes }
+  }
+
+  /** Sweeps a slice of the FDB; have the loop call it about once a second. */
+  tick(now: number): void {
+    this.fdb.setNow(now)
+    this.fdb.sweep(Math.min(this.fdb.slots, SWEEP))
+  }
+
+  /** For `SwitchPort`: its settings have changed. */
+  portChanged(port: SwitchPort): void {
+    if (this.#ports[port.index] !== port) return
+    this.#flags[port.index] = port.flags
+    if (this.vlanAware) this.#members.set(port.vlans.member, port.index << 12)
+  }
+
+  /** Switches a batch that came in by `port`; the batch is empty afterwards. */
+  forward(batch: Batch, port: SwitchPort): void {
+    const from = port.index
+    if (this.#ports[from] !== port) {
+      for (let i = 0; i < batch.length; i++) this.#pool.drop(batch.frames[i] as Frame, Drop.PortDown)
+      batch.length = 0
+      return
+    }
+    const { fdb } = this
+    const pool = this.#pool
+    const { data, off, len } = pool
+    const flags = this.#flags
+    const links = this.#links
+    const counts = this.#counts
+    const inFlags = port.flags
+    const learning = (inFlags & NO_LEARNING) === 0
+    const sticky = (inFlags & STICKY) !== 0
+    const aware = this.vlanAware
+    const members = this.#members
+    const vlanCounts = this.#vlanCounts
+    const now = fdb.setNow(this.clock.now)
+    const ageing = fdb.ageingMs
+    const { table, shift, loTimes, hiTimes } = fdb
+    const heardHere = (from + 1) | (sticky ? STICKY_ENTRY : 0)
+    if ((inFlags & SLOW_IN) !== 0) this.#screen(batch, port)
+    const frames = batch.frames
+    const n = batch.length
+    let bytes = 0
+    for (let i = 0; i < n; i++) {
+      const f = frames[i] as Frame
+      const o = off[f] as number
+      const size = len[f] as number
+      bytes += size
+      if (size < 14) {
+        this.#drop(f, from, Drop.Runt)
+        continue
+      }
+      const srcHi = data.getUint16(o + 6, true)
+      const srcLo = data.getInt32(o + 8, true)
+      if ((srcHi & 1) !== 0 || (srcHi | srcLo) === 0) {
+        this.#drop(f, from, (srcHi & 1) !== 0 ? Drop.GroupSource : Drop.ZeroSource)
+        continue
+      }
+      // The VLAN, and how the frame stands to its tag, as one number: vlan << 2 | form.
+      let vlan = 0
+      if (aware) {
+        vlan = this.#classify(f, o, size, port)
+        if (vlan < 0) continue
+      }
+      const key = (vlan >> 2) << 16
+      if (learning) {
+        const src = key | srcHi
+        const at = ((Math.imul(srcLo, loTimes) + Math.imul(src, hiTimes)) >>> shift) << 2
+        if (table[at] !== srcLo || table[at + 1] !== src || table[at + 2] !== heardHere) {
+          fdb.learn(src, srcLo, from, sticky)
+        } else if (table[at + 3] !== now) table[at + 3] = now
+      }
+
+      const dstHi = data.getUint16(o, true)
+      const dstLo = data.getInt32(o + 2, true)
+      if ((dstHi & 1) !== 0) {
+        if (dstHi === RESERVED_HI && this.#isReserved(dstLo)) this.#drop(f, from, Drop.ReservedGroup)
+        else this.#flood(f, port, vlan, dstHi === 0xffff && dstLo === -1 ? BROADCAST : MULTICAST)
+        continue
+      }
+      const dst = key | dstHi
+      const at = ((Math.imul(dstLo, loTimes) + Math.imul(dst, hiTimes)) >>> shift) << 2
+      const home = table[at] === dstLo && table[at + 1] === dst && ((now - (table[at + 3] as number)) | 0) < ageing
+      const to = home ? ((table[at + 2] as number) & ENTRY_PORT) - 1 : fdb.lookup(dst, dstLo)
+      if (to < 0) this.#flood(f, port, vlan, UNKNOWN)
+      else if (to === from && (inFlags & HAIRPIN) === 0) this.#drop(f, from, Drop.SamePort)
+      else {
+        const outFlags = flags[to] as number
+        if ((outFlags & SLOW_OUT) !== 0 || (outFlags & inFlags & ISOLATED) !== 0) this.#unicast(f, from, to, vlan)
+        else if (aware && members[(to << 12) | (vlan >> 2)] !== (vlan & 3)) this.#unicast(f, from, to, vlan)
+        else {
+          const c = to * COUNTERS
+          ;(counts[c + 2] as number)++
+          ;(counts[c + 3] as number) += size
+          if (aware) {
+            const v = vlan & ~3
+            ;(vlanCounts[v + 2] as number)++
+            ;(vlanCounts[v + 3] as number) += size
+          }
+          ;(links[to] as Link).push(f)
+        }
+      }
+    }
+    const c = from * COUNTERS
+    ;(counts[c] as number) += n
+    ;(counts[c + 1] as number) += bytes
+    batch.length = 0
+  }
+
+  /** Sorts out what a port with special settings takes in: mirrors it, and drops what may not enter. */
+  #screen(batch: Batch, port: SwitchPort): void {
+    if ((port.flags & (DOWN | MIRROR_OUT)) !== 0) {
+      const why = (port.flags & DOWN) !== 0 ? Drop.PortDown : Drop.MirrorPort
+      for (let i = 0; i < batch.length; i++) this.#turnAway(batch.frames[i] as Frame, port.index, why)
+      batch.length = 0
+      return
+    }
+    if ((port.flags & MIRROR_RX) !== 0) {
+      for (let i = 0; i < batch.length; i++) this.#mirrorFrame(batch.frames[i] as Frame, port, 'in')
+    }
+    if ((port.flags & GUARD) === 0) return
+    let kept = 0
+    for (let i = 0; i < batch.length; i++) {
+      const f = batch.frames[i] as Frame
+      // A runt has no source; it is dropped as what it is.
+      if ((this.#pool.len[f] as number) < 14 || this.#mayUse(port.macs, this.#pool.off[f] as number)) {
+        batch.frames[kept++] = f
+      } else this.#turnAway(f, port.index, Drop.MacGuard)
+    }
+    batch.length = kept
+  }
+
+  #mayUse(macs: Int32Array, o: number): boolean {
+    const hi = this.#pool.data.getUint16(o + 6, true)
+    const lo = this.#pool.data.getInt32(o + 8, true)
+    for (let i = 0; i < macs.length; i += 2) if (macs[i + 1] === lo && macs[i] === hi) return true
+    return false
+  }
+
+  /** Finds the VLAN of a frame, or drops it and gives -1. */
+  #classify(f: Frame, o: number, size: number, port: SwitchPort): number {
+    const { pvid, tunnel } = port.vlans
+    let vlan = pvid
+    let form: number = UNTAGGED
+    if (!tunnel && this.#pool.data.getUint16(o + 12, true) === this.#tpidLe) {
+      if (size < 18) return this.#reject(f, port.index, Drop.Runt)
+      const { bytes } = this.#pool
+      const id = (((bytes[o + 14] as number) & 0x0f) << 8) | (bytes[o + 15] as number)
+      if (id === 4095) return this.#reject(f, port.index, Drop.VlanReserved)
+      form = id === 0 ? PRIORITY : TAGGED
+      if (id !== 0) vlan = id
+    }
+    if (vlan === 0) return this.#reject(f, port.index, Drop.Untagged)
+    if (this.#members[(port.index << 12) | vlan] === NOT_MEMBER) return this.#reject(f, port.index, Drop.VlanIngress)
+    const key = vlan << 2
+    const counts = this.#vlanCounts
+    ;(counts[key] as number)++
+    ;(counts[key + 1] as number) += size
+    return key | form
+  }
+
+  #reject(f: Frame, from: number, why: Drop): -1 {
+    this.#drop(f, from, why)
+    return -1
+  }
+
+  #isReserved(dstLo: number): boolean {
+    return (dstLo & 0xf0ffffff) === 0x0000c2 && ((this.#reserved >> ((dstLo >>> 24) & 0x0f)) & 1) !== 0
+  }
+
+  /** A known destination, off the fast path: VLANs, isolation, a small MTU, mirrors. */
+  #unicast(f: Frame, from: number, to: number, vlan: number): void {
+    const port = this.#ports[to] as SwitchPort
+    const why = this.#mayLeave(f, this.#flags[from] as number, port, vlan)
+    if (why >= 0) {
+      this.#drop(f, from, why as Drop)
+      return
+    }
+    let g: Frame | -1 = f
+    if (this.#wantsEdit(port, vlan)) g = this.#retag(f, this.#member(port, vlan) === TAGGED, vlan)
+    if (g !== NO_FRAME) this.#emit(g as Frame, port, vlan)
+  }
+
+  /** Says why a frame may not leave by a port, or gives -1. */
+  #mayLeave(f: Frame, inFlags: number, port: SwitchPort, vlan: number): number {
+    if ((port.flags & DOWN) !== 0) return Drop.PortDown
+    if ((port.flags & MIRROR_OUT) !== 0) return Drop.NoDestination
+    if ((port.flags & inFlags & ISOLATED) !== 0) return Drop.Isolated
+    if (this.vlanAware && this.#member(port, vlan) === NOT_MEMBER) return Drop.VlanEgress
+    if ((port.flags & MTU) !== 0 && this.#payload(f) > port.mtu) return Drop.TooBig
+    return -1
+  }
+
+  /** Bytes behind the Ethernet header and one tag; of a super-frame, of each of its segments. */
+  #payload(f: Frame): number {
+    const { data, off, len, gsoType, gsoSize, hdrLen } = this.#pool
+    const type = data.getUint16((off[f] as number) + 12, true)
+    const l2 = type === 0x0081 || type === 0xa888 ? 18 : 14
+    const size = (gsoType[f] as number) === 0 ? (len[f] as number) : (hdrLen[f] as number) + (gsoSize[f] as number)
+    return size - l2
+  }
+
+  /** Sends a frame to every port of its VLAN that may get it. */
+  #flood(f: Frame, port: SwitchPort, vlan: number, kind: number): void {
+    const pool = this.#pool
+    const from = port.index
+    const inFlags = port.flags
+    if ((inFlags & STORM) !== 0 && port.storm?.take(kind, this.clock.now) === false) {
+      this.#drop(f, from, Drop.Storm)
+      return
+    }
+    const ports = this.#ports
+    const targets = this.#targets
+    const noFlood = kind << NO_FLOOD_SHIFT
+    let n = 0
+    let edited = false
+    for (let to = 0; to < ports.length; to++) {
+      const out = ports[to]
+      if (out === undefined || (out.flags & noFlood) !== 0 || (to === from && (inFlags & HAIRPIN) === 0)) continue
+      const why = this.#mayLeave(f, inFlags, out, vlan)
+      if (why === Drop.TooBig) {
+        // A port of the VLAN that would have got it: its copy is accounted for.
+        pool.share(f, 1)
+        this.#drop(f, from, Drop.TooBig)
+      }
+      if (why >= 0) continue
+      targets[n++] = to
+      if (this.#wantsEdit(out, vlan)) edited = true
+    }
+    if (n === 0) {
+      this.#drop(f, from, Drop.NoDestination)
+      return
+    }
+    if (edited) {
+      this.#floodEdited(f, vlan, n)
+      return
+    }
+    if (n > 1) pool.share(f, n - 1)
+    for (let i = 0; i < n; i++) this.#emit(f, ports[targets[i] as number] as SwitchPort, vlan)
+  }
+
+  /** A flood in which some of the `n` target ports want another tag than the frame has: those that want it the same
+   * way share one copy. */
+  #floodEdited(f: Frame, vlan: number, n: number): void {
+    const pool = this.#pool
+    let asIs = 0
+    let tagged = 0
+    for (let i = 0; i < n; i++) {
+      const out = this.#ports[this.#targets[i] as number] as SwitchPort
+      if (!this.#wantsEdit(out, vlan)) asIs++
+      else if (this.#member(out, vlan) === TAGGED) tagged++
+    }
+    const bare = n - asIs - tagged
+    // One hold on the frame for each form that is wanted; then one on each form for each port.
+    const forms = (asIs > 0 ? 1 : 0) + (tagged > 0 ? 1 : 0) + (bare > 0 ? 1 : 0)
+    if (forms > 1) pool.share(f, forms - 1)
+    const withTag = tagged > 0 ? this.#retag(f, true, vlan) : NO_FRAME
+    const without = bare > 0 ? this.#retag(f, false, vlan) : NO_FRAME
+    if (asIs > 1) pool.share(f, asIs - 1)
+    if (withTag !== NO_FRAME && tagged > 1) pool.share(withTag as Frame, tagged - 1)
+    if (without !== NO_FRAME && bare > 1) pool.share(without as Frame, bare - 1)
+    for (let i = 0; i < n; i++) {
+      const out = this.#ports[this.#targets[i] as number] as SwitchPort
+      const as = !this.#wantsEdit(out, vlan) ? f : this.#member(out, vlan) === TAGGED ? withTag : without
+      if (as !== NO_FRAME) this.#emit(as as Frame, out, vlan)
+    }
+  }
+
+  #member(port: SwitchPort, vlan: number): number {
+    return this.#members[(port.index << 12) | (vlan >> 2)] as number
+  }
+
+  /** Whether the frame must get or lose a tag to leave by `port`. */
+  #wantsEdit(port: SwitchPort, vlan: number): boolean {
+    return this.vlanAware && this.#member(port, vlan) !== (vlan & 3)
+  }
+
+  /** Gives the frame its tag, or takes it away, in a row of its own. */
+  #retag(f: Frame, tagged: boolean, vlan: number): Frame | -1 {
+    const pool = this.#pool
+    const g = pool.own(f)
+    if (g === NO_FRAME) return g
+    const form = vlan & 3
+    if (tagged && form === PRIORITY) {
+      const at = (pool.off[g] as number) + 14
+      pool.bytes[at] = ((pool.bytes[at] as number) & 0xf0) | (vlan >> 10)
+      pool.bytes[at + 1] = (vlan >> 2) & 0xff
+      return g
+    }
+    if (tagged ? pushTag(pool, g as Frame, this.tpid, vlan >> 2) : popTag(pool, g as Frame)) return g
+    pool.drop(g as Frame, Drop.NoHeadroom)
+    return NO_FRAME
+  }
+
+  /** Puts a frame on a port's link, counts it and shows it to mirrors. */
+  #emit(f: Frame, port: SwitchPort, vlan: number): void {
+    const size = this.#pool.len[f] as number
+    const c = port.index * COUNTERS
+    ;(this.#counts[c + 2] as number)++
+    ;(this.#counts[c + 3] as number) += size
+    if (this.vlanAware) {
+      const v = vlan & ~3
+      ;(this.#vlanCounts[v + 2] as number)++
+      ;(this.#vlanCounts[v + 3] as number) += size
+    }
+    if ((port.flags & MIRROR_TX) !== 0) this.#mirrorFrame(f, port, 'out')
+    port.link.push(f)
+  }
+
+  #mirrorFrame(f: Frame, port: SwitchPort, direction: 'in' | 'out'): void {
+    for (const mirror of this.#mirrors) {
+      if (!mirror.ports.includes(port) || (mirror.direction !== 'both' && mirror.direction !== direction)) continue
+      const c = mirror.to.index * COUNTERS
+      ;(this.#counts[c + 2] as number)++
+      ;(this.#counts[c + 3] as number) += this.#pool.len[f] as number
+      this.#pool.share(f, 1)
+      mirror.to.link.push(f)
+    }
+  }
+
+  #unmirror(mirror: MirrorOptions): void {
+    this.#mirrors = this.#mirrors.filter((m) => m !== mirror)
+    this.#compileMirrors()
+  }
+
+  #compileMirrors(): void {
+    for (const port of this.ports) {
+      let bits = 0
+      for (const { ports, direction, to } of this.#mirrors) {
+        if (to === port) bits |= MIRROR_OUT
+        if (!ports.includes(port)) continue
+        if (direction !== 'out') bits |= MIRROR_RX
+        if (direction !== 'in') bits |= MIRROR_TX
+      }
+      port.setMirror(bits)
+    }
+  }
+
+  #drop(f: Frame, from: number, why: Drop): void {
+    ;(this.#counts[from * COUNTERS + 4] as number)++
+    this.#pool.drop(f, why)
+  }
+
+  /** Drops a frame that never came to be switched; it counts as received all the same. */
+  #turnAway(f: Frame, from: number, why: Drop): void {
+    ;(this.#counts[from * COUNTERS] as number)++
+    ;(this.#counts[from * COUNTERS + 1] as number) += this.#pool.len[f] as number
+    this.#drop(f, from, why)
+  }
+
+  #check(port: SwitchPort): void {
+    if (this.#ports[port.index] !== port) throw new Error(`${port.name} is not a port of ${this.name}`)
+  }
+
+  #grow(): void {
+    const size = this.#flags.length * 2
+    const grow = <T extends Int32Array | Float64Array | Uint16Array | Uint8Array>(to: T, from: T): T => {
+      to.set(from)
+      return to
+    }
+    this.#flags = grow(new Int32Array(size), this.#flags)
+    this.#counts = grow(new Float64Array(size * COUNTERS), this.#counts)
+    this.#targets = grow(new Uint16Array(size), this.#targets)
+    if (this.vlanAware) this.#members = grow(new Uint8Array(size << 12), this.#members)
+  }
+}
