@@ -1,0 +1,182 @@
+/*
+ * tun-tap: what the kernel offers for virtual network devices, for Node on Node-API 8.
+ *
+ *   addon.c     the exported functions, and the checks of their arguments
+ *   handle.c    what is open: JavaScript holds small numbers, never pointers
+ *   netns.c     work inside another network namespace, on a thread that lives just for it
+ *   device.c    create, attach and set up a TAP or TUN; move it to another namespace
+ *   frames.c    batches of frames between a descriptor and the arena of a frame pool
+ *   wait.c      waiting for several descriptors: on Node's event loop, or blocking on a worker thread
+ *   icmp.c      a socket for ICMP echo
+ *
+ * TypeScript checks all arguments and explains all errors. C checks again whatever could make it touch memory that is
+ * not its own: rows, offsets and lengths come from columns that anybody may have written to.
+ *
+ * There is no static mutable state: every thread that loads the addon has an `instance` of its own.
+ */
+#ifndef TUN_TAP_H
+#define TUN_TAP_H
+
+#define _GNU_SOURCE
+#define NAPI_VERSION 8
+
+#include <net/if.h>
+#include <node_api.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- handle.c ---- */
+
+enum kind { NOTHING = 0, TAP, SOCKET, WAITER };
+
+struct watch;
+
+/* The columns of a frame pool, and what else a TAP's batches need. Typed arrays are kept alive by `refs`. */
+enum { ARRAYS = 11 };
+
+struct tap {
+  uint8_t *bytes;
+  uint64_t size;
+  uint32_t *off, *len;
+  uint8_t *flags, *gso_type;
+  uint16_t *gso_size, *hdr_len, *csum_start, *csum_offset;
+  uint32_t *rows;
+  int32_t *result;
+  uint32_t frames, stride, frame_size, capacity;
+  bool bound, tun, vnet;
+  napi_ref refs[ARRAYS];
+};
+
+struct handle {
+  enum kind kind;
+  int fd;
+  struct tap tap;      /* of a TAP */
+  struct watch *watch; /* of a WAITER that is on the event loop */
+};
+
+struct instance {
+  struct handle **table;
+  uint32_t size;
+};
+
+struct instance *instance_new(void);
+void instance_free(napi_env env, void *data, void *hint);
+/* Takes `fd` into the table; gives its number, or -1 with the descriptor closed where memory is short. */
+int32_t handle_new(struct instance *at, enum kind kind, int fd);
+struct handle *handle_get(struct instance *at, uint32_t number, enum kind kind);
+/* Closes a handle and everything it holds. `keep_fd` leaves the descriptor, which then is not ours any more. */
+void handle_close(napi_env env, struct instance *at, uint32_t number, bool keep_fd);
+
+/* ---- netns.c ---- */
+
+/* Runs `work(arg)` inside the namespace that `ns` is a descriptor of, or here where `ns` is -1. Gives 0 or an errno: that
+ * of getting there, not of the work. */
+int in_netns(int ns, void (*work)(void *), void *arg);
+
+/* ---- device.c ---- */
+
+/* What a failed call was doing; the order is that of STEPS in src/native.ts. */
+enum step {
+  STEP_NONE,
+  STEP_NETNS_OPEN,
+  STEP_NETNS_ENTER,
+  STEP_TUN_OPEN,
+  STEP_TUNSETIFF,
+  STEP_VNETHDRSZ,
+  STEP_OFFLOAD,
+  STEP_PERSIST,
+  STEP_MAC,
+  STEP_MTU,
+  STEP_UP,
+  STEP_INFO,
+  STEP_MOVE,
+  STEP_SOCKET,
+  STEP_CONNECT,
+  STEP_BINDTODEVICE,
+  STEP_MEMORY
+};
+
+struct outcome {
+  enum step step;
+  int error; /* errno, 0 where all went well */
+};
+
+enum { PATH_SIZE = 4096, MAC_SIZE = 6 };
+
+struct device_request {
+  /* in */
+  const char *netns; /* path, or NULL for here */
+  char name[IFNAMSIZ];
+  bool tun, multi_queue, vnet, up;
+  int persist; /* -1 leave as it is */
+  bool set_mac;
+  uint8_t mac[MAC_SIZE];
+  int mtu; /* 0 leave as it is */
+  /* out */
+  int fd;
+  uint32_t offloads; /* TUN_F_ bits that are on */
+  struct outcome outcome;
+};
+
+struct device_info {
+  char name[IFNAMSIZ];
+  uint32_t tun_flags;
+  uint8_t mac[MAC_SIZE];
+  int index, mtu;
+  bool up;
+};
+
+void device_open(struct device_request *request);
+struct outcome device_info(int fd, struct device_info *info);
+struct outcome device_set_mac(int fd, const uint8_t mac[MAC_SIZE]);
+struct outcome device_set_mtu(int fd, int mtu);
+struct outcome device_set_up(int fd, bool up);
+struct outcome device_set_persist(int fd, bool persist);
+struct outcome device_move(int fd, const char *netns);
+/* 0 while the descriptor is a TAP or TUN whose device exists, else an errno: EBADFD the device is gone, EBADF the descriptor
+ * was closed, ENOTTY the number now belongs to something else. */
+int device_check(int fd);
+
+/* ---- frames.c ---- */
+
+/* Indices of `result`, the same as in src/native.ts. */
+enum { RESULT_ERROR, RESULT_OVERSIZE, RESULT_RUNT, RESULT_LONGEST, RESULT_STATUS };
+
+/* What became of a frame that was to be written: 0 sent, above 0 an errno, below 0 one of these. */
+enum { STATUS_OUTSIDE = -1, STATUS_RUNT = -2, STATUS_BAD_OFFLOAD = -3 };
+
+uint32_t frames_read(struct handle *h, uint32_t count);
+uint32_t frames_write(struct handle *h, uint32_t count);
+uint32_t frames_discard(struct handle *h, uint32_t count);
+
+/* ---- wait.c ---- */
+
+int waiter_create(void);
+int waiter_add(int epoll, int fd);
+int waiter_remove(int epoll, int fd);
+/* Fills `fds` with those that are in error (the device is gone), and gives how many. */
+uint32_t waiter_errors(int epoll, int32_t *fds, uint32_t max);
+/* Spins, then sleeps, until a descriptor is readable: true, or the time is up: false. */
+bool waiter_idle(int epoll, uint64_t spin_ns, uint64_t sleep_ns);
+struct watch *watch_start(napi_env env, int epoll, napi_value callback);
+void watch_pause(struct watch *w, bool pause);
+void watch_stop(napi_env env, struct watch *w);
+
+/* ---- icmp.c ---- */
+
+struct icmp_request {
+  /* in */
+  const char *netns;
+  int family; /* 4 or 6 */
+  uint8_t address[16];
+  char device[IFNAMSIZ]; /* "" for any */
+  /* out */
+  int fd;
+  bool raw; /* false: a ping socket, whose identifier the kernel sets */
+  struct outcome outcome;
+};
+
+void icmp_open(struct icmp_request *request);
+
+#endif

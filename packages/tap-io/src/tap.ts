@@ -1,0 +1,329 @@
+import { type Batch, Drop, type Frame, type FramePool, NO_FRAME, Offload, Port } from '@l2l3/switch-core'
+import {
+  type Info,
+  type Native,
+  native,
+  OPEN_MULTI_QUEUE,
+  OPEN_TUN,
+  OPEN_UP,
+  OPEN_VNET,
+  type Outcome,
+  RESULT_ERROR,
+  RESULT_LONGEST,
+  RESULT_OVERSIZE,
+  RESULT_RUNT,
+  RESULT_STATUS,
+  STEPS,
+  TUN_F_CSUM,
+  TUN_F_TSO4,
+  TUN_F_TSO6,
+  TUN_F_USO4,
+  TUN_F_USO6,
+} from './native.ts'
+import { type Netns, netnsPath } from './netns.ts'
+import { checkOutcome, EBADF, EIO, ENOTTY, errnoName, explain, TapError } from './tap-error.ts'
+import { checkBoolean, checkMac, checkMtu, checkOptions, type TapOptions } from './tap-options.ts'
+import { dropFor, isGone } from './write-status.ts'
+
+/*
+ * A port on a TAP or TUN: a network interface of the kernel whose cable ends in this process.
+ *
+ *     kernel stack -> interface -> queue -> read(fd)  -> slot of the arena, columns filled  -> elements
+ *     kernel stack <- interface <---------- write(fd) <- slot of the arena, header of its own <- elements
+ *
+ * A batch costs one call of the addon, which reads or writes frame by frame straight between the descriptor and the arena.
+ * With offloads on, each frame travels with a virtio-net header: super-frames of up to 64 KiB cross whole, and checksums
+ * that nobody on this machine needs are never computed.
+ *
+ * What goes wrong with a frame is a counted drop. What goes wrong with the device:
+ *
+ *     interface down           frames written are dropped as PortDown; the port lives on and works again when it is up
+ *     queue full, no memory    PortFull
+ *     device deleted, its namespace gone, descriptor closed under us     the port fails: `failure` says why
+ *
+ * A TUN port carries bare IP packets: a frame then begins with the IP header, and Ethernet elements make no sense of it.
+ */
+
+/** A device as it is now. */
+export interface TapInfo {
+  /** The name that the interface has now. */
+  readonly ifname: string
+  readonly ifindex: number
+  readonly kind: 'tap' | 'tun'
+  /** MAC address of the interface; zero for a TUN. */
+  readonly mac: string
+  readonly mtu: number
+  readonly up: boolean
+  readonly persist: boolean
+  readonly multiQueue: boolean
+  /** What is left to the kernel, and taken from it, unfinished. */
+  readonly offloads: {
+    readonly checksum: boolean
+    readonly tso4: boolean
+    readonly tso6: boolean
+    /** UDP super-frames: Linux 6.2 and later. */
+    readonly uso: boolean
+  }
+}
+
+/** Rows that go to the addon in one call. */
+const CALL = 256
+/** Rows that are offered to a queue that was found empty; twice of what came the last time else. */
+const FEW = 8
+
+const IFF_TUN = 0x0001
+const IFF_PERSIST = 0x0800
+const IFF_MULTI_QUEUE = 0x0100
+
+function portOffloads(mask: number): number {
+  const uso = TUN_F_USO4 | TUN_F_USO6
+  return (
+    (mask & TUN_F_CSUM ? Offload.Checksum : 0) |
+    (mask & TUN_F_TSO4 ? Offload.Tso4 : 0) |
+    (mask & TUN_F_TSO6 ? Offload.Tso6 : 0) |
+    ((mask & uso) === uso ? Offload.Uso : 0)
+  )
+}
+
+function formatMac(mac: Uint8Array): string {
+  return Array.from(mac, (octet) => octet.toString(16).padStart(2, '0')).join(':')
+}
+
+/**
+ * A port on a TAP or TUN device.
+ *
+ * @example
+ * const pool = new FramePool({ frameSize: MAX_FRAME })
+ * using tap = TapPort.open(pool, { name: 'tap0', netns: 'blue', mtu: 1500 })
+ */
+export class TapPort extends Port {
+  /** The interface's name when it was opened. */
+  readonly ifname: string
+  readonly #native: Native
+  readonly #rows: Uint32Array = new Uint32Array(CALL)
+  readonly #result: Int32Array = new Int32Array(RESULT_STATUS + CALL)
+  readonly #handle: number
+  #fd: number
+  #offer: number = FEW
+  #longest = 0
+
+  private constructor(pool: FramePool, addon: Native, handle: number, fd: number, ifname: string, offloads: number) {
+    super(pool, ifname, offloads)
+    this.ifname = ifname
+    this.#native = addon
+    this.#handle = handle
+    this.#fd = fd
+    addon.bind(handle, pool.frames, pool.stride, pool.frameSize, [
+      pool.bytes,
+      pool.off,
+      pool.len,
+      pool.flags,
+      pool.gsoType,
+      pool.gsoSize,
+      pool.hdrLen,
+      pool.csumStart,
+      pool.csumOffset,
+      this.#rows,
+      this.#result,
+    ])
+  }
+
+  /** Creates or attaches a device. Throws a `TapError` with code, key and value where an option is wrong or the kernel
+   * refuses, and an Error where the addon is not built. */
+  static open(pool: FramePool, options: TapOptions = {}): TapPort {
+    const checked = checkOptions(pool, options)
+    const addon = native()
+    const flags =
+      (checked.tun ? OPEN_TUN : 0) |
+      (checked.multiQueue ? OPEN_MULTI_QUEUE : 0) |
+      (checked.offloads ? OPEN_VNET : 0) |
+      (checked.up ? OPEN_UP : 0)
+    const numbers = Int32Array.of(checked.mtu, checked.persist)
+    const opened = addon.open(checked.netns, checked.name, flags, checked.mac, numbers)
+    checkOutcome(opened, 'name', checked.name, {
+      'netns-open': ['netns', options.netns],
+      'netns-enter': ['netns', options.netns],
+      'vnet-header': ['offloads', checked.offloads],
+      offload: ['offloads', checked.offloads],
+      persist: ['persist', options.persist],
+      mac: ['mac', options.mac],
+      mtu: ['mtu', options.mtu],
+      up: ['up', checked.up],
+    })
+    try {
+      return new TapPort(pool, addon, opened.handle, opened.fd, opened.name, portOffloads(opened.offloads))
+    } catch (error) {
+      addon.close(opened.handle, false)
+      throw error
+    }
+  }
+
+  /** The device's descriptor; -1 once the port is closed or has failed. */
+  get fd(): number {
+    return this.#fd
+  }
+
+  /** Length in bytes of the longest frame of the last batch that was read: tells bulk transfer from small talk. */
+  get longest(): number {
+    return this.#longest
+  }
+
+  /** The device as it is now; throws a `TapError` where it is gone. */
+  info(): TapInfo {
+    const info = this.#control('info', this.ifname, (addon, handle) => addon.info(handle)) as Info
+    return {
+      ifname: info.name,
+      ifindex: info.index,
+      kind: info.tunFlags & IFF_TUN ? 'tun' : 'tap',
+      mac: formatMac(info.tunFlags & IFF_TUN ? new Uint8Array(6) : info.mac),
+      mtu: info.mtu,
+      up: info.up,
+      persist: (info.tunFlags & IFF_PERSIST) !== 0,
+      multiQueue: (info.tunFlags & IFF_MULTI_QUEUE) !== 0,
+      offloads: {
+        checksum: (this.offloads & Offload.Checksum) !== 0,
+        tso4: (this.offloads & Offload.Tso4) !== 0,
+        tso6: (this.offloads & Offload.Tso6) !== 0,
+        uso: (this.offloads & Offload.Uso) !== 0,
+      },
+    }
+  }
+
+  /** Sets the interface's MAC address: that of the kernel's end. */
+  setMac(mac: string): void {
+    const bytes = checkMac(mac, 'mac')
+    this.#control('mac', mac, (addon, handle) => addon.setMac(handle, bytes))
+  }
+
+  /** Sets the interface's MTU, 68 to 65,521. */
+  setMtu(mtu: number): void {
+    checkMtu(mtu, 'mtu')
+    this.#control('mtu', mtu, (addon, handle) => addon.setMtu(handle, mtu))
+  }
+
+  /** Brings the interface up or down. */
+  setUp(up: boolean): void {
+    checkBoolean(up, 'up')
+    this.#control('up', up, (addon, handle) => addon.setUp(handle, up))
+  }
+
+  /** Says whether the device stays when it is closed. */
+  setPersist(persist: boolean): void {
+    checkBoolean(persist, 'persist')
+    this.#control('persist', persist, (addon, handle) => addon.setPersist(handle, persist))
+  }
+
+  /** Moves the interface into another namespace, and brings it up there if it was up. The kernel takes its addresses off;
+   * the port goes on as if nothing had been. */
+  moveToNamespace(target: Netns): void {
+    const path = netnsPath(target, 'target')
+    const { up } = this.info()
+    this.#control('target', target, (addon, handle) => addon.move(handle, path))
+    if (up) this.setUp(true)
+  }
+
+  /** Looks whether the device still exists, and fails the port where it does not: for a loop that was woken for nothing. */
+  check(): void {
+    if (this.#fd < 0) return
+    const errno = this.#native.check(this.#handle)
+    if (errno !== 0) this.#gone(errno)
+  }
+
+  #control(key: string, value: unknown, call: (addon: Native, handle: number) => Outcome): Outcome {
+    if (this.#fd < 0) {
+      const why = this.failure === null ? 'the port is closed' : `the port has failed: ${this.failure.message}`
+      throw new TapError('ERR_PORT_CLOSED', key, value, why)
+    }
+    const outcome = call(this.#native, this.#handle)
+    checkOutcome(outcome, key, value)
+    return outcome
+  }
+
+  protected read(batch: Batch): void {
+    const { pool } = this
+    const rows = this.#rows
+    for (let offer = this.#offer; batch.length < batch.capacity; offer *= 2) {
+      const most = Math.min(batch.capacity - batch.length, offer, CALL)
+      let n = 0
+      for (let f = NO_FRAME; n < most && (f = pool.alloc()) !== NO_FRAME; n++) rows[n] = f
+      if (n === 0) {
+        if (batch.length === 0) this.#discard(batch.capacity)
+        break
+      }
+      const got = this.#native.read(this.#handle, n)
+      for (let i = 0; i < got; i++) batch.frames[batch.length + i] = rows[i] as number
+      batch.length += got
+      for (let i = n - 1; i >= got; i--) pool.release(rows[i] as Frame)
+      this.#noteRead()
+      if (got < n) break
+    }
+    pool.ledger.receive(batch.length)
+    this.#offer = Math.max(FEW, Math.min(2 * batch.length, CALL))
+  }
+
+  /** Empties the queue of frames for which the pool has no row: left there, they would keep the loop awake. */
+  #discard(most: number): void {
+    const n = this.#native.discard(this.#handle, Math.min(most, CALL))
+    if (n > 0) this.refused(Drop.PoolSpent, n)
+    this.#noteRead()
+  }
+
+  #noteRead(): void {
+    const result = this.#result
+    this.#longest = result[RESULT_LONGEST] as number
+    if (result[RESULT_OVERSIZE] !== 0) this.refused(Drop.Oversize, result[RESULT_OVERSIZE] as number)
+    if (result[RESULT_RUNT] !== 0) this.refused(Drop.Runt, result[RESULT_RUNT] as number)
+    // EIO: the interface is down, on kernels that say so. Anything else would be said again for ever.
+    const errno = result[RESULT_ERROR] as number
+    if (errno !== 0 && errno !== EIO) this.#gone(errno)
+  }
+
+  protected write(batch: Batch): void {
+    const { frames } = batch
+    const rows = this.#rows
+    let start = 0
+    while (start < batch.length && this.#fd >= 0) {
+      const n = Math.min(batch.length - start, CALL)
+      for (let i = 0; i < n; i++) rows[i] = frames[start + i] as number
+      const sent = this.#native.write(this.#handle, n)
+      if (sent === n) for (let i = 0; i < n; i++) this.left(rows[i] as Frame)
+      else this.#settle(n)
+      start += n
+    }
+    for (; start < batch.length; start++) this.lost(frames[start] as Frame, Drop.PortError)
+  }
+
+  /** Ends the frames of a call that did not send them all. */
+  #settle(n: number): void {
+    const { flags, gsoType } = this.pool
+    for (let i = 0; i < n; i++) {
+      const f = this.#rows[i] as Frame
+      const status = this.#result[RESULT_STATUS + i] as number
+      if (status === 0) this.left(f)
+      else this.lost(f, dropFor(status, ((flags[f] as number) & 1) !== 0 || gsoType[f] !== 0))
+    }
+    const errno = this.#result[RESULT_ERROR] as number
+    if (isGone(errno)) this.#gone(errno)
+  }
+
+  /** The device or its descriptor is gone: fails the port, and lets go of a descriptor that would wake its waiter for ever. */
+  #gone(errno: number): void {
+    const state = this.#native.check(this.#handle)
+    const outcome = { step: STEPS.indexOf('info'), errno: state !== 0 ? state : errno }
+    this.fail(new TapError(errnoName(outcome.errno), 'port', this.ifname, explain(outcome)))
+    this.#release(state === EBADF || state === ENOTTY)
+  }
+
+  #release(notOurs: boolean): void {
+    if (this.#fd < 0) return
+    this.#fd = -1
+    this.#native.close(this.#handle, notOurs)
+  }
+
+  protected override shut(): void {
+    if (this.#fd >= 0) {
+      const state = this.#native.check(this.#handle)
+      this.#release(state === EBADF || state === ENOTTY)
+    }
+  }
+}
