@@ -1,1 +1,23 @@
-export {}
+/**
+ * Topology files: what they say, and the worlds that are built from them. Read in this order: `topology` (what a file
+ * says), `parse` with `document`, `schema`, `validate` (how it is read and refused), `mode` and `mode/` (what a node can
+ * be), `fabric` (nodes joined), and the worlds: `memory-world` with `host/`.
+ */
+export { type Address, derivedMac, parseHostAddress, parseIp, parseMac } from './address.ts'
+export type { CheckResult } from './check-result.ts'
+export { buildFabric, type Fabric, type FabricOptions, type Snapshot, snapshot } from './fabric.ts'
+export { MemoryHost, type Ping, type Transfer } from './host/memory-host.ts'
+export { buildInMemory, MemoryWorld, type MemoryWorldOptions } from './memory-world.ts'
+export { type BuiltNode, type FdbRow, type Ground, MODES, type Mode, type PortRow, type Schema } from './mode.ts'
+export { parseTopology } from './parse.ts'
+export { topologySchema } from './schema.ts'
+export {
+  type CheckSpec,
+  checkText,
+  type EndpointSpec,
+  type LinkSpec,
+  type NodeSpec,
+  type PortSpec,
+  type Topology,
+} from './topology.ts'
+export { type Problem, problemText, TopologyError } from './topology-error.ts'

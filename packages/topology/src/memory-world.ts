@@ -1,0 +1,160 @@
+import { FramePool, type FramePoolOptions, Loop, MAX_FRAME, MemoryPort, SECOND, VirtualClock } from '@l2l3/switch-core'
+import { type CheckResult, judge } from './check-result.ts'
+import { buildFabric, type Fabric, type Snapshot, snapshot } from './fabric.ts'
+import { MemoryHost } from './host/memory-host.ts'
+import type { CheckSpec, Topology } from './topology.ts'
+
+/*
+ * A topology in memory: small hosts in place of namespaces, memory ports in place of TAPs, a virtual clock. Nothing
+ * happens by itself and nothing is random, so that the same calls give the same bytes.
+ *
+ *     host  <-- take / inject -->  memory port  <-->  node  <-- cable -->  node ...
+ *
+ * A round: the loop turns, then each host takes what was sent to it and answers. Where nothing moves any more, the
+ * clock jumps to the next timer.
+ */
+
+/** Settings of a world in memory. */
+export interface MemoryWorldOptions {
+  /** Sizes of the pool. Default: 2,048 frames; up to 9,018 bytes, or what the largest MTU needs. */
+  pool?: FramePoolOptions
+  /** Where the clock counts from, in nanoseconds since 1970. Default 0. */
+  epoch?: bigint
+  /** Labels of ports with neither host nor link to plug in all the same, for the program to inject and take frames. */
+  open?: readonly string[]
+}
+
+/** A topology that runs in memory. */
+export class MemoryWorld {
+  readonly topology: Topology
+  readonly clock: VirtualClock
+  readonly pool: FramePool
+  readonly loop: Loop
+  readonly fabric: Fabric
+  /** By name. */
+  readonly hosts: ReadonlyMap<string, MemoryHost>
+  readonly #ports: Map<MemoryHost, MemoryPort> = new Map()
+
+  /** Use `buildInMemory`. */
+  constructor(topology: Topology, options: MemoryWorldOptions) {
+    this.topology = topology
+    this.clock = new VirtualClock(options.epoch ?? 0n)
+    const frameSize = Math.min(MAX_FRAME, 18 + Math.max(9000, ...topology.endpoints.map((e) => e.mtu)))
+    this.pool = new FramePool({ frameSize, ...options.pool })
+    this.loop = new Loop(this.pool, this.clock)
+    const hosts = new Map<string, MemoryHost>()
+    this.fabric = buildFabric(
+      topology,
+      { pool: this.pool, clock: this.clock, loop: this.loop },
+      {
+        plug: ({ label, endpoint }) => {
+          if (endpoint === null) return options.open?.includes(label) ? new MemoryPort(this.pool, label) : null
+          const port = new MemoryPort(this.pool, label)
+          const host = new MemoryHost(endpoint, this.clock, (frame) => port.inject(frame))
+          hosts.set(endpoint.name, host)
+          this.#ports.set(host, port)
+          return port
+        },
+      },
+    )
+    this.hosts = hosts
+  }
+
+  /** The host of that name. Throws a RangeError where there is none. */
+  host(name: string): MemoryHost {
+    const host = this.hosts.get(name)
+    if (host === undefined) throw new RangeError(`there is no endpoint "${name}" in ${this.topology.name}`)
+    return host
+  }
+
+  /** What is plugged in to a port, by label: to inject frames as if they came from its host. */
+  port(label: string): MemoryPort {
+    const port = this.fabric.ports.get(label)
+    if (port === undefined) throw new RangeError(`nothing is plugged in to a port "${label}" of ${this.topology.name}`)
+    return port as MemoryPort
+  }
+
+  /** Does one round and says whether anything moved. */
+  step(): boolean {
+    let work = this.loop.turn()
+    for (const [host, port] of this.#ports) {
+      for (const frame of port.takeAll()) {
+        host.receive(frame)
+        work++
+      }
+    }
+    return work > 0 || this.loop.busy
+  }
+
+  /** Goes on at this instant until nothing moves. Says false where `limit` rounds were not enough: a loop of links. */
+  settle(limit = 10_000): boolean {
+    for (let i = 0; i < limit; i++) if (!this.step()) return true
+    return false
+  }
+
+  /** Lets time pass, with all that happens in it: timers of hosts and nodes at their own time. */
+  advance(ns: number): void {
+    this.runUntil(() => false, this.clock.now + ns)
+  }
+
+  /** Goes on until `done` says so, or until the time `end` (nanoseconds of the clock); true where it was done. */
+  runUntil(done: () => boolean, end: number): boolean {
+    for (;;) {
+      this.settle()
+      if (done()) return true
+      if (this.clock.now >= end) return false
+      let next = Math.min(end, this.loop.nextTick)
+      for (const host of this.hosts.values()) next = Math.min(next, host.nextTimer)
+      this.clock.set(Math.max(this.clock.now, next))
+      for (const host of this.hosts.values()) host.tick()
+    }
+  }
+
+  /** Tries a check. */
+  check(check: CheckSpec): CheckResult {
+    return check.kind === 'ping' ? this.#ping(check) : this.#tcp(check)
+  }
+
+  /** Tries the checks of the topology, in order. */
+  runChecks(): CheckResult[] {
+    return this.topology.checks.map((check) => this.check(check))
+  }
+
+  /** Ports, address tables and ledger at this moment. */
+  snapshot(): Snapshot {
+    return snapshot(this.fabric)
+  }
+
+  #ping(check: CheckSpec): CheckResult {
+    const { address, count, bytes, timeout } = check
+    const ping = this.host(check.from.name).ping(address.bytes, count, bytes, Math.round(timeout * SECOND))
+    this.runUntil(() => ping.done, this.clock.now + (count + 1) * timeout * SECOND)
+    const answers = `${ping.received} of ${count} answered`
+    return judge(check, ping.received === count, ping.problem === null ? answers : `${answers}: ${ping.problem}`)
+  }
+
+  #tcp(check: CheckSpec): CheckResult {
+    const { address, bytes, target, timeout } = check
+    const transfer = this.host(check.from.name).transfer(address.bytes, bytes)
+    if (transfer === null) return judge(check, false, 'no route to the address')
+    const { sender } = transfer
+    const open = (): boolean => sender.state === 'connecting' || sender.state === 'sending'
+    this.runUntil(() => !open(), this.clock.now + Math.round(timeout * SECOND))
+    if (sender.state !== 'done')
+      return judge(check, false, open() ? 'no answer in time' : `connection: ${sender.state}`)
+    const receiver = target === null ? undefined : this.host(target.name).receiver(transfer)
+    const whole = receiver === undefined ? target === null : receiver.intact && receiver.received === bytes
+    return judge(check, whole, whole ? `${bytes} bytes, all intact` : 'the payload came damaged')
+  }
+}
+
+/**
+ * Builds a topology in memory, with a small host for each endpoint.
+ *
+ * @example
+ * const world = buildInMemory(parseTopology(text, 'two.yaml'))
+ * for (const { ok, text } of world.runChecks()) console.log(ok ? 'ok  ' : 'FAIL', text)
+ */
+export function buildInMemory(topology: Topology, options: MemoryWorldOptions = {}): MemoryWorld {
+  return new MemoryWorld(topology, options)
+}

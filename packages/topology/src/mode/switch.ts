@@ -1,0 +1,303 @@
+import {
+  type FdbEntry,
+  type MirrorOptions,
+  type Port,
+  SECOND,
+  Switch,
+  type SwitchOptions,
+  type SwitchPort,
+  type SwitchPortOptions,
+  type VlanRange,
+} from '@l2l3/switch-core'
+import { parseMac } from '../address.ts'
+import { didYouMean } from '../did-you-mean.ts'
+import type { BuiltNode, FdbRow, Ground, Mode, PortRow, Report, Schema } from '../mode.ts'
+import type { NodeSpec, PortSpec } from '../topology.ts'
+
+/*
+ * mode: switch - the learning switch with VLANs, as it is.
+ *
+ *      endpoint   endpoint        uplink
+ *          |          |             |
+ *      +---+----------+-------------+---+
+ *      |    switch: FDB, VLANs, mirror  |
+ *      +--------------------------------+
+ */
+
+const flag = (description: string): Schema => ({ type: 'boolean', description })
+const vlanId: Schema = { type: 'integer', minimum: 1, maximum: 4094 }
+const vlanRanges: Schema = {
+  type: 'array',
+  minItems: 1,
+  items: { type: ['integer', 'string'], minimum: 1, maximum: 4094, pattern: '^[0-9]{1,4}(-[0-9]{1,4})?$' },
+}
+
+const options = {
+  vlanAware: flag('Whether VLAN tags are looked at. Default: true where a port has `vlan`, else false.'),
+  tpid: {
+    enum: ['802.1Q', '802.1ad'],
+    description: 'Which tag counts: 802.1Q (0x8100, the default) or 802.1ad (0x88a8).',
+  },
+  ageing: {
+    type: 'number',
+    minimum: 0,
+    maximum: 1_000_000,
+    description: 'Seconds until an address that is not heard is forgotten. Default 300.',
+  },
+  maxEntries: {
+    type: 'integer',
+    minimum: 1,
+    maximum: 1_048_576,
+    description: 'Addresses the switch holds at most. Default 8192.',
+  },
+  atLimit: {
+    enum: ['refuse', 'evict'],
+    description:
+      'What happens to a new address when the table is full: not learnt (refuse, the default) or put in the place of an idle one (evict).',
+  },
+  seed: {
+    type: 'integer',
+    minimum: 0,
+    maximum: 0xffffffff,
+    description: "Seed of the address table's hash. Default 0.",
+  },
+  stpGroup: {
+    enum: ['flood', 'filter'],
+    description: 'Frames to 01-80-C2-00-00-00: flood (the default, as Linux does) or filter (802.1D).',
+  },
+  groupForwardMask: {
+    type: 'integer',
+    minimum: 0,
+    maximum: 0xfff8,
+    multipleOf: 8,
+    description:
+      'Reserved groups 01-80-C2-00-00-0x to forward all the same: bit x; bits 0 to 2 cannot be set. Default 0.',
+  },
+  static: {
+    type: 'array',
+    description: 'Addresses bound to a port for good.',
+    items: {
+      type: 'object',
+      required: ['mac', 'port'],
+      additionalProperties: false,
+      properties: {
+        mac: { type: 'string', description: "The station's MAC address." },
+        port: { type: 'string', description: 'A port of this node.' },
+        vlan: { ...vlanId, description: 'Its VLAN, in a VLAN-aware switch. Default 1.' },
+      },
+    },
+  },
+  mirrors: {
+    type: 'array',
+    description: 'Ports whose frames are copied to another port.',
+    items: {
+      type: 'object',
+      required: ['ports', 'to'],
+      additionalProperties: false,
+      properties: {
+        ports: { type: 'array', minItems: 1, items: { type: 'string' }, description: 'Ports to look at.' },
+        to: { type: 'string', description: 'The port that gets the copies.' },
+        direction: { enum: ['in', 'out', 'both'], description: 'Frames that come in, go out, or both (the default).' },
+      },
+    },
+  },
+} as const
+
+const portOptions = {
+  vlan: {
+    type: 'object',
+    description:
+      'The port\'s VLANs: access N; trunk [N, "N-M"] with native N and untagged [N]; or tunnel N (QinQ). Default access 1.',
+    additionalProperties: false,
+    properties: {
+      access: { ...vlanId, description: 'VLAN of untagged frames, which leave untagged.' },
+      trunk: { ...vlanRanges, description: 'VLANs whose frames come and leave with a tag.' },
+      native: { ...vlanId, description: 'With trunk: the VLAN of untagged frames.' },
+      untagged: { ...vlanRanges, description: 'With trunk: further VLANs whose frames leave without a tag.' },
+      tunnel: { ...vlanId, description: 'All frames, tagged or not, belong to this VLAN and get one more tag.' },
+    },
+    oneOf: [{ required: ['access'] }, { required: ['trunk'] }, { required: ['tunnel'] }],
+    dependencies: { native: ['trunk'], untagged: ['trunk'] },
+  },
+  learning: { enum: [true, false, 'sticky'], description: 'Whether source addresses are learnt here. Default true.' },
+  hairpin: flag('Frames may leave by the port they came from. Default false.'),
+  isolated: flag('The port exchanges no frames with other isolated ports. Default false.'),
+  unknownUnicastFlood: flag('Frames to an unknown address are flooded to this port. Default true.'),
+  multicastFlood: flag('Multicast is flooded to this port. Default true.'),
+  broadcastFlood: flag('Broadcasts are flooded to this port. Default true.'),
+  macs: {
+    type: 'array',
+    items: { type: 'string' },
+    description: 'The only source addresses that frames may come with. Default: any.',
+  },
+  mtu: {
+    type: 'integer',
+    minimum: 68,
+    maximum: 65_535,
+    description:
+      'Longest payload of a frame that leaves by the port; at an endpoint also the MTU of its interface. Default: any, 1500 at the interface.',
+  },
+  storm: {
+    type: 'object',
+    required: ['rate'],
+    additionalProperties: false,
+    description: 'Allowance for flooded frames that come from here. Default: none.',
+    properties: {
+      rate: { type: 'integer', minimum: 1, maximum: 1e8, description: 'Flooded frames a second.' },
+      burst: { type: 'integer', minimum: 1, maximum: 1e8, description: 'Frames at once. Default a tenth of the rate.' },
+      kinds: {
+        type: 'array',
+        minItems: 1,
+        items: { enum: ['broadcast', 'multicast', 'unknown'] },
+        description: 'What counts. Default all three.',
+      },
+    },
+  },
+} as const
+
+interface StaticEntry {
+  mac: string
+  port: string
+  vlan?: number
+}
+
+interface Mirror {
+  ports: string[]
+  to: string
+  direction?: 'in' | 'out' | 'both'
+}
+
+interface Options extends Omit<SwitchOptions, 'tpid' | 'name'> {
+  tpid?: '802.1Q' | '802.1ad'
+  static?: StaticEntry[]
+  mirrors?: Mirror[]
+}
+
+function vlanAware(node: NodeSpec): boolean {
+  return (node.options as Options).vlanAware ?? node.ports.some((p) => p.options.vlan !== undefined)
+}
+
+function check(node: NodeSpec, report: Report): void {
+  const names = node.ports.map((p) => p.name)
+  const known = (name: string, path: (string | number)[]): void => {
+    if (names.includes(name)) return
+    report(path, `node ${node.name} has no port "${name}"${didYouMean(name, names) || `; it has ${names.join(', ')}`}`)
+  }
+  const station = (mac: string, path: (string | number)[]): void => {
+    try {
+      parseMac(mac)
+    } catch (error) {
+      report(path, (error as Error).message)
+    }
+  }
+  const { static: entries = [], mirrors = [] } = node.options as Options
+  entries.forEach((entry, i) => {
+    station(entry.mac, ['static', i, 'mac'])
+    known(entry.port, ['static', i, 'port'])
+    if (entry.vlan !== undefined && !vlanAware(node)) report(['static', i, 'vlan'], 'needs a VLAN-aware switch')
+  })
+  mirrors.forEach((mirror, i) => {
+    mirror.ports.forEach((name, j) => {
+      known(name, ['mirrors', i, 'ports', j])
+    })
+    known(mirror.to, ['mirrors', i, 'to'])
+    if (mirror.ports.includes(mirror.to)) report(['mirrors', i, 'to'], `port ${mirror.to} cannot be mirrored to itself`)
+  })
+  for (const port of node.ports) checkPort(node, port, report, station)
+}
+
+function checkPort(
+  node: NodeSpec,
+  port: PortSpec,
+  report: Report,
+  station: (mac: string, path: (string | number)[]) => void,
+): void {
+  const { vlan, macs = [] } = port.options as SwitchPortOptions
+  macs.forEach((mac, i) => {
+    station(mac, [...port.path, 'macs', i])
+  })
+  if (vlan === undefined) return
+  if (!vlanAware(node)) report([...port.path, 'vlan'], `needs a VLAN-aware switch, and vlanAware is false`)
+  for (const key of ['trunk', 'untagged'] as const) {
+    const list = (vlan as { trunk?: readonly VlanRange[]; untagged?: readonly VlanRange[] })[key] ?? []
+    list.forEach((range, i) => {
+      const [low = 0, high = low] = String(range).split('-').map(Number)
+      if (low >= 1 && high <= 4094 && low <= high) return
+      report(
+        [...port.path, 'vlan', key, i],
+        `expected a VLAN id from 1 to 4094 or a range such as "20-29", not "${range}"`,
+      )
+    })
+  }
+}
+
+class SwitchNode implements BuiltNode {
+  readonly spec: NodeSpec
+  readonly #ground: Ground
+  readonly #switch: Switch
+  readonly #attached: Map<string, { port: Port; side: SwitchPort }> = new Map()
+
+  constructor(spec: NodeSpec, ground: Ground) {
+    this.spec = spec
+    this.#ground = ground
+    const { tpid, static: _static, mirrors: _mirrors, ...rest } = spec.options as Options
+    this.#switch = new Switch(ground.pool, ground.clock, {
+      ...rest,
+      name: spec.name,
+      vlanAware: vlanAware(spec),
+      tpid: tpid === '802.1ad' ? 0x88a8 : 0x8100,
+    })
+    ground.loop.every(SECOND, this.#switch)
+  }
+
+  attach(name: string, port: Port): void {
+    const spec = this.spec.ports.find((p) => p.name === name) as PortSpec
+    const { loop } = this.#ground
+    const side = this.#switch.addPort(loop.link(port, spec.label), { ...(spec.options as SwitchPortOptions), name })
+    loop.add(port, side)
+    this.#attached.set(name, { port, side })
+  }
+
+  ready(): void {
+    const { static: entries = [], mirrors = [] } = this.spec.options as Options
+    const side = (name: string): SwitchPort | undefined => this.#attached.get(name)?.side
+    for (const { mac, port, vlan } of entries) {
+      const to = side(port)
+      if (to !== undefined) this.#switch.addStatic(parseMac(mac), to, vlan ?? (this.#switch.vlanAware ? 1 : 0))
+    }
+    for (const { ports, to, direction } of mirrors) {
+      const out = side(to)
+      const seen = ports.map(side).filter((p) => p !== undefined)
+      if (out === undefined || seen.length === 0) continue
+      const mirror: MirrorOptions = { ports: seen, to: out }
+      this.#switch.mirror(direction === undefined ? mirror : { ...mirror, direction })
+    }
+  }
+
+  ports(): PortRow[] {
+    return Array.from(this.#attached, ([name, { port, side }]) => ({
+      node: this.spec.name,
+      port: name,
+      state: port.failure !== null ? port.failure.message : port.closed || !side.up ? 'down' : 'up',
+      ...side.counters,
+      portDropped: port.counters.rxDropped + port.counters.txDropped,
+    }))
+  }
+
+  fdb(): FdbRow[] {
+    const names = new Map(Array.from(this.#attached.values(), ({ side }) => [side.index, side.name]))
+    const row = ({ mac, vlan, port, kind, age }: FdbEntry): FdbRow => {
+      return { node: this.spec.name, mac, vlan, port: names.get(port) ?? String(port), kind, age }
+    }
+    return Array.from(this.#switch.fdb.list(), row)
+  }
+}
+
+/** The learning switch. */
+export const switchMode: Mode = {
+  name: 'switch',
+  options,
+  portOptions,
+  check,
+  build: (node, ground) => new SwitchNode(node, ground),
+}

@@ -1,0 +1,99 @@
+import { type Address, onLink, parseIp } from './address.ts'
+import { didYouMean } from './did-you-mean.ts'
+import type { Report } from './mode.ts'
+import type { CheckSpec, EndpointSpec } from './topology.ts'
+
+/* The checks of a topology file. One that names no IP version becomes one check for each that both ends have. */
+
+interface RawTrial {
+  from: string
+  to: string
+  family?: 4 | 6
+  timeout?: number
+  count?: number
+  bytes?: number | string
+}
+
+/** A check as the file has it, in the shape that the schema assures. */
+export interface RawCheck {
+  ping?: RawTrial
+  tcp?: RawTrial
+  expect?: 'pass' | 'fail'
+}
+
+/** Resolves the names in checks; reports those that mean nothing. */
+export function parseChecks(raw: readonly RawCheck[], endpoints: readonly EndpointSpec[], report: Report): CheckSpec[] {
+  const byName = new Map(endpoints.flatMap((e) => [[e.name, e] as const, [`${e.node}/${e.name}`, e] as const]))
+  const names = endpoints.map((e) => e.name)
+  const checks: CheckSpec[] = []
+  raw.forEach((item, i) => {
+    const kind = item.ping === undefined ? 'tcp' : 'ping'
+    const trial = (item.ping ?? item.tcp) as RawTrial
+    const path = ['checks', i, kind]
+    const from = byName.get(trial.from)
+    if (from === undefined) {
+      const hint = didYouMean(trial.from, names) || `; there are ${names.join(', ')}`
+      report([...path, 'from'], `there is no endpoint "${trial.from}"${hint}`)
+    }
+    const target = byName.get(trial.to) ?? null
+    let addresses: readonly Address[] = target?.addresses ?? []
+    if (target === null) {
+      try {
+        addresses = [parseIp(trial.to)]
+      } catch {
+        const hint = didYouMean(trial.to, names) || '; expected an endpoint or an IP address'
+        report([...path, 'to'], `there is no endpoint "${trial.to}"${hint}`)
+        return
+      }
+    }
+    if (from === undefined) return
+    const families = [4, 6].filter((family) => {
+      if (trial.family !== undefined && trial.family !== family) return false
+      return [from.addresses, addresses].every((list) => list.some((a) => a.family === family))
+    })
+    if (families.length === 0) {
+      const version = trial.family === undefined ? 'IP version' : `IPv${trial.family} address`
+      report(path, `${from.name} and ${trial.to} have no ${version} in common`)
+    }
+    for (const family of families) {
+      checks.push({
+        kind,
+        from,
+        to: target?.name ?? trial.to,
+        target,
+        address: reachable(
+          from,
+          addresses.filter((a) => a.family === family),
+        ),
+        expect: item.expect ?? 'pass',
+        timeout: trial.timeout ?? (kind === 'ping' ? 2 : 30),
+        count: trial.count ?? 3,
+        bytes: trial.bytes === undefined ? (kind === 'ping' ? 56 : 1_000_000) : size(trial.bytes),
+      })
+    }
+  })
+  return checks
+}
+
+/** Of several addresses, one in a network of `from`, else the first. */
+function reachable(from: EndpointSpec, addresses: readonly Address[]): Address {
+  return addresses.find((a) => from.addresses.some((own) => onLink(own, a.bytes))) ?? (addresses[0] as Address)
+}
+
+const UNITS: Readonly<Record<string, number>> = {
+  B: 1,
+  kB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  kiB: 2 ** 10,
+  KiB: 2 ** 10,
+  MiB: 2 ** 20,
+  GiB: 2 ** 30,
+}
+
+/** Reads 1000000 or "10 MB". */
+function size(text: number | string): number {
+  if (typeof text === 'number') return text
+  const [, number, unit = 'B'] = /^([\d.]+) ?(\w+)$/.exec(text) ?? []
+  return Math.max(1, Math.round(Number(number) * (UNITS[unit] as number)))
+}

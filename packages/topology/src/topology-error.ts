@@ -1,0 +1,31 @@
+/** One thing that is wrong in a topology file, and where. */
+export interface Problem {
+  /** The file as it was named to `parseTopology`. */
+  readonly file: string
+  /** Line, from 1. */
+  readonly line: number
+  /** Column, from 1. */
+  readonly column: number
+  /** Where it is in the file's terms, e.g. "nodes.sw1.endpoints.red.mac"; empty for the file as a whole. */
+  readonly key: string
+  /** What was expected and what stands there. */
+  readonly message: string
+}
+
+/** Writes a problem as `file:line:column: key: message`, which editors and terminals can jump to. */
+export function problemText(problem: Problem): string {
+  const { file, line, column, key, message } = problem
+  return `${file}:${line}:${column}: ${key === '' ? '' : `${key}: `}${message}`
+}
+
+/** A topology file that cannot be used. It lists all that was found, in the order of the file; its message has one line
+ * for each. */
+export class TopologyError extends Error {
+  readonly problems: readonly Problem[]
+
+  constructor(problems: readonly Problem[]) {
+    super(problems.map(problemText).join('\n'))
+    this.name = 'TopologyError'
+    this.problems = problems
+  }
+}

@@ -1,0 +1,82 @@
+import type { Address } from './address.ts'
+
+/* What a topology file says, checked and with names resolved: the input of every world. */
+
+/** A host on a port of a node. */
+export interface EndpointSpec {
+  /** Unique in the topology. */
+  readonly name: string
+  /** The node's name. */
+  readonly node: string
+  /** Lower case with colons. */
+  readonly mac: string
+  readonly addresses: readonly Address[]
+  /** MTU of the host's interface. */
+  readonly mtu: number
+}
+
+/** A port of a node, with or without a host. */
+export interface PortSpec {
+  /** The endpoint's name, the name under `ports`, or "uplink". */
+  readonly name: string
+  /** "node/port". */
+  readonly label: string
+  /** Null for a port without a host: an uplink. */
+  readonly endpoint: EndpointSpec | null
+  /** On Linux, the TAP device in the namespace of the process that the port is; null for none. */
+  readonly tap: string | null
+  /** Keys of the node's mode. */
+  readonly options: Readonly<Record<string, unknown>>
+  /** Where it stands in the node: ['endpoints', 'red']. */
+  readonly path: readonly string[]
+}
+
+/** A node: something that frames go through. */
+export interface NodeSpec {
+  readonly name: string
+  readonly mode: string
+  /** Keys of the mode. */
+  readonly options: Readonly<Record<string, unknown>>
+  /** Endpoints' ports first, then those without a host, in the order of the file; `uplink` last. */
+  readonly ports: readonly PortSpec[]
+}
+
+/** A cable between two ports, by their labels. */
+export type LinkSpec = readonly [string, string]
+
+/** Something to try once the topology runs. */
+export interface CheckSpec {
+  readonly kind: 'ping' | 'tcp'
+  readonly from: EndpointSpec
+  /** The endpoint's name, or the address itself where the file names one. */
+  readonly to: string
+  /** The endpoint that has the address, where there is one. */
+  readonly target: EndpointSpec | null
+  readonly address: Address
+  /** Whether it must work, or must not. */
+  readonly expect: 'pass' | 'fail'
+  /** Seconds until an answer counts as absent. */
+  readonly timeout: number
+  /** Pings: how many. */
+  readonly count: number
+  /** Pings: payload bytes of each. TCP: payload bytes in all. */
+  readonly bytes: number
+}
+
+/** A whole topology. */
+export interface Topology {
+  readonly name: string
+  /** Where it was read. */
+  readonly file: string
+  readonly nodes: readonly NodeSpec[]
+  readonly endpoints: readonly EndpointSpec[]
+  readonly links: readonly LinkSpec[]
+  readonly checks: readonly CheckSpec[]
+}
+
+/** Says in a few words what a check does: `ping red -> blue (IPv4, 10.0.0.2)`. */
+export function checkText(check: CheckSpec): string {
+  const to = check.target === null ? '' : `, ${check.address.text}`
+  const not = check.expect === 'fail' ? ', must fail' : ''
+  return `${check.kind} ${check.from.name} -> ${check.to} (IPv${check.address.family}${to}${not})`
+}

@@ -1,0 +1,147 @@
+import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
+import { didYouMean } from './did-you-mean.ts'
+import type { Path, TopologyDocument } from './document.ts'
+import { topologySchema } from './schema.ts'
+import type { Problem } from './topology-error.ts'
+
+/* Checks a document against the schema, and says what the validator found as a person would. */
+
+let compiled: ValidateFunction | undefined
+
+/** Problems that the schema finds; none where the document fits. */
+export function validate(doc: TopologyDocument): Problem[] {
+  compiled ??= new Ajv({ allErrors: true, verbose: true, allowUnionTypes: true, strictRequired: false }).compile(
+    topologySchema(),
+  )
+  if (compiled(doc.value)) return []
+  const problems: Problem[] = []
+  for (const error of compiled.errors ?? []) {
+    const problem = explain(doc, error, compiled.errors as ErrorObject[])
+    // A value can be wrong in two ways that read the same.
+    if (problem !== null && !problems.some((p) => p.key === problem.key && p.message === problem.message)) {
+      problems.push(problem)
+    }
+  }
+  return problems
+}
+
+function explain(doc: TopologyDocument, error: ErrorObject, all: readonly ErrorObject[]): Problem | null {
+  const path = pathOf(doc.value, error.instancePath)
+  const { keyword, params, schemaPath } = error
+  const schema = (error.parentSchema ?? {}) as Record<string, unknown>
+  switch (keyword) {
+    case 'if':
+      return null
+    case 'required':
+      // Inside a oneOf it is one way of several: the oneOf says it.
+      if (/\/oneOf\//.test(schemaPath)) return null
+      return doc.problem(path, `the key "${params.missingProperty}" is missing`, 'key')
+    case 'oneOf': {
+      const ways = (schema.oneOf as { required: string[] }[]).map((way) => way.required[0])
+      if (!isRecord(error.data)) return null
+      const typo = all.some((e) => e.keyword === 'additionalProperties' && e.instancePath === error.instancePath)
+      return typo ? null : doc.problem(path, `expected exactly one of the keys ${ways.join(', ')}`, 'key')
+    }
+    case 'dependencies':
+      return doc.problem([...path, params.property], `needs the key "${params.deps}" beside it`, 'key')
+    case 'additionalProperties': {
+      const known = Object.keys(schema.properties as object)
+      const key = params.additionalProperty as string
+      const hint = didYouMean(key, known) || `; expected one of ${known.join(', ')}`
+      return doc.problem([...path, key], `unknown key "${key}"${hint}`, 'key')
+    }
+    case 'propertyNames':
+      return null
+    case 'pattern':
+      if (error.propertyName !== undefined) {
+        const expected = 'up to 32 letters, digits, "-" and "_", starting with a letter or digit'
+        return doc.problem(
+          [...path, error.propertyName],
+          `expected a name of ${expected}, not "${error.propertyName}"`,
+          'key',
+        )
+      }
+      return doc.problem(path, `expected ${expected(path, schema)}, not ${show(error.data)}`)
+    case 'minItems':
+    case 'maxItems':
+      if (schema.maxItems === 2) return notAPair(doc, path, error)
+      return doc.problem(path, 'expected at least one item, not an empty list')
+    case 'minProperties':
+      return doc.problem(path, 'expected at least one, not an empty map')
+    case 'enum': {
+      const values = params.allowedValues as unknown[]
+      const hint = typeof error.data === 'string' ? didYouMean(error.data, values.map(String)) : ''
+      return doc.problem(path, `expected ${values.map(show).join(' or ')}, not ${show(error.data)}${hint}`)
+    }
+    case 'minimum':
+    case 'maximum':
+    case 'exclusiveMinimum': {
+      const low = schema.minimum ?? `above ${schema.exclusiveMinimum}`
+      return doc.problem(path, `expected a number from ${low} to ${schema.maximum}, not ${show(error.data)}`)
+    }
+    case 'multipleOf':
+      return doc.problem(path, `expected a multiple of ${params.multipleOf}, not ${show(error.data)}`)
+    case 'type':
+      return doc.problem(path, `expected ${types(params.type)}, not ${show(error.data)}`)
+    default:
+      return doc.problem(path, error.message ?? keyword)
+  }
+}
+
+function notAPair(doc: TopologyDocument, path: Path, error: ErrorObject): Problem {
+  const n = (error.data as unknown[]).length
+  return doc.problem(path, `expected a pair of ports, [node/port, node/port], not ${n === 1 ? 'one' : n}`)
+}
+
+function expected(path: Path, schema: Record<string, unknown>): string {
+  const key = path.at(-1)
+  if (path.length === 1 && key === 'name') {
+    return 'a name of up to 32 letters, digits, "-" and "_", starting with a letter or digit'
+  }
+  if (key === 'bytes') return 'a number of bytes such as 1000000 or "10 MB"'
+  if (path.includes('vlan')) return 'a VLAN id from 1 to 4094 or a range such as "20-29"'
+  if (key === 'name') return 'the name of an interface: up to 15 letters, digits, "-", "_" and "."'
+  return `text that matches ${schema.pattern}`
+}
+
+const TYPES: Readonly<Record<string, string>> = {
+  string: 'text',
+  integer: 'a whole number',
+  number: 'a number',
+  boolean: 'true or false',
+  object: 'a map',
+  array: 'a list',
+}
+
+function types(type: string | string[]): string {
+  return [type]
+    .flat()
+    .flatMap((t) => t.split(','))
+    .map((t) => TYPES[t] ?? t)
+    .join(' or ')
+}
+
+/** Shows a value in a sentence, cut where it is long. */
+function show(value: unknown): string {
+  if (value === null || value === undefined) return 'nothing'
+  if (Array.isArray(value)) return 'a list'
+  if (isRecord(value)) return 'a map'
+  const text = JSON.stringify(value)
+  return text.length > 60 ? `${text.slice(0, 57)}..."` : text
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** Turns a JSON pointer into a path, with indices of lists as numbers. */
+function pathOf(value: unknown, pointer: string): Path {
+  const path: (string | number)[] = []
+  let at = value
+  for (const part of pointer.split('/').slice(1)) {
+    const key = part.replaceAll('~1', '/').replaceAll('~0', '~')
+    path.push(Array.isArray(at) ? Number(key) : key)
+    at = (at as Record<string, unknown>)[key]
+  }
+  return path
+}
