@@ -225,12 +225,14 @@ export class Fdb {
   /** Removes entries that have aged out, looking at `slots` slots from where it stopped last time. */
   sweep(slots: number = this.#mask + 1): void {
     const t = this.table
-    for (let i = 0; i < slots; i++) {
+    for (let i = 0; i < slots; ) {
       const slot = this.#hand
-      const at = slot << 2
-      const word = t[at + 2] as number
-      if (word !== 0 && this.#aged(slot)) this.#remove(slot, 'aged')
-      else this.#hand = (slot + 1) & this.#mask
+      // Removal may move a later entry into this slot, so it is looked at again.
+      if (t[(slot << 2) + 2] !== 0 && this.#aged(slot)) this.#remove(slot, 'aged')
+      else {
+        this.#hand = (slot + 1) & this.#mask
+        i++
+      }
     }
   }
 

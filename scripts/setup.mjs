@@ -1,0 +1,76 @@
+/**
+ * Makes a fresh clone ready: installs the packages, compiles TypeScript, builds the addon. What `npm start`, `npm test`
+ * and the benches call first. Quick when there is nothing to do: the install is skipped while the lock file is the one
+ * that was installed, the compilers look for themselves.
+ */
+import { spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const PNPM = 'pnpm@12.21.0'
+const stamp = join(root, '.l2l3', 'installed')
+
+/** Says what is being done, on standard error: standard output belongs to the program that runs next. */
+function say(text) {
+  process.stderr.write(`${text}\n`)
+}
+
+function fail(text) {
+  process.stderr.write(`set-up: ${text}\n`)
+  process.exit(1)
+}
+
+function run(command, args, hint) {
+  const result = spawnSync(command, args, { cwd: root, encoding: 'utf8' })
+  if (result.status === 0) return
+  process.stderr.write(`${result.stdout ?? ''}${result.stderr ?? ''}`)
+  fail(
+    `\`${[command, ...args].join(' ')}\` ${result.error ? `could not start: ${result.error.message}` : 'failed'}. ${hint}`,
+  )
+}
+
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
+if (major < 20 || (major === 20 && minor < 19)) {
+  fail(`Node ${process.versions.node} is too old, l2l3 needs 20.19 or later: https://nodejs.org/en/download`)
+}
+
+/** What decides whether an install is needed: the lock file and every package's manifest. */
+function fingerprint() {
+  const hash = createHash('sha256')
+  const manifests = [
+    'package.json',
+    'pnpm-lock.yaml',
+    'pnpm-workspace.yaml',
+    'examples/package.json',
+    'bench/package.json',
+  ]
+  for (const p of readdirSync(join(root, 'packages'))) manifests.push(`packages/${p}/package.json`)
+  for (const file of manifests) if (existsSync(join(root, file))) hash.update(readFileSync(join(root, file)))
+  return `${hash.digest('hex')} node-${process.versions.modules} ${process.platform}-${process.arch}\n`
+}
+
+const wanted = fingerprint()
+const installed = existsSync(stamp) ? readFileSync(stamp, 'utf8') : ''
+if (installed !== wanted || !existsSync(join(root, 'node_modules'))) {
+  say('Installing packages ...')
+  run('npx', ['--yes', PNPM, 'install', '--frozen-lockfile'], 'Is the npm registry reachable?')
+  mkdirSync(dirname(stamp), { recursive: true })
+  writeFileSync(stamp, wanted)
+}
+
+say('Compiling ...')
+run(join(root, 'node_modules/.bin/tsc'), ['-b'], 'The sources do not compile.')
+
+const { buildAddon } = await import(pathToFileURL(join(root, 'packages/tap-io/scripts/build-addon.mjs')).href)
+try {
+  buildAddon()
+} catch (error) {
+  // All but TAP works without the addon: memory, replay, the browser.
+  process.stderr.write(
+    `set-up: ${error.message}\nset-up: going on without the addon: no TAP devices, only memory and replay.\n`,
+  )
+}
+say('Ready.')
