@@ -3,8 +3,8 @@ import { type BuiltNode, type FdbRow, type Ground, MODES, type Mode, type PortRo
 import type { NodeSpec, PortSpec, Topology } from './topology.ts'
 
 /*
- * What all worlds share: the nodes, built in one pool, clock and loop, and the cables between them. A world decides what
- * is behind the other ports: a host in memory, a TAP, a capture file, nothing.
+ * What all worlds share: the nodes, built in one pool, clock and loop, and the cables between them. A world decides
+ * what is behind the other ports: a host in memory, a TAP, a capture file, nothing.
  */
 
 /** A topology's nodes, with something plugged in to each port that is used. */

@@ -1,7 +1,7 @@
 /**
  * Topology files: what they say, and the worlds that are built from them. Read in this order: `topology` (what a file
- * says), `parse` with `document`, `schema`, `validate` (how it is read and refused), `mode` and `mode/` (what a node can
- * be), `fabric` (nodes joined), and the worlds: `memory-world` with `host/`.
+ * says), `parse` with `document`, `schema`, `validate` (how it is read and refused), `mode` and `mode/` (what a node
+ * can be), `fabric` (nodes joined), and the worlds: `memory-world` with `host/`, `replay`.
  */
 export { type Address, derivedMac, parseHostAddress, parseIp, parseMac } from './address.ts'
 export type { CheckResult } from './check-result.ts'
@@ -10,6 +10,8 @@ export { MemoryHost, type Ping, type Transfer } from './host/memory-host.ts'
 export { buildInMemory, MemoryWorld, type MemoryWorldOptions } from './memory-world.ts'
 export { type BuiltNode, type FdbRow, type Ground, MODES, type Mode, type PortRow, type Schema } from './mode.ts'
 export { parseTopology } from './parse.ts'
+export { type ReplayInput, type ReplayOptions, type ReplayReport, replay } from './replay.ts'
+export { type ReplayFiles, replayFiles } from './replay-files.ts'
 export { topologySchema } from './schema.ts'
 export {
   type CheckSpec,

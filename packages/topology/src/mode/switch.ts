@@ -1,5 +1,7 @@
 import {
+  BATCH,
   type FdbEntry,
+  LINK_CAPACITY,
   type MirrorOptions,
   type Port,
   SECOND,
@@ -53,7 +55,8 @@ const options = {
   atLimit: {
     enum: ['refuse', 'evict'],
     description:
-      'What happens to a new address when the table is full: not learnt (refuse, the default) or put in the place of an idle one (evict).',
+      'What happens to a new address when the table is full: it is not learnt (refuse, the default) or takes the ' +
+      'place of an idle one (evict).',
   },
   seed: {
     type: 'integer',
@@ -107,7 +110,8 @@ const portOptions = {
   vlan: {
     type: 'object',
     description:
-      'The port\'s VLANs: access N; trunk [N, "N-M"] with native N and untagged [N]; or tunnel N (QinQ). Default access 1.',
+      'The port\'s VLANs: access N; trunk [N, "N-M"] with native N and untagged [N]; or tunnel N (QinQ). ' +
+      'Default access 1.',
     additionalProperties: false,
     properties: {
       access: { ...vlanId, description: 'VLAN of untagged frames, which leave untagged.' },
@@ -135,7 +139,8 @@ const portOptions = {
     minimum: 68,
     maximum: 65_535,
     description:
-      'Longest payload of a frame that leaves by the port; at an endpoint also the MTU of its interface. Default: any, 1500 at the interface.',
+      'Longest payload of a frame that leaves by the port; at an endpoint also the MTU of its interface. ' +
+      'Default: any, 1500 at the interface.',
   },
   storm: {
     type: 'object',
@@ -253,7 +258,13 @@ class SwitchNode implements BuiltNode {
   attach(name: string, port: Port): void {
     const spec = this.spec.ports.find((p) => p.name === name) as PortSpec
     const { loop } = this.#ground
-    const side = this.#switch.addPort(loop.link(port, spec.label), { ...(spec.options as SwitchPortOptions), name })
+    // Each port brings at most a batch a turn: a link that holds one of each (and of each mirror's) does not overflow.
+    const mirrors = (this.spec.options as Options).mirrors?.length ?? 0
+    const capacity = Math.min(65_536, Math.max(LINK_CAPACITY, BATCH * this.spec.ports.length * (1 + 2 * mirrors)))
+    const side = this.#switch.addPort(loop.link(port, spec.label, capacity), {
+      ...(spec.options as SwitchPortOptions),
+      name,
+    })
     loop.add(port, side)
     this.#attached.set(name, { port, side })
   }

@@ -1,0 +1,184 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseTopology, type ReplayReport, replay, replayFiles } from '@l2l3/topology'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+
+/*
+ *     red      blue     uplink          a      uplink --- t      b
+ *      |        |         |             |        |        |      |
+ *     +-------------------+            +----------+      +---------+
+ *     |        sw1        |            |   left   |      |  right  |
+ *     +-------------------+            +----------+      +---------+
+ */
+const ONE = parseTopology('nodes: { sw1: { mode: switch, endpoints: { red: {}, blue: {} }, uplink: {} } }', 'one.yaml')
+const LINKED = parseTopology(
+  `nodes:
+  left: { mode: switch, endpoints: { a: {} }, uplink: {} }
+  right: { mode: switch, endpoints: { b: {} }, ports: { t: {} } }
+links: [[left/uplink, right/t]]`,
+  'linked.yaml',
+)
+
+const hex = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text.replaceAll(/\s/g, ''), 'hex'))
+
+/** The header of a pcap file: nanoseconds, little-endian, version 2.4, snaplen 262,144, Ethernet. */
+const HEADER = '4d3cb2a1 0200 0400 00000000 00000000 00000400 01000000'
+/** The same with microseconds and in the other byte order. */
+const HEADER_US_BIG = 'a1b2c3d4 0002 0004 00000000 00000000 00040000 00000001'
+
+const ARP_REQUEST = 'ffffffffffff 02000000000a 0806 0001 0800 06 04 0001 02000000000a 0a000001 000000000000 0a000002'
+const ARP_REPLY = '02000000000a 02000000000b 0806 0001 0800 06 04 0002 02000000000b 0a000002 02000000000a 0a000001'
+
+function run(
+  topology: typeof ONE,
+  inputs: Record<string, string>,
+): { report: ReplayReport; out: Record<string, string> } {
+  const out: Record<string, string> = {}
+  const report = replay(topology, {
+    inputs: Object.entries(inputs).map(([port, text]) => ({ port, file: `${port}.pcap`, open: () => [hex(text)] })),
+    output: (port) => {
+      out[port] = ''
+      return (chunk) => {
+        out[port] += Buffer.from(chunk).toString('hex')
+      }
+    },
+  })
+  return { report, out }
+}
+
+describe('replay', () => {
+  it('plays captures at their own times, and records what each port sends', () => {
+    const { report, out } = run(ONE, {
+      // 2024-01-01 00:00:00.000000001: the request; nothing else
+      'sw1/red': `${HEADER} 80009265 01000000 2a000000 2a000000 ${ARP_REQUEST}`,
+      // big-endian, microseconds: half a second later the reply
+      'sw1/blue': `${HEADER_US_BIG} 65920080 0007a120 0000002a 0000002a ${ARP_REPLY}`,
+    })
+    expect(report).toEqual({
+      settled: true,
+      ledger: { received: 2, originated: 0, copied: 1, sent: 3, held: 0, dropped: {}, balanced: true },
+    })
+    const file = (text: string): string => Buffer.from(hex(text)).toString('hex')
+    expect(out).toEqual({
+      // The reply is known to belong to red, and goes nowhere else: 500,000,000 ns is 0x1dcd6500.
+      'sw1/red': file(`${HEADER} 80009265 0065cd1d 2a000000 2a000000 ${ARP_REPLY}`),
+      'sw1/blue': file(`${HEADER} 80009265 01000000 2a000000 2a000000 ${ARP_REQUEST}`),
+      'sw1/uplink': file(`${HEADER} 80009265 01000000 2a000000 2a000000 ${ARP_REQUEST}`),
+    })
+  })
+
+  it('writes a capture for every port, also where nothing was sent, and without any input', () => {
+    const { report, out } = run(ONE, {})
+    expect(report.ledger).toMatchObject({ received: 0, sent: 0, balanced: true })
+    const empty = Buffer.from(hex(HEADER)).toString('hex')
+    expect(out).toEqual({ 'sw1/red': empty, 'sw1/blue': empty, 'sw1/uplink': empty })
+  })
+
+  it('crosses links, and records both of their ends', () => {
+    const { report, out } = run(LINKED, {
+      'left/a': `${HEADER} 80009265 01000000 2a000000 2a000000 ${ARP_REQUEST}`,
+      'right/b': `${HEADER} 80009265 02000000 2a000000 2a000000 ${ARP_REPLY}`,
+    })
+    // A cable's far end receives what its near end sent.
+    expect(report.ledger).toEqual({
+      ...{ received: 4, originated: 0, copied: 0, sent: 4, held: 0 },
+      ...{ dropped: {}, balanced: true },
+    })
+    const frames = (port: string): number => ((out[port] as string).length / 2 - 24) / (16 + 42)
+    expect(Object.keys(out).map((port) => [port, frames(port)])).toEqual([
+      ['left/uplink', 1],
+      ['right/t', 1],
+      ['left/a', 1],
+      ['right/b', 1],
+    ])
+  })
+
+  it("ages addresses by the captures' time", () => {
+    const at = (seconds: string, frame: string): string => `${seconds} 00000000 2a000000 2a000000 ${frame}`
+    const { out } = run(ONE, {
+      'sw1/red': `${HEADER} ${at('00000000', ARP_REQUEST)}`,
+      // after 299 s red is known, after 300 s not any more
+      'sw1/blue': `${HEADER} ${at('2b010000', ARP_REPLY)} ${at('2c010000', ARP_REPLY)}`,
+    })
+    expect((out['sw1/red'] as string).length / 2).toBe(24 + 2 * 58)
+    // The request was flooded here, and the second reply.
+    expect((out['sw1/uplink'] as string).length / 2).toBe(24 + 2 * 58)
+  })
+
+  it('counts what cannot be a frame: cut off by the capture, or shorter than a header', () => {
+    const { report } = run(ONE, {
+      'sw1/red': `${HEADER} 00000000 00000000 0e000000 2a000000 ${ARP_REQUEST.slice(0, 30)} 00000000 01000000 01000000 01000000 ff`,
+    })
+    expect(report.ledger).toMatchObject({ received: 2, sent: 0, dropped: { Malformed: 1, Runt: 1 }, balanced: true })
+  })
+
+  it('gives the same bytes every time', () => {
+    const inputs = {
+      'sw1/red': `${HEADER} ${`80009265 01000000 2a000000 2a000000 ${ARP_REQUEST} `.repeat(500)}`,
+      'sw1/uplink': `${HEADER} ${`80009265 01000000 2a000000 2a000000 ${ARP_REPLY} `.repeat(500)}`,
+    }
+    const first = run(ONE, inputs)
+    expect(first.report.ledger).toMatchObject({ received: 1000, dropped: {}, balanced: true })
+    expect(run(ONE, inputs)).toEqual(first)
+  })
+
+  it('cuts a loop of links short, and accounts for what went round', () => {
+    const looped = parseTopology(
+      `nodes:
+  s1: { mode: switch, endpoints: { a: {} }, ports: { x: {}, y: {} } }
+  s2: { mode: switch, ports: { x: {}, y: {} } }
+links: [[s1/x, s2/x], [s1/y, s2/y]]`,
+      'loop.yaml',
+    )
+    const { report } = run(looped, { 's1/a': `${HEADER} 00000000 00000000 2a000000 2a000000 ${ARP_REQUEST}` })
+    expect(report.settled).toBe(false)
+    expect(report.ledger).toMatchObject({ balanced: true, held: 0 })
+  })
+
+  it('refuses ports that are not there, given twice, or linked', () => {
+    expect(() => run(ONE, { 'sw1/rde': HEADER })).toThrow(
+      'sw1/rde.pcap: there is no port "sw1/rde" in one (expected node/port); did you mean "sw1/red"?',
+    )
+    expect(() => run(LINKED, { 'right/t': HEADER })).toThrow('port right/t is joined by a link')
+    const twice = { port: 'sw1/red', file: 'x', open: () => [hex(HEADER)] }
+    expect(() => replay(ONE, { inputs: [twice, twice], output: () => () => {} })).toThrow('port sw1/red has x already')
+  })
+})
+
+describe('replay of files', () => {
+  let dir: string
+  beforeAll(() => {
+    dir = mkdtempSync(join(tmpdir(), 'l2l3-replay-'))
+  })
+  afterAll(() => rmSync(dir, { recursive: true }))
+
+  it('writes NODE.PORT.pcap into a directory that it makes', () => {
+    const path = join(dir, 'in.pcap')
+    writeFileSync(path, hex(`${HEADER} 80009265 01000000 2a000000 2a000000 ${ARP_REQUEST}`))
+    const out = join(dir, 'deep', 'out')
+    replayFiles(ONE, { inputs: [['sw1/red', path]], out })
+    expect(readdirSync(out).sort()).toEqual(['sw1.blue.pcap', 'sw1.red.pcap', 'sw1.uplink.pcap'])
+    expect(readFileSync(join(out, 'sw1.blue.pcap')).equals(readFileSync(path))).toBe(true)
+  })
+
+  it('names file, position and cause of a malformed capture, and writes nothing', () => {
+    const path = join(dir, 'bad.pcap')
+    const out = join(dir, 'nothing')
+    const bad: [string, RegExp][] = [
+      ['', /bad\.pcap: at byte 0: /],
+      ['0102030405060708', /bad\.pcap: at byte 0: neither pcap nor pcapng/],
+      [`${HEADER} 80009265 01000000 2a000000 2a000000 ffff`, /bad\.pcap: at byte \d+: the file ends within/],
+    ]
+    for (const [text, message] of bad) {
+      writeFileSync(path, hex(text))
+      expect(() => replayFiles(ONE, { inputs: [['sw1/red', path]], out })).toThrow(message)
+    }
+    // Link type 101: raw IP.
+    writeFileSync(path, hex(`${HEADER.replace(/01000000$/, '65000000')} 00000000 00000000 01000000 01000000 45`))
+    expect(() => replayFiles(ONE, { inputs: [['sw1/red', path]], out })).toThrow(
+      /bad\.pcap: at byte 24: interface 0 has link type 101; only Ethernet/,
+    )
+    expect(readdirSync(dir)).not.toContain('nothing')
+  })
+})
