@@ -45,7 +45,8 @@ import { NOT_MEMBER, PRIORITY, TAGGED, UNTAGGED } from './vlan.ts'
  *
  * Where 802.1D and Linux differ, Linux is the default and the other an option: 01-80-C2-00-00-00 with spanning tree off
  * is flooded (`stpGroup`), source addresses are learnt from frames to reserved addresses, and a frame with a static or
- * sticky source address on another port is forwarded (only the address does not move).
+ * sticky source address on another port is forwarded (only the address does not move). Static entries stay where they
+ * are, as 802.1Q 8.8.1 says; Linux calls that `static sticky`.
  */
 
 /** Settings of a switch. */
