@@ -103,22 +103,24 @@ export class MemoryPort extends Port {
   }
 
   protected write(batch: Batch): void {
-    const to = this.#peer === null ? this.#out : this.#peer.#in
-    const closed = this.#peer?.closed === true
+    const { refs } = this.pool
+    const peer = this.#peer
+    const to = peer === null ? this.#out : peer.#in
     for (let i = 0; i < batch.length; i++) {
       const f = batch.frames[i] as Frame
-      if (closed) this.lost(f, Drop.PortDown)
+      if (peer?.closed) this.lost(f, Drop.PortDown)
       else if (to.full) this.lost(f, Drop.PortFull)
+      else if (peer === null) {
+        this.leaving(f)
+        to.push(f)
+      } else if (refs[f] !== 1 && this.pool.spare === 0) this.lost(f, Drop.PoolSpent)
       else {
         // Behind a cable the frame is somebody else's to write on.
-        const own = this.pool.own(f)
-        if (own === NO_FRAME) continue
-        this.leaving(own as Frame)
-        to.push(own as Frame)
-        if (this.#peer !== null) {
-          this.pool.ledger.send(1)
-          this.pool.ledger.receive(1)
-        }
+        const own = this.pool.own(f) as Frame
+        this.leaving(own)
+        to.push(own)
+        this.pool.ledger.send(1)
+        this.pool.ledger.receive(1)
       }
     }
   }
