@@ -38,9 +38,14 @@ export type SendSegment = (
   fill: (bytes: Uint8Array, at: number) => void,
 ) => void
 
-/** Byte `i` of a transfer. */
-function pattern(i: number): number {
-  return (i ^ (i >>> 8) ^ (i >>> 16)) & 0xff
+/** What a transfer consists of, over and over: a block whose length is a prime, so that a piece that is lost, doubled or
+ * out of its place does not fit. Twice in a row, so that any piece of it lies in one place. */
+const BLOCK = 65_521
+const PATTERN: Uint8Array = Uint8Array.from({ length: 2 * BLOCK }, (_, i) => ((i % BLOCK) * 167) ^ ((i % BLOCK) >> 8))
+
+/** The `n` bytes of a transfer from its byte `start` on; `n` is at most the block. */
+function payload(start: number, n: number): Uint8Array {
+  return PATTERN.subarray(start % BLOCK, (start % BLOCK) + n)
 }
 
 /** `a - b` in sequence space: negative where `a` is before `b`. */
@@ -176,7 +181,7 @@ export class Sender {
     this.#high = Math.max(this.#high, start + Math.max(n, 1))
     const seq = (this.#isn + 1 + start) >>> 0
     this.#send({ seq, ack: this.#rcvNext, flags, window: WINDOW }, n, (b, at) => {
-      for (let i = 0; i < n; i++) b[at + i] = pattern(start + i)
+      b.set(payload(start, n), at)
     })
   }
 }
@@ -217,7 +222,8 @@ export class Receiver {
     const n = s.data.length
     if (n === 0 && (s.flags & Fin) === 0) return
     if (s.seq === this.#next && !this.closed) {
-      for (let i = 0; i < n; i++) if (s.data[i] !== pattern(this.received + i)) this.intact = false
+      const expected = payload(this.received, n)
+      for (let i = 0; i < n; i++) if (s.data[i] !== expected[i]) this.intact = false
       this.received += n
       this.closed = (s.flags & Fin) !== 0
       this.#next = (this.#next + n + (this.closed ? 1 : 0)) >>> 0

@@ -1,0 +1,148 @@
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { type CheckResult, judge } from '../check-result.ts'
+import type { CheckSpec } from '../topology.ts'
+import { environment, installed } from './ip.ts'
+
+/*
+ * Checks between namespaces, by programs that run inside them: the system's `ping` where it is installed, else the one
+ * of tap-io; and for TCP this project's own server and client. All are children that end with this process, and at
+ * once when the signal says so.
+ */
+
+const TCP_PROGRAM: string = fileURLToPath(new URL('../../programs/tcp.mjs', import.meta.url))
+/** Port to connect to where the other end is not an endpoint. */
+const TCP_PORT = 5001
+
+/** Where a check runs. */
+export interface CheckPlace {
+  /** Namespace of the endpoint that starts. */
+  readonly from: string
+  /** Namespace of the endpoint that answers; null where it is not ours. */
+  readonly target: string | null
+  readonly signal: AbortSignal
+}
+
+/** Tries a check. Rejects with the signal's reason when it is told to stop. */
+export async function linuxCheck(check: CheckSpec, place: CheckPlace): Promise<CheckResult> {
+  const result = await (check.kind === 'ping' ? pingCheck(check, place) : tcpCheck(check, place))
+  place.signal.throwIfAborted()
+  return result
+}
+
+function pingCheck(check: CheckSpec, place: CheckPlace): Promise<CheckResult> {
+  return installed('ping') ? systemPing(check, place) : ownPing(check, place)
+}
+
+async function systemPing(check: CheckSpec, place: CheckPlace): Promise<CheckResult> {
+  const { address, count, bytes, timeout } = check
+  const numbers = ['-c', String(count), '-s', String(bytes), '-i', '0.2', '-W', String(timeout)]
+  const child = inside(place.from, ['ping', '-n', `-${address.family}`, ...numbers, address.text], place.signal)
+  const timer = setTimeout(() => child.kill('SIGKILL'), (count * 0.2 + timeout + 3) * 1000)
+  const { output, said } = await finished(child)
+  clearTimeout(timer)
+  const received = Number(/(\d+) received/.exec(output)?.[1] ?? 0)
+  const rtt = /= [\d.]+\/([\d.]+)\//.exec(output)?.[1]
+  return pingResult(check, received, rtt === undefined ? undefined : Number(rtt), said)
+}
+
+async function ownPing(check: CheckSpec, place: CheckPlace): Promise<CheckResult> {
+  const { ping } = await import('@l2l3/tap-io')
+  const { address, count, timeout } = check
+  const timeoutMs = Math.round(timeout * 1000)
+  try {
+    const { received, rttMs } = await ping({ to: address.text, count, netns: place.from, timeoutMs })
+    const mean = rttMs.length === 0 ? undefined : rttMs.reduce((sum, ms) => sum + ms, 0) / rttMs.length
+    return pingResult(check, received, mean, '')
+  } catch (error) {
+    return judge(check, false, (error as Error).message)
+  }
+}
+
+function pingResult(check: CheckSpec, received: number, rttMs: number | undefined, said: string): CheckResult {
+  const answers = `${received} of ${check.count} answered`
+  const why = received === 0 && said !== '' ? `: ${said}` : ''
+  return judge(check, received === check.count, answers + why, rttMs === undefined ? {} : { rttMs })
+}
+
+interface Served {
+  bytes: number
+  intact: boolean
+  seconds: number
+}
+
+async function tcpCheck(check: CheckSpec, { from, target, signal }: CheckPlace): Promise<CheckResult> {
+  const { address, bytes, timeout } = check
+  const program = [process.execPath, TCP_PROGRAM]
+  const server = target === null ? null : inside(target, [...program, 'serve', address.text], signal)
+  const lines = server === null ? null : createInterface({ input: server.stdout })[Symbol.asyncIterator]()
+  const next = async <T>(): Promise<T | undefined> => {
+    const line = await lines?.next()
+    return line === undefined || line.done === true ? undefined : (JSON.parse(line.value) as T)
+  }
+  let client: ChildProcessWithoutNullStreams | undefined
+  let late = false
+  let timer: NodeJS.Timeout | undefined
+  try {
+    const served = server === null ? null : finished(server)
+    const port = server === null ? TCP_PORT : (await next<{ port: number }>())?.port
+    if (port === undefined) return judge(check, false, `the server did not start: ${(await served)?.said}`)
+    client = inside(from, [...program, 'send', address.text, String(port), String(bytes)], signal)
+    timer = setTimeout(() => {
+      late = true
+      client?.kill('SIGKILL')
+      server?.kill('SIGKILL')
+    }, timeout * 1000)
+    const { code, said } = await finished(client)
+    if (late) return judge(check, false, `not done after ${timeout} s`)
+    if (code !== 0) return judge(check, false, said)
+    if (server === null) return judge(check, true, `${bytes} bytes sent`)
+    const report = await next<Served>()
+    if (report === undefined) return judge(check, false, 'the server did not see the end')
+    if (!report.intact || report.bytes !== bytes) return judge(check, false, 'the payload came damaged')
+    const bitsPerSecond = (bytes * 8) / Math.max(report.seconds, 1e-6)
+    return judge(check, true, `${bytes} bytes, all intact`, { bitsPerSecond })
+  } finally {
+    clearTimeout(timer)
+    client?.kill('SIGKILL')
+    server?.kill('SIGKILL')
+  }
+}
+
+/** Starts a program in a namespace. Its standard input stays open as long as this process lives. */
+function inside(namespace: string, command: string[], signal: AbortSignal): ChildProcessWithoutNullStreams {
+  const child = spawn('ip', ['netns', 'exec', namespace, ...command], {
+    signal,
+    killSignal: 'SIGKILL',
+    env: environment(),
+  })
+  child.stdin.on('error', () => {})
+  return child
+}
+
+interface Finished {
+  readonly code: number | null
+  readonly output: string
+  /** The last line on standard error. */
+  readonly said: string
+}
+
+function finished(child: ChildProcessWithoutNullStreams): Promise<Finished> {
+  return new Promise((resolve) => {
+    let output = ''
+    let errors = ''
+    child.stdout.on('data', (data) => {
+      output += data
+    })
+    child.stderr.on('data', (data) => {
+      errors += data
+    })
+    child.on('error', (error) => {
+      errors += error.message
+    })
+    child.on('close', (code) => {
+      resolve({ code, output, said: errors.trim().split('\n').at(-1) ?? '' })
+    })
+  })
+}
