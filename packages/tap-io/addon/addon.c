@@ -4,6 +4,7 @@
  */
 #include "tun-tap.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -401,16 +402,15 @@ static napi_value icmp(napi_env env, napi_callback_info info) {
   struct icmp_request q;
   char path[PATH_SIZE];
   int32_t family;
-  uint8_t *address;
+  char address[INET6_ADDRSTRLEN];
   if (!begin(env, info, &c)) return NULL;
   memset(&q, 0, sizeof q);
   if (!get_path(&c, 0, path, &q.netns)) return bad(&c, "icmp: netns");
   if (!get_i32(&c, 1, &family) || (family != 4 && family != 6)) return bad(&c, "icmp: family");
-  const size_t size = family == 6 ? 16 : 4;
-  if (!get_bytes(&c, 2, size, &address, NULL)) return bad(&c, "icmp: address");
+  if (!get_string(&c, 2, address, sizeof address)) return bad(&c, "icmp: address");
+  if (inet_pton(family == 6 ? AF_INET6 : AF_INET, address, q.address) != 1) return bad(&c, "icmp: address");
   if (!get_string(&c, 3, q.device, IFNAMSIZ)) return bad(&c, "icmp: device");
   q.family = family;
-  memcpy(q.address, address, size);
   icmp_open(&q);
   int32_t handle = -1;
   if (q.outcome.error == 0 && (handle = handle_new(c.at, SOCKET, q.fd)) < 0) {

@@ -46,7 +46,7 @@ struct handle *handle_get(struct instance *at, uint32_t number, enum kind kind) 
 void handle_close(napi_env env, struct instance *at, uint32_t number, bool keep_fd) {
   struct handle *h = at->table[number];
   at->table[number] = NULL;
-  if (h->watch != NULL) watch_stop(env, h->watch);
+  if (h->watch != NULL) watch_stop(h->watch);
   for (int i = 0; i < ARRAYS; i++) {
     if (h->tap.refs[i] != NULL) napi_delete_reference(env, h->tap.refs[i]);
   }

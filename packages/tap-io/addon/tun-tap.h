@@ -161,7 +161,7 @@ uint32_t waiter_errors(int epoll, int32_t *fds, uint32_t max);
 bool waiter_idle(int epoll, uint64_t spin_ns, uint64_t sleep_ns);
 struct watch *watch_start(napi_env env, int epoll, napi_value callback);
 void watch_pause(struct watch *w, bool pause);
-void watch_stop(napi_env env, struct watch *w);
+void watch_stop(struct watch *w);
 
 /* ---- icmp.c ---- */
 

@@ -83,7 +83,8 @@ struct watch {
   napi_async_context context;
   napi_async_cleanup_hook_handle hook;
   uv_handle_t *poll;
-  bool closing;
+  bool closing; /* libuv has been asked to let go */
+  bool ending;  /* the environment ends: what it owns, it frees itself */
 };
 
 static void readable(uv_handle_t *poll, int status, int events) {
@@ -104,8 +105,15 @@ static void readable(uv_handle_t *poll, int status, int events) {
   napi_close_handle_scope(env, scope);
 }
 
+/* libuv has let go. Only now is the callback given up: `watch_stop` may have been called from inside it. */
 static void closed(uv_handle_t *poll) {
   struct watch *w = uv_handle_get_data(poll);
+  napi_handle_scope scope;
+  if (!w->ending && napi_open_handle_scope(w->env, &scope) == napi_ok) {
+    napi_delete_reference(w->env, w->callback);
+    napi_async_destroy(w->env, w->context);
+    napi_close_handle_scope(w->env, scope);
+  }
   napi_remove_async_cleanup_hook(w->hook);
   free(poll);
   free(w);
@@ -115,9 +123,8 @@ static void closed(uv_handle_t *poll) {
 static void environment_ends(napi_async_cleanup_hook_handle hook, void *data) {
   (void)hook;
   struct watch *w = data;
-  if (w->closing) return;
-  w->closing = true;
-  uv_close(w->poll, closed);
+  w->ending = true;
+  watch_stop(w);
 }
 
 struct watch *watch_start(napi_env env, int epoll, napi_value callback) {
@@ -138,7 +145,7 @@ struct watch *watch_start(napi_env env, int epoll, napi_value callback) {
   uv_handle_set_data(poll, w);
   if (napi_add_async_cleanup_hook(env, environment_ends, w, &w->hook) != napi_ok) goto no_hook;
   if (uv_poll_start(poll, UV_READABLE_EVENT, readable) != 0) {
-    watch_stop(env, w);
+    watch_stop(w);
     return NULL;
   }
   return w;
@@ -161,10 +168,8 @@ void watch_pause(struct watch *w, bool pause) {
   else uv_poll_start(w->poll, UV_READABLE_EVENT, readable);
 }
 
-void watch_stop(napi_env env, struct watch *w) {
+void watch_stop(struct watch *w) {
   if (w->closing) return;
   w->closing = true;
-  napi_delete_reference(env, w->callback);
-  napi_async_destroy(env, w->context);
   uv_close(w->poll, closed);
 }

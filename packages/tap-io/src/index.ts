@@ -7,6 +7,7 @@
 export { tunAvailable } from './available.ts'
 export { type Availability, addonAvailable } from './native.ts'
 export type { Netns } from './netns.ts'
+export { type PingOptions, type PingResult, ping } from './ping.ts'
 export { type BlockingOptions, runBlocking, type Until } from './run-blocking.ts'
 export { type EventLoopOptions, type Runner, runOnEventLoop } from './run-event-loop.ts'
 export { type TapInfo, TapPort } from './tap.ts'

@@ -126,7 +126,7 @@ export interface Native {
   /** Calls `callback` from the event loop while something is readable. */
   watch(waiter: number, callback: () => void): boolean
   pause(waiter: number, on: boolean): void
-  icmp(netns: string | null, family: 4 | 6, address: Uint8Array, device: string): IcmpSocket
+  icmp(netns: string | null, family: 4 | 6, address: string, device: string): IcmpSocket
   /** Bytes sent, or an errno below 0. */
   send(socket: number, message: Uint8Array): number
   /** Bytes received, or an errno below 0. */

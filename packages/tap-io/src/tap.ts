@@ -239,7 +239,27 @@ export class TapPort extends Port {
     return outcome
   }
 
+  /** Whether the columns are still where the addon knows them to be: somebody may have transferred a buffer of the pool to
+   * another thread, after which its memory is not ours. (Asking in C costs 220 ns a call, measured.) */
+  #whole(): boolean {
+    const { bytes, off, len, flags, gsoType, gsoSize, hdrLen, csumStart, csumOffset } = this.pool
+    const whole =
+      bytes.length !== 0 &&
+      off.length !== 0 &&
+      len.length !== 0 &&
+      flags.length !== 0 &&
+      gsoType.length !== 0 &&
+      gsoSize.length !== 0 &&
+      hdrLen.length !== 0 &&
+      csumStart.length !== 0 &&
+      csumOffset.length !== 0
+    if (!whole)
+      this.fail(new TapError('ERR_POOL_DETACHED', 'pool', this.ifname, 'a buffer of the pool was transferred away'))
+    return whole
+  }
+
   protected read(batch: Batch): void {
+    if (!this.#whole()) return
     const { pool } = this
     const rows = this.#rows
     for (let offer = this.#offer; batch.length < batch.capacity; offer *= 2) {
@@ -282,7 +302,7 @@ export class TapPort extends Port {
     const { frames } = batch
     const rows = this.#rows
     let start = 0
-    while (start < batch.length && this.#fd >= 0) {
+    while (start < batch.length && this.#fd >= 0 && this.#whole()) {
       const n = Math.min(batch.length - start, CALL)
       for (let i = 0; i < n; i++) rows[i] = frames[start + i] as number
       const sent = this.#native.write(this.#handle, n)
