@@ -57,10 +57,9 @@ export function makeTci(vlan: number, priority = 0, dropEligible = 0): number {
 export function pushTag(pool: FramePool, f: Frame, tpid: number, tciValue: number): boolean {
   const to = pool.prepend(f, TAG)
   if (to === -1) return false
-  const b = pool.bytes
-  for (let i = 0; i < TYPE; i++) b[to + i] = b[to + TAG + i] as number
-  put16(b, to + TYPE, tpid)
-  put16(b, to + TYPE + 2, tciValue)
+  moveMacs(pool.data, to, to + TAG)
+  put16(pool.bytes, to + TYPE, tpid)
+  put16(pool.bytes, to + TYPE + 2, tciValue)
   pool.shiftOffload(f, TAG)
   return true
 }
@@ -70,11 +69,19 @@ export function pushTag(pool: FramePool, f: Frame, tpid: number, tciValue: numbe
  * an EtherType behind it; then nothing has changed.
  */
 export function popTag(pool: FramePool, f: Frame): boolean {
-  const b = pool.bytes
   const from = pool.off[f] as number
-  if ((pool.len[f] as number) < TYPE + TAG + 2 || !isTpid(u16(b, from + TYPE))) return false
-  const to = pool.strip(f, TAG)
-  for (let i = TYPE - 1; i >= 0; i--) b[to + i] = b[from + i] as number
+  if ((pool.len[f] as number) < TYPE + TAG + 2 || !isTpid(u16(pool.bytes, from + TYPE))) return false
+  moveMacs(pool.data, pool.strip(f, TAG), from)
   pool.shiftOffload(f, -TAG)
   return true
+}
+
+/** Moves 12 bytes, which may overlap, as three words. */
+function moveMacs(d: DataView, to: number, from: number): void {
+  const a = d.getInt32(from, true)
+  const b = d.getInt32(from + 4, true)
+  const c = d.getInt32(from + 8, true)
+  d.setInt32(to, a, true)
+  d.setInt32(to + 4, b, true)
+  d.setInt32(to + 8, c, true)
 }
