@@ -89,9 +89,9 @@ export class FramePool {
   /** `id` of the port it came in on; 0 for a frame that was made here. */
   readonly port: Uint16Array
 
-  /* What the virtio-net header says (virtio 1.2, 5.1.6): work that the sender left to whoever puts it on a wire. A frame
-   * is complete as it stands where `flags` and `gsoType` are zero, whatever is left in the others. Offsets count from
-   * the frame's first byte. */
+  /* What the virtio-net header says (virtio 1.2, 5.1.6): work that the sender left to whoever puts it on a wire. A
+   * frame is complete as it stands where `flags` and `gsoType` are zero, whatever is left in the others. Offsets count
+   * from the frame's first byte. */
   /** Virtio flags: 1 the checksum at csumStart + csumOffset is missing, 2 the checksums are known to be right. */
   readonly flags: Uint8Array
   /** Kind of super-frame: 0 none, 1 TCP over IPv4, 4 TCP over IPv6, 5 UDP; with 0x80 for ECN. */
@@ -173,6 +173,20 @@ export class FramePool {
   /** Gives up one hold on a frame without an entry in the ledger: for `sent` frames and rows that were never filled. */
   release(f: Frame): void {
     if (--(this.refs[f] as number) === 0) this.#free[this.#spare++] = f
+  }
+
+  /** Gives up one hold on each of `n` frames, as `release` does (measured: half the cost of calling it for each). */
+  releaseAll(frames: Uint32Array, n: number): void {
+    const { refs } = this
+    const free = this.#free
+    let spare = this.#spare
+    for (let i = 0; i < n; i++) {
+      const f = frames[i] as number
+      const rest = (refs[f] as number) - 1
+      refs[f] = rest
+      if (rest === 0) free[spare++] = f
+    }
+    this.#spare = spare
   }
 
   /** Ends a frame here, for a reason. The ledger's only way out besides a port. */

@@ -28,7 +28,7 @@ export interface CapturePortOptions {
   from?: CaptureReader
   /** Which records of `from` come in: those for which it says true. Default all. */
   accept?: (record: PacketRecord) => boolean
-  /** Where frames that are sent are written to; flushed when the port closes. Without it they are dropped as PortDown. */
+  /** Where frames that are sent are written to; flushed when the port closes. Without it: PortDown. */
   to?: CaptureWriter
 }
 

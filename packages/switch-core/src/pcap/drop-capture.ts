@@ -6,8 +6,8 @@ import type { CaptureWriter } from './writer.ts'
 
 /*
  * A capture of what did not get through: every frame that is dropped is written with the reason as its comment, so that
- * Wireshark shows "SamePort: The destination was learnt on the port that the frame came from ..." beside its bytes. In a
- * pcapng file the frames stand on interfaces named for the ports that they came in on.
+ * Wireshark shows "SamePort: The destination was learnt on the port that the frame came from ..." beside its bytes. In
+ * a pcapng file the frames stand on interfaces named for the ports that they came in on.
  *
  *     const drops = new DropCapture(pool, clock, new PcapngWriter(sink), [web, db])
  *     pool.observer = drops

@@ -11,7 +11,7 @@ import type { CaptureInterface, Direction, PacketRecord } from './record.ts'
  *     Section Header         1A2B3C4D u32 | major u16 | minor u16 | section length i64 | options
  *     Interface Description  link type u16 | 0 u16 | snaplen u32 | options
  *     Enhanced Packet        interface u32 | time u64 | captured u32 | original u32 | data, padded | options
- *     Packet (obsolete)      interface u16 | drops u16 | time u64 | captured u32 | original u32 | data, padded | options
+ *     Packet (obsolete)      interface u16 | drops u16 | then as in the Enhanced Packet
  *     Simple Packet          original u32 | data, padded
  *
  * Blocks of other types are passed over without being held.

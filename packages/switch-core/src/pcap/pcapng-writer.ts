@@ -15,8 +15,8 @@ export interface InterfaceToWrite {
 }
 
 /**
- * Writes a pcapng file of one section: interfaces by name, nanoseconds, directions and comments. The section's header is
- * gathered when the writer is made. (The layout is drawn in `pcapng-decoder.ts`.)
+ * Writes a pcapng file of one section: interfaces by name, nanoseconds, directions and comments. The section's header
+ * is gathered when the writer is made. (The layout is drawn in `pcapng-decoder.ts`.)
  */
 export class PcapngWriter extends CaptureWriter {
   protected override readonly timeLimit: bigint = (1n << 64n) - 1n

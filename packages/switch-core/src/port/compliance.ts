@@ -14,8 +14,8 @@ import { Offload } from './port.ts'
  *
  *     for (const { name, run } of portCompliance(makePort)) it(name, run)
  *
- * Each case gets a port of its own. Beside what its name says, each checks that the ledger balances before and after the
- * port is closed, that no byte outside the port's frames was written, and that no row is lost.
+ * Each case gets a port of its own. Beside what its name says, each checks that the ledger balances before and after
+ * the port is closed, that no byte outside the port's frames was written, and that no row is lost.
  */
 
 export type { PortUnderTest } from './compliance-rig.ts'

@@ -19,8 +19,8 @@ import { expect, it } from 'vitest'
  *     hand --- send ---> a (2) ===cable=== b (2) --- receive ---> hand
  *     inject ---> c (2) --- receive ---> hand --- send ---> c (2) ---> take
  *
- * Beside the pool of 6 rows stands a model in plain objects, where a row is an array of bytes and a count of holders. All
- * figures, and all bytes of every frame, are compared after each operation.
+ * Beside the pool of 6 rows stands a model in plain objects, where a row is an array of bytes and a count of holders.
+ * All figures, and all bytes of every frame, are compared after each operation.
  */
 
 const ROWS = 6

@@ -233,12 +233,16 @@ describe('a looped topology', () => {
       links.push(loop.link(p, p.name, 30))
     }
     ;(links[0] as Link).push(make())
-    expect(loop.settle(200)).toBe(200)
-    gc?.()
-    const before = process.memoryUsage().heapUsed
-    expect(loop.settle(2000)).toBe(2000)
-    gc?.()
-    expect(process.memoryUsage().heapUsed - before).toBeLessThan(64 * 1024)
+    const heap = () => {
+      gc?.()
+      gc?.()
+      return process.memoryUsage().heapUsed
+    }
+    // The compiler's own memory comes and goes over the first 4,000 turns (measured: up to 500 kB, then nothing).
+    expect(loop.settle(8000)).toBe(8000)
+    const before = heap()
+    expect(loop.settle(20_000)).toBe(20_000)
+    expect(heap() - before).toBeLessThan(64 * 1024)
     const { held, dropped, balanced } = pool.report()
     expect(balanced).toBe(true)
     expect(held).toBeLessThanOrEqual(2 * 50 + 2 * 30)

@@ -4,8 +4,8 @@ import { expect, it } from 'vitest'
 import { join } from './hex.ts'
 
 /**
- * Readers and hostile files: valid files with bytes changed, cut out, doubled and made up. Whatever comes, a reader gives
- * records or throws a CaptureError, ends, and holds no more than it was given.
+ * Readers and hostile files: valid files with bytes changed, cut out, doubled and made up. Whatever comes, a reader
+ * gives records or throws a CaptureError, ends, and holds no more than it was given.
  */
 
 const collected = (write: (sink: (chunk: Uint8Array) => void) => PcapWriter | PcapngWriter) => {
