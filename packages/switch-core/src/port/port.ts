@@ -23,6 +23,9 @@ export const Offload = {
   Uso: 8,
 } as const
 
+/** All of them: a port that carries every frame as it is. */
+const ALL_OFFLOADS = 15
+
 /** What a port has counted. */
 export interface PortCounters {
   readonly rxFrames: number
@@ -98,10 +101,12 @@ export abstract class Port implements Element {
     const n = batch.length
     if (n === 0) return
     const { len, port } = this.pool
+    const { frames } = batch
+    const { id } = this
     let bytes = 0
     for (let i = 0; i < n; i++) {
-      const f = batch.frames[i] as number
-      port[f] = this.id
+      const f = frames[i] as number
+      port[f] = id
       bytes += len[f] as number
     }
     ;(this.#n[RX_FRAMES] as number) += n
@@ -116,7 +121,7 @@ export abstract class Port implements Element {
       batch.length = 0
       return
     }
-    if (needsFinishing(this.pool, batch, this.offloads)) {
+    if (this.offloads !== ALL_OFFLOADS && needsFinishing(this.pool, batch, this.offloads)) {
       finish(this.pool, batch, this.offloads, this.#write, this.#lost)
     } else if (batch.length > 0) this.write(batch)
     batch.length = 0
@@ -163,13 +168,10 @@ export abstract class Port implements Element {
   protected leftAll(batch: Batch): void {
     const { pool } = this
     const { len } = pool
-    const n = batch.length
+    const { frames, length: n } = batch
     let bytes = 0
-    for (let i = 0; i < n; i++) {
-      const f = batch.frames[i] as Frame
-      bytes += len[f] as number
-      pool.release(f)
-    }
+    for (let i = 0; i < n; i++) bytes += len[frames[i] as number] as number
+    pool.releaseAll(frames, n)
     ;(this.#n[TX_FRAMES] as number) += n
     ;(this.#n[TX_BYTES] as number) += bytes
     pool.ledger.send(n)
