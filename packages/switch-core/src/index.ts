@@ -21,6 +21,7 @@ export {
 export { Ledger, type LedgerReport } from './ledger.ts'
 export { LINK_CAPACITY, Link, type LinkScheduler } from './link.ts'
 export { Loop, type LoopObserver, type LoopOptions, type Ticker } from './loop.ts'
+export type { NeighbourClient, Neighbours } from './neighbours.ts'
 export { MemoryPort, type MemoryPortOptions } from './port/memory.ts'
 export { Offload, Port, type PortCounters } from './port/port.ts'
 export type { FdbChange, FdbCounters, FdbEntry, FdbKind, FdbOptions, FdbWatcher } from './switch/fdb.ts'
