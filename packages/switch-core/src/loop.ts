@@ -4,7 +4,7 @@ import { Drop } from './drop.ts'
 import type { Element } from './element.ts'
 import { checkRange, type Frame, type FramePool } from './frame-pool.ts'
 import { Link } from './link.ts'
-import type { Port } from './port/port.ts'
+import { Port } from './port/port.ts'
 
 /*
  * The loop turns the wheel. One turn:
@@ -33,7 +33,8 @@ export interface LoopObserver {
 export interface LoopOptions {
   /** Rounds of link delivery in a turn; 1 to 1,000. Default 16: more elements in a row than any mode has. */
   rounds?: number
-  /** Is told of a port that failed, after it has been taken out. */
+  /** Is told of a port that failed, after it has been taken out: one that the loop takes frames in from, or that a link
+   * of the loop leads to. */
   onPortFailed?: (port: Port, error: Error) => void
 }
 
@@ -62,6 +63,7 @@ export class Loop {
   #pending: Link[] = []
   #pendingLength = 0
   #delivering: Link[] = []
+  #failed: Port[] = []
 
   constructor(pool: FramePool, clock: Clock, options: LoopOptions = {}) {
     this.pool = pool
@@ -79,6 +81,7 @@ export class Loop {
   add(port: Port, element: Element): void {
     if (this.#sources.some((s) => s.port === port)) throw new Error(`port ${port.name} is already in the loop`)
     this.#sources.push({ port, element })
+    this.#watch(port)
   }
 
   /** Stops taking frames in from `port`; the port stays open. */
@@ -89,6 +92,7 @@ export class Loop {
 
   /** Makes a link to `target` that this loop delivers. */
   link(target: Element, name?: string, capacity?: number): Link {
+    if (target instanceof Port) this.#watch(target)
     return new Link(this.pool, this, target, name, capacity)
   }
 
@@ -123,19 +127,16 @@ export class Loop {
     const batch = this.#batch
     for (let i = 0; i < this.#sources.length; i++) {
       const { port, element } = this.#sources[i] as Source
-      if (port.failure === null) port.receive(batch)
+      port.receive(batch)
       if (batch.length > 0) {
         work += batch.length
         if (this.observer !== null) this.observer.received?.(port, element, batch)
         element.process(batch)
         if (batch.length > 0) this.#dropRest(batch, Drop.Unclaimed)
       }
-      if (port.failure !== null && this.#sources[i]?.port === port) {
-        this.#sources.splice(i--, 1)
-        this.#onPortFailed?.(port, port.failure)
-      }
     }
     for (let round = 0; round < this.#rounds && this.#pendingLength > 0; round++) work += this.#deliver()
+    if (this.#failed.length > 0) this.#report()
     return work
   }
 
@@ -151,6 +152,21 @@ export class Loop {
   abandon(): void {
     for (let i = 0; i < this.#pendingLength; i++) this.#dropRest((this.#pending[i] as Link).take(), Drop.PathTooLong)
     this.#pendingLength = 0
+  }
+
+  /** Has a failure of the port noted, to be reported at the end of the turn; one that has failed already counts. */
+  #watch(port: Port): void {
+    port.onFailed = () => this.#failed.push(port)
+    if (port.failure !== null) this.#failed.push(port)
+  }
+
+  #report(): void {
+    const failed = this.#failed
+    this.#failed = []
+    for (const port of failed) {
+      this.remove(port)
+      this.#onPortFailed?.(port, port.failure as Error)
+    }
   }
 
   #tick(): void {

@@ -62,6 +62,8 @@ export abstract class Port implements Element {
   /** Bits of `Offload`: what may leave by this port unfinished. */
   readonly offloads: number
   readonly pool: FramePool
+  /** Called once, when the port fails: for the loop that it is in. */
+  onFailed: (() => void) | null = null
   readonly #n: Float64Array = new Float64Array(6)
   #failure: Error | null = null
   #closed = false
@@ -197,6 +199,8 @@ export abstract class Port implements Element {
 
   /** Takes the port out of service for good: the loop reports it and goes on without it. */
   protected fail(error: Error): void {
-    this.#failure ??= error
+    if (this.#failure !== null) return
+    this.#failure = error
+    this.onFailed?.()
   }
 }

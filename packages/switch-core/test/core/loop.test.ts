@@ -294,6 +294,26 @@ describe('a port that fails', () => {
     expect(pool.report()).toMatchObject({ held: 0, balanced: true })
   })
 
+  it('is reported too when the loop only sends by it', () => {
+    const failed: string[] = []
+    const { pool, loop, port } = bench({ onPortFailed: (p, error) => failed.push(`${p.name}: ${error.message}`) })
+    const web = port('web')
+    const frail = new Frail(pool, 2)
+    const link = loop.link(frail)
+    loop.add(web, {
+      process(batch) {
+        for (let i = 0; i < batch.length; i++) link.push(batch.frames[i] as Frame)
+        batch.length = 0
+      },
+    })
+    for (let i = 0; i < 4; i++) {
+      web.inject(HELLO)
+      loop.turn()
+    }
+    expect(failed).toEqual(['frail: the cable was pulled'])
+    expect(pool.report()).toMatchObject({ sent: 2, dropped: { PortError: 2 }, held: 0, balanced: true })
+  })
+
   it('drops as PortError what it is given from then on, and takes nothing in', () => {
     const { pool, make } = bench()
     const frail = new Frail(pool, 1)
