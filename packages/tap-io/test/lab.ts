@@ -1,10 +1,12 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { readdirSync } from 'node:fs'
-import { Batch, type Frame, type FramePool, type Port } from '@l2l3/switch-core'
+import { Worker } from 'node:worker_threads'
 import { tunAvailable } from '@l2l3/tap-io'
 import { afterAll, beforeEach } from 'vitest'
 
-/* Namespaces of our own, removed at the end, and what one does with ports by hand. */
+export { frameOf, receive, send } from './frames.ts'
+
+/* Namespaces of our own, removed at the end, and programs in them. */
 
 /** Skips the tests of a file, with the reason, where there are no TAPs to be had, and removes its namespaces at the end. */
 export function needsTun(): void {
@@ -72,34 +74,17 @@ export function run(program: string, ...args: string[]): Promise<string> {
 /** How node runs a file of these tests from source. */
 export const FROM_SOURCE = ['--import', 'tsx', '--conditions=@l2l3/source']
 
+/** Starts a file of these tests, from source, as a worker thread. */
+export function workerOf(file: string, workerData: unknown): Worker {
+  const url = JSON.stringify(new URL(file, import.meta.url).href)
+  // `--import tsx` does not reach worker threads on Node 20.
+  const start = `import('tsx/esm/api').then(({ register }) => (register(), import(${url})))`
+  return new Worker(start, { eval: true, execArgv: ['--conditions=@l2l3/source'], workerData })
+}
+
 /** Descriptors of this process that are open. */
 export function descriptors(): number {
   return readdirSync('/proc/self/fd').length
-}
-
-/** A frame of the pool with these bytes, entered in the ledger. */
-export function frameOf(pool: FramePool, bytes: Uint8Array): Frame {
-  const f = pool.from(bytes) as Frame
-  pool.ledger.originate(1)
-  return f
-}
-
-/** Has a port send rows. */
-export function send(port: Port, ...frames: Frame[]): void {
-  const batch = new Batch(Math.max(1, frames.length))
-  for (const f of frames) batch.push(f)
-  port.process(batch)
-}
-
-/** Has a port receive once; gives copies of the frames. */
-export function receive(port: Port): Uint8Array[] {
-  const batch = new Batch()
-  port.receive(batch)
-  return Array.from(batch.frames.subarray(0, batch.length), (f) => {
-    const bytes = Uint8Array.from(port.pool.view(f as Frame))
-    port.pool.sent(f as Frame)
-    return bytes
-  })
 }
 
 /** Waits until something is so. */
