@@ -100,14 +100,17 @@ export function macBytes(mac: string): Uint8Array {
   return Uint8Array.from(mac.split(':'), (pair) => Number.parseInt(pair, 16))
 }
 
-/** A MAC address made from names, the same every time: locally administered, 02 and 40 bits of FNV-1a. */
+/** A MAC address made from names, the same every time: locally administered, 02 and 40 bits of a hash (64-bit FNV-1a,
+ * mixed as in MurmurHash3 so that names that differ in their last letter differ everywhere). */
 export function derivedMac(...names: string[]): string {
   let hash = 0xcbf29ce484222325n
   for (const byte of new TextEncoder().encode(names.join('/'))) {
     hash = ((hash ^ BigInt(byte)) * 0x100000001b3n) & 0xffffffffffffffffn
   }
-  const hex = ((hash >> 40n) ^ (hash & 0xffffffffffn)) & 0xffffffffffn
-  return `02${hex
+  for (const factor of [0xff51afd7ed558ccdn, 0xc4ceb9fe1a85ec53n]) {
+    hash = ((hash ^ (hash >> 33n)) * factor) & 0xffffffffffffffffn
+  }
+  return `02${(hash >> 24n)
     .toString(16)
     .padStart(10, '0')
     .replace(/../g, (pair) => `:${pair}`)}`

@@ -19,11 +19,12 @@ export function replayFiles(topology: Topology, { inputs, out }: ReplayFiles): R
     return replay(topology, {
       inputs: inputs.map(([port, file]): ReplayInput => ({ port, file, open: () => chunks(file) })),
       output: (port) => {
-        if (!made) mkdirSync(out, { recursive: true })
+        if (!made) tryTo('make the directory', out, () => mkdirSync(out, { recursive: true }))
         made = true
-        const fd = openSync(join(out, `${port.replace('/', '.')}.pcap`), 'w')
+        const path = join(out, `${port.replace('/', '.')}.pcap`)
+        const fd = tryTo('write the capture', path, () => openSync(path, 'w'))
         open.push(fd)
-        return (chunk) => writeAll(fd, chunk)
+        return (chunk) => tryTo('write the capture', path, () => writeAll(fd, chunk))
       },
     })
   } finally {
@@ -32,11 +33,11 @@ export function replayFiles(topology: Topology, { inputs, out }: ReplayFiles): R
 }
 
 function* chunks(path: string): Generator<Uint8Array> {
-  const fd = openSync(path, 'r')
+  const fd = tryTo('read the capture', path, () => openSync(path, 'r'))
   try {
     for (;;) {
       const chunk = new Uint8Array(65_536)
-      const n = readSync(fd, chunk)
+      const n = tryTo('read the capture', path, () => readSync(fd, chunk))
       if (n === 0) return
       yield chunk.subarray(0, n)
     }
@@ -47,4 +48,14 @@ function* chunks(path: string): Generator<Uint8Array> {
 
 function writeAll(fd: number, chunk: Uint8Array): void {
   for (let at = 0; at < chunk.length; ) at += writeSync(fd, chunk, at)
+}
+
+/** Does something with a file; says what was tried and with which where the system refuses. */
+function tryTo<T>(what: string, path: string, action: () => T): T {
+  try {
+    return action()
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    throw new Error(`cannot ${what} ${path}: ${code === 'ENOENT' ? 'there is no such file or directory' : message}`)
+  }
 }

@@ -49,7 +49,14 @@ export async function linuxProblem(): Promise<string | null> {
   if (!installed('ip')) return 'the program ip is missing: apt-get install iproute2'
   const { tunAvailable } = await import('@l2l3/tap-io')
   const tun = tunAvailable()
-  return tun.ok ? null : tun.reason
+  if (!tun.ok) return tun.reason
+  const probe = `l2l3-probe-${process.pid}`
+  try {
+    ipBatch([`netns add ${probe}`, `netns del ${probe}`])
+    return null
+  } catch (error) {
+    return `network namespaces are not to be had: ${(error as Error).message}`
+  }
 }
 
 /** A topology that runs on Linux. */

@@ -1,0 +1,72 @@
+import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { linuxProblem, Tracer, traceText } from '@l2l3/topology'
+import { loadTopology } from './load.ts'
+import { colorsFor, note, say } from './output.ts'
+import { interruptible } from './signals.ts'
+import { checkLine, checkSummary, dropTable, fdbTable, ledgerLine, portTable } from './tables.ts'
+import { startWorld } from './world.ts'
+
+/** Options of the demonstration. */
+export interface DemoOptions {
+  /** Path of the topology. Default: examples/two-namespaces.yaml of the repository. */
+  topology?: string
+  /** In memory, also where Linux would do. */
+  memory?: boolean
+}
+
+const EXAMPLE: string = fileURLToPath(new URL('../../../examples/two-namespaces.yaml', import.meta.url))
+
+/**
+ * Shows a topology at work: builds it on Linux where that is possible, else in memory and says why; runs its checks;
+ * then shows the address table, the counters and the path of the first frame with its bytes; removes everything. Gives
+ * the exit status: 0 where all checks passed.
+ */
+export async function demo(options: DemoOptions = {}): Promise<number> {
+  const path = options.topology ?? EXAMPLE
+  if (options.topology === undefined && !existsSync(path)) {
+    throw new Error(`the example ${path} is not here; give a topology: l2l3 demo TOPOLOGY`)
+  }
+  const topology = loadTopology(path)
+  const { bold, dim, yellow } = colorsFor(process.stdout)
+  const title = (text: string): void => say(`\n${bold(text)}`)
+  return interruptible(async (signal) => {
+    const problem = options.memory ? 'it was asked for' : await linuxProblem()
+    const memory = problem !== null
+    if (memory) say(yellow(`Running in memory, with small built-in hosts: ${problem}.`))
+    title(`Building ${topology.name}`)
+    for (const { name, node, mac, addresses } of topology.endpoints) {
+      const host = memory ? `host ${name}` : `namespace l2l3-${topology.name}-${name}, TAP eth0`
+      say(`  ${host}  ${dim(`${mac}  ${addresses.map((a) => `${a.text}/${a.prefix}`).join('  ')}  on ${node}`)}`)
+    }
+    const world = await startWorld(topology, { memory, signal, onProgress: (text) => say(`  ${text}`) })
+    try {
+      const tracer = new Tracer(world.fabric, isFirst)
+      title('Checks')
+      const results = await Promise.race([world.runChecks((result) => say(checkLine(result))), world.failed])
+      tracer.stop()
+      const now = world.snapshot()
+      title('Addresses learnt (FDB)')
+      say(fdbTable(now))
+      title('Counters')
+      say(portTable(now))
+      say(`\n  dropped frames by reason\n${dropTable(now)}\n${ledgerLine(now)}`)
+      title('The path of the first frame')
+      for (const line of traceText(tracer.steps)) say(line)
+      say(`\n${checkSummary(results)}`)
+      if (!now.ledger.balanced) note('l2l3: the ledger does not balance: frames were lost without a reason')
+      return results.every((result) => result.ok) && now.ledger.balanced && tracer.found ? 0 : 1
+    } finally {
+      await world.close()
+      say(memory ? 'Nothing to remove.' : 'Everything is removed.')
+    }
+  })
+}
+
+/** Whether a frame is one that a check may begin with: ARP, IPv4, or a neighbour solicitation. A kernel also tells of
+ * itself unasked (multicast listener reports), and those are passed over. */
+function isFirst(b: Uint8Array): boolean {
+  const type = ((b[12] as number) << 8) | (b[13] as number)
+  if (type === 0x0806 || type === 0x0800) return true
+  return type === 0x86dd && b[20] === 58 && b[54] === 135
+}

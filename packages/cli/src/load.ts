@@ -1,0 +1,15 @@
+import { readFileSync } from 'node:fs'
+import { parseTopology, type Topology } from '@l2l3/topology'
+
+/** Reads a topology file; throws an Error with a sentence where it cannot be read, a TopologyError where it is wrong. */
+export function loadTopology(path: string): Topology {
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    const why = code === 'ENOENT' ? 'there is no such file' : code === 'EISDIR' ? 'it is a directory' : message
+    throw new Error(`cannot read the topology ${path}: ${why}`)
+  }
+  return parseTopology(text, path)
+}

@@ -1,0 +1,106 @@
+import { readFileSync } from 'node:fs'
+import { TopologyError } from '@l2l3/topology'
+import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { demo } from './demo.ts'
+import { colorsFor, note } from './output.ts'
+import { replayCommand } from './replay.ts'
+import { SHOWN, show } from './show.ts'
+import { Interrupted } from './signals.ts'
+import { type UpOptions, up } from './up.ts'
+
+/* The commands and their options. Everything that can go wrong ends here, as a sentence on standard error. */
+
+const FAILED = 1
+const USAGE = 2
+
+const EXAMPLES = `
+Examples:
+  l2l3 demo                                             two namespaces, a switch, and a look at both
+  l2l3 up examples/two-namespaces.yaml --check          build on Linux, run the checks, remove it all
+  l2l3 up examples/two-namespaces.yaml --check --memory the same in memory, without root
+  l2l3 show fdb                                         addresses that a running topology has learnt
+  l2l3 replay net.yaml --in sw1/red=red.pcap --out out  captures in, captures out/sw1.*.pcap out
+
+Topology files are described in docs/topology.md. Exit status: 0 done, 1 failed, 2 wrong usage.`
+
+function version(): string {
+  const manifest = readFileSync(new URL('../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(manifest) as { version: string }).version
+}
+
+type Inputs = (readonly [port: string, path: string])[]
+
+function input(text: string, before: Inputs): Inputs {
+  const equals = text.indexOf('=')
+  if (equals < 1 || equals === text.length - 1 || !text.slice(0, equals).includes('/')) {
+    throw new InvalidArgumentError('expected NODE/PORT=FILE, such as sw1/red=red.pcap')
+  }
+  return [...before, [text.slice(0, equals), text.slice(equals + 1)]]
+}
+
+/** Runs a command line (without the program's own name) and gives the exit status. */
+export async function run(args: readonly string[]): Promise<number> {
+  let status = 0
+  const program = new Command('l2l3')
+  program
+    .description('A userspace switch and packet dataplane: topologies on Linux, in memory and from captures.')
+    .version(version(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .addHelpText('after', EXAMPLES)
+    .exitOverride()
+    .configureOutput({ outputError: (text, write) => write(`l2l3: ${text.replace(/^error: /, '')}`) })
+  program
+    .command('up')
+    .description('build a topology on Linux (root), and run it until Ctrl-C')
+    .argument('<TOPOLOGY>', 'topology file, YAML or JSON')
+    .option('--check', 'run its checks and end: status 1 where one fails')
+    .option('--memory', 'in memory with built-in hosts, without root')
+    .option('--json', 'with --check: results as one JSON object')
+    .action(async (path: string, options: UpOptions) => {
+      if (options.json && !options.check) program.error('--json goes with --check')
+      status = await up(path, options)
+    })
+  program
+    .command('replay')
+    .description('play captures into ports, write what every port sends, print the ledger as JSON')
+    .argument('<TOPOLOGY>', 'topology file, YAML or JSON')
+    .option('--in <NODE/PORT=FILE>', 'a pcap or pcapng file and the port it comes in by; may be given again', input, [])
+    .requiredOption('--out <DIR>', 'where captures NODE.PORT.pcap are written')
+    .action((path: string, options: { in: Inputs; out: string }) => {
+      status = replayCommand(path, options)
+    })
+  program
+    .command('show')
+    .description('ask a running topology for its ports, address tables and drops')
+    .argument('[WHAT]', SHOWN.join(', '), 'all')
+    .argument('[NAME]', 'name of the topology, where several run')
+    .option('--json', 'as JSON')
+    .action(async (what: string, name: string | undefined, { json }: { json?: boolean }) => {
+      if (SHOWN.includes(what)) status = await show(what, name, json === true)
+      else if (name === undefined) status = await show('all', what, json === true)
+      else program.error(`there is no "${what}" to show; expected one of ${SHOWN.join(', ')}`)
+    })
+  program
+    .command('demo')
+    .description('build the example of two namespaces, check it, and show what happened inside')
+    .argument('[TOPOLOGY]', 'another topology')
+    .option('--memory', 'in memory, also where Linux would do')
+    .action(async (topology: string | undefined, { memory }: { memory?: boolean }) => {
+      status = await demo({ ...(topology === undefined ? {} : { topology }), memory: memory === true })
+    })
+  try {
+    await program.parseAsync(args, { from: 'user' })
+    return status
+  } catch (error) {
+    return report(error)
+  }
+}
+
+function report(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE
+  if (error instanceof Interrupted) return error.status
+  const { red } = colorsFor(process.stderr)
+  const message = error instanceof Error ? error.message : String(error)
+  note(error instanceof TopologyError ? message : `${red('l2l3:')} ${message}`)
+  return FAILED
+}

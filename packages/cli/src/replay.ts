@@ -1,0 +1,18 @@
+import { replayFiles } from '@l2l3/topology'
+import { loadTopology } from './load.ts'
+import { note, say } from './output.ts'
+
+/** Options of `l2l3 replay`. */
+export interface ReplayCommandOptions {
+  in: (readonly [port: string, path: string])[]
+  out: string
+}
+
+/** Plays captures into a topology, records what its ports send, and prints the ledger as one JSON object. */
+export function replayCommand(path: string, options: ReplayCommandOptions): number {
+  const { ledger, settled } = replayFiles(loadTopology(path), { inputs: options.in, out: options.out })
+  if (!settled) note('l2l3: frames went round in a loop of links, and were cut short')
+  say(JSON.stringify(ledger))
+  if (!ledger.balanced) note('l2l3: the ledger does not balance: frames were lost without a reason')
+  return ledger.balanced ? 0 : 1
+}

@@ -1,0 +1,67 @@
+import { type DropName, dropSentence } from '@l2l3/switch-core'
+import type { CheckResult, Snapshot } from '@l2l3/topology'
+import { bitRate, colorsFor, table } from './output.ts'
+
+/* A running topology in tables. */
+
+export function portTable({ ports }: Snapshot): string {
+  const head = ['port', 'state', 'rx frames', 'rx bytes', 'tx frames', 'tx bytes', 'dropped']
+  return table(
+    head,
+    ports.map((p) => [
+      `${p.node}/${p.port}`,
+      p.state,
+      ...[p.rxFrames, p.rxBytes, p.txFrames, p.txBytes, p.dropped + p.portDropped],
+    ]),
+  )
+}
+
+export function fdbTable({ fdb }: Snapshot): string {
+  if (fdb.length === 0) return '  no addresses'
+  const order = (e: Snapshot['fdb'][number]): string => `${e.node} ${e.port} ${e.vlan} ${e.mac}`
+  const sorted = [...fdb].sort((a, b) => order(a).localeCompare(order(b), 'en', { numeric: true }))
+  const rows = sorted.map((e) => [e.node, e.mac, e.vlan === 0 ? '-' : String(e.vlan), e.port, e.kind, seconds(e.age)])
+  return table(['node', 'address', 'VLAN', 'port', 'kind', 'heard'], rows)
+}
+
+export function dropTable({ ledger }: Snapshot): string {
+  const drops = Object.entries(ledger.dropped) as [DropName, number][]
+  if (drops.length === 0) return '  none'
+  return table(
+    ['reason', 'frames', 'meaning'],
+    drops.map(([name, frames]) => [name, frames, dropSentence(name)]),
+  )
+}
+
+/** The law of the ledger, with this run's figures. */
+export function ledgerLine({ ledger }: Snapshot): string {
+  const { received, originated, copied, sent, held, dropped, balanced } = ledger
+  const lost = Object.values(dropped).reduce((sum, n) => sum + n, 0)
+  const n = (value: number): string => value.toLocaleString('en')
+  const into = `received ${n(received)} + originated ${n(originated)} + copied ${n(copied)}`
+  const out = `sent ${n(sent)} + held ${n(held)} + dropped ${n(lost)}`
+  return `  ${into} ${balanced ? '=' : 'IS NOT'} ${out}`
+}
+
+/** One line for a check: mark, what it was, what happened. */
+export function checkLine(result: CheckResult): string {
+  const { green, red, dim } = colorsFor(process.stdout)
+  const measured = [
+    result.rttMs === undefined ? [] : `${result.rttMs.toFixed(2)} ms`,
+    result.bitsPerSecond === undefined ? [] : bitRate(result.bitsPerSecond),
+  ].flat()
+  const what = [result.detail, ...measured].join(', ')
+  return `  ${result.ok ? green('ok  ') : red('FAIL')}  ${result.text.padEnd(40)}  ${dim(what)}`
+}
+
+/** "7 of 7 checks passed". */
+export function checkSummary(results: readonly CheckResult[]): string {
+  const { green, red } = colorsFor(process.stdout)
+  const passed = results.filter((r) => r.ok).length
+  const text = `${passed} of ${results.length} checks passed`
+  return passed === results.length ? green(text) : red(text)
+}
+
+function seconds(milliseconds: number): string {
+  return `${(milliseconds / 1000).toFixed(1)} s ago`
+}

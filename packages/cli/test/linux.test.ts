@@ -1,0 +1,196 @@
+import { execFileSync, spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { linuxProblem } from '@l2l3/topology'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { l2l3, start, stopAll } from './command.ts'
+
+/*
+ * The same command on Linux, with namespaces and TAPs. Every test leaves the machine as it found it: `left` lists what
+ * there is of these topologies.
+ */
+
+const NAME = `clitest${process.pid}`
+let dir: string
+let topology: string
+const problem = await linuxProblem()
+
+const text = (name: string): string =>
+  `
+name: ${name}
+nodes:
+  sw1:
+    mode: switch
+    endpoints:
+      red: { mac: 02:00:00:00:00:0a, ip: [10.77.0.1/24, "fd77::1/64"] }
+      blue: { mac: 02:00:00:00:00:0b, ip: [10.77.0.2/24, "fd77::2/64"] }
+    uplink: { vlan: { trunk: [10] } }
+  sw2:
+    mode: switch
+    endpoints:
+      green: { ip: [10.77.0.3/24, "fd77::3/64"], mtu: 9000, vlan: { access: 10 } }
+      grey: { ip: [10.77.0.4/24], vlan: { access: 20 } }
+    uplink: { vlan: { trunk: [10, 20] } }
+    ports: { out: { tap: {} } }
+links: [[sw1/uplink, sw2/uplink]]
+checks:
+  - ping: { from: red, to: blue }
+  - ping: { from: green, to: blue, count: 1, timeout: 0.5 }
+    expect: fail
+  - ping: { from: green, to: grey, count: 1, timeout: 0.5 }
+    expect: fail
+  - tcp: { from: red, to: blue, bytes: 5 MB }
+`.replace(
+    '  sw1:\n    mode: switch\n',
+    '  sw1:\n    mode: switch\n    static: [{ mac: 02:00:00:00:00:99, port: red, vlan: 1 }]\n',
+  )
+
+/** Namespaces, interfaces and directories of these tests. */
+function left(): string[] {
+  const namespaces = existsSync('/run/netns') ? readdirSync('/run/netns') : []
+  const runs = existsSync('/run/l2l3') ? readdirSync('/run/l2l3') : []
+  const links = execFileSync('ip', ['-o', 'link'], { encoding: 'utf8' }).match(/l2l3-[0-9a-f]{8}(?=:)/g) ?? []
+  return [...namespaces, ...runs].filter((name) => name.includes(NAME)).concat(links)
+}
+
+beforeAll(() => {
+  dir = mkdtempSync(join(tmpdir(), 'l2l3-linux-'))
+  topology = join(dir, 'net.yaml')
+  writeFileSync(topology, text(NAME))
+})
+afterAll(() => rmSync(dir, { recursive: true }))
+beforeEach((context) => {
+  if (problem !== null) context.skip(problem)
+})
+afterEach(async () => {
+  await stopAll()
+  if (problem === null) expect(left()).toEqual([])
+})
+
+describe('l2l3 up on Linux', () => {
+  it('--check builds, tries, and removes everything', async () => {
+    const { status, stdout, stderr } = await l2l3(['up', topology, '--check', '--json'])
+    expect(stderr).not.toContain('l2l3:')
+    const { checks, ledger } = JSON.parse(stdout)
+    expect(checks.map((c: { ok: boolean; text: string; detail: string }) => [c.ok, c.text, c.detail])).toEqual([
+      [true, 'ping red -> blue (IPv4, 10.77.0.2)', '3 of 3 answered'],
+      [true, 'ping red -> blue (IPv6, fd77::2)', '3 of 3 answered'],
+      [true, 'ping green -> blue (IPv4, 10.77.0.2, must fail)', expect.stringContaining('0 of 1 answered')],
+      [true, 'ping green -> blue (IPv6, fd77::2, must fail)', expect.stringContaining('0 of 1 answered')],
+      [true, 'ping green -> grey (IPv4, 10.77.0.4, must fail)', expect.stringContaining('0 of 1 answered')],
+      [true, 'tcp red -> blue (IPv4, 10.77.0.2)', '5000000 bytes, all intact'],
+      [true, 'tcp red -> blue (IPv6, fd77::2)', '5000000 bytes, all intact'],
+    ])
+    expect(checks[0].rttMs).toBeGreaterThan(0)
+    expect(checks[5].bitsPerSecond).toBeGreaterThan(1e6)
+    expect(ledger.balanced).toBe(true)
+    expect(status).toBe(0)
+  })
+
+  it('runs until Ctrl-C; answers show; refuses a second of the same name', async () => {
+    const up = start(['up', topology])
+    await up.said(`${NAME} is up on Linux`)
+    expect(left()).toHaveLength(6)
+    const addresses = execFileSync('ip', ['-n', `l2l3-${NAME}-green`, '-o', 'addr', 'show', 'eth0'], {
+      encoding: 'utf8',
+    })
+    expect(addresses).toContain('10.77.0.3/24')
+    expect(addresses).toContain('fd77::3/64')
+    expect(addresses).not.toContain('tentative')
+    const link = execFileSync('ip', ['-n', `l2l3-${NAME}-green`, '-o', 'link', 'show', 'eth0'], { encoding: 'utf8' })
+    expect(link).toMatch(/LOWER_UP.* mtu 9000 /)
+
+    const second = await l2l3(['up', topology, '--check'])
+    expect(second.status).toBe(1)
+    expect(second.stderr).toContain(`topology ${NAME} is running already, as process ${up.child.pid}`)
+
+    spawnSync('ip', ['netns', 'exec', `l2l3-${NAME}-red`, 'ping', '-c1', '-W2', '10.77.0.2'])
+    const fdb = JSON.parse((await l2l3(['show', 'fdb', NAME, '--json'])).stdout) as { mac: string; port: string }[]
+    expect(fdb.map((e) => `${e.mac} ${e.port}`)).toEqual(
+      expect.arrayContaining(['02:00:00:00:00:99 red', '02:00:00:00:00:0a red', '02:00:00:00:00:0b blue']),
+    )
+    const { stdout } = await l2l3(['show', 'ports', NAME])
+    expect(stdout).toMatch(/sw2\/uplink +up/)
+
+    up.child.kill('SIGINT')
+    expect((await up.ended).status).toBe(0)
+  })
+
+  it('removes everything on SIGTERM in the middle of its checks', async () => {
+    const up = start(['up', topology, '--check'])
+    await up.said('ping red -> blue (IPv4')
+    up.child.kill('SIGTERM')
+    expect((await up.ended).status).toBe(143)
+  })
+
+  it('cleans up after one that was killed, and works', async () => {
+    const up = start(['up', topology])
+    await up.said(`${NAME} is up on Linux`)
+    up.child.kill('SIGKILL')
+    await up.ended
+    expect(left()).toHaveLength(5)
+    const again = await l2l3(['up', topology, '--check'])
+    expect(again.stderr).toContain(`removing what process ${up.child.pid} left behind`)
+    expect(again.status).toBe(0)
+  })
+
+  it('does not touch a namespace that it did not make', async () => {
+    const foreign = `l2l3-${NAME}-blue`
+    execFileSync('ip', ['netns', 'add', foreign])
+    try {
+      const { status, stderr } = await l2l3(['up', topology, '--check'])
+      expect(status).toBe(1)
+      expect(stderr).toContain(`network namespace ${foreign} exists, and was not made by this topology`)
+      expect(left()).toEqual([foreign])
+
+      // Nor one that took the place of its own after it was killed.
+      execFileSync('ip', ['netns', 'del', foreign])
+      const up = start(['up', topology])
+      await up.said(`${NAME} is up on Linux`)
+      up.child.kill('SIGKILL')
+      await up.ended
+      execFileSync('ip', ['netns', 'del', foreign])
+      // The kernel may give a fresh namespace the inode of one that is gone: take that one first.
+      execFileSync('ip', ['netns', 'add', `${foreign}-first`])
+      execFileSync('ip', ['netns', 'add', foreign])
+      const after = await l2l3(['up', topology, '--check'])
+      expect(after.stderr).toContain(`network namespace ${foreign} exists`)
+      expect(left()).toEqual(expect.arrayContaining([foreign]))
+    } finally {
+      for (const name of [foreign, `${foreign}-first`]) spawnSync('ip', ['netns', 'del', name])
+    }
+  })
+
+  it('goes on when an interface is deleted under it, and says so', async () => {
+    const up = start(['up', topology])
+    await up.said(`${NAME} is up on Linux`)
+    execFileSync('ip', ['-n', `l2l3-${NAME}-grey`, 'link', 'del', 'eth0'])
+    await up.said('port sw2/grey has failed and is out of service')
+    const { stdout } = await l2l3(['show', 'ports', NAME, '--json'])
+    const states = (JSON.parse(stdout) as { port: string; state: string }[]).map((p) => [p.port, p.state])
+    expect(states).toEqual([
+      ['red', 'up'],
+      ['blue', 'up'],
+      ['uplink', 'up'],
+      ['green', 'up'],
+      ['grey', expect.not.stringMatching(/^up$/)],
+      ['out', 'up'],
+      ['uplink', 'up'],
+    ])
+    up.child.kill('SIGHUP')
+    expect((await up.ended).status).toBe(0)
+  })
+})
+
+describe('l2l3 demo on Linux', () => {
+  it('shows all of it and leaves nothing', async () => {
+    const path = join(dir, 'demo.yaml')
+    writeFileSync(path, text(NAME))
+    const { status, stdout } = await l2l3(['demo', path])
+    expect(stdout).toContain('7 of 7 checks passed')
+    expect(stdout).toContain('entered at sw1/red: ARP: who has 10.77.0.2? tell 10.77.0.1')
+    expect(stdout).toContain('Everything is removed.')
+    expect(status).toBe(0)
+  })
+})
