@@ -163,7 +163,7 @@ export class TapPort extends Port {
     return this.#fd
   }
 
-  /** Length in bytes of the longest frame of the last batch that was read: tells bulk transfer from small talk. */
+  /** Length in bytes of the longest frame of the last batch that was not empty: tells bulk transfer from small talk. */
   get longest(): number {
     return this.#longest
   }
@@ -290,7 +290,7 @@ export class TapPort extends Port {
 
   #noteRead(): void {
     const result = this.#result
-    this.#longest = result[RESULT_LONGEST] as number
+    if (result[RESULT_LONGEST] !== 0) this.#longest = result[RESULT_LONGEST] as number
     if (result[RESULT_OVERSIZE] !== 0) this.refused(Drop.Oversize, result[RESULT_OVERSIZE] as number)
     if (result[RESULT_RUNT] !== 0) this.refused(Drop.Runt, result[RESULT_RUNT] as number)
     // EIO: the interface is down, on kernels that say so. Anything else would be said again for ever.

@@ -11,7 +11,7 @@ import { errnoName, TapError } from './tap-error.ts'
 export interface Pollable {
   /** The descriptor; -1 once it is closed. */
   readonly fd: number
-  /** Length in bytes of the longest frame of the last batch that was read, where it is known. */
+  /** Length in bytes of the longest frame of the last batch that was not empty, where it is known. */
   readonly longest?: number
   /** Looks whether what is behind the descriptor still exists, and fails the port where it does not. */
   check?(): void

@@ -294,6 +294,8 @@ describe('frames too long for the pool', () => {
         say([${frameSize - 42}, ${frameSize - 41}, 1400, 100])`,
       )
       expect(receive(tap).map((frame) => frame.length)).toEqual([frameSize, 142])
+      expect(receive(tap)).toEqual([])
+      expect(tap.longest).toBe(frameSize)
       expect(pool.report().dropped).toEqual({ Oversize: 2 })
       expect(tap.counters.rxDropped).toBe(2)
     }
