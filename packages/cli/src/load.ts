@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { parseTopology, type Topology } from '@l2l3/topology'
 
-/** Reads a topology file; throws an Error with a sentence where it cannot be read, a TopologyError where it is wrong. */
+/** Reads a topology file. Throws an Error with a sentence where it cannot be read, a TopologyError where it is
+ * wrong. */
 export function loadTopology(path: string): Topology {
   let text: string
   try {

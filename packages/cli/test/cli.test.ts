@@ -192,6 +192,14 @@ describe('l2l3 replay', () => {
 })
 
 describe('l2l3 demo --memory', () => {
+  it('ends without a word where its reader goes away', async () => {
+    const demo = start(['demo', file('gone.yaml', TWO.replace('cli-two', 'cli-gone')), '--memory'], env)
+    demo.child.stdout.destroy()
+    const { stderr } = await demo.ended
+    expect(stderr).toBe('')
+    expect(readdirSync(env.L2L3_RUN_DIR as string)).toEqual([])
+  })
+
   it('shows checks, addresses, counters and the path of the first frame', async () => {
     const { status, stdout } = await l2l3(['demo', file('demo.yaml', TWO), '--memory'], env)
     expect(status).toBe(0)

@@ -82,7 +82,8 @@ function upperText(b: Uint8Array, protocol: number, at: number, end: number): st
   return `protocol ${protocol}`
 }
 
-/** Writes bytes in rows of sixteen, with offsets: `0000  ff ff ...`. At most `rows` rows, then how many bytes follow. */
+/** Writes bytes in rows of sixteen, with offsets: `0000  ff ff ...`. At most `rows` rows, then how many bytes are
+ * left. */
 export function hexDump(b: Uint8Array, rows = 8): string[] {
   const lines: string[] = []
   for (let at = 0; at < b.length && lines.length < rows; at += 16) {

@@ -1,4 +1,6 @@
 import {
+  accessSync,
+  constants,
   lstatSync,
   mkdirSync,
   mkdtempSync,
@@ -53,14 +55,23 @@ export class AlreadyRunningError extends Error {
   }
 }
 
-/** Where running topologies are: /run/l2l3 for root; for others `$XDG_RUNTIME_DIR/l2l3` or a directory in the one for
- * temporary files. `L2L3_RUN_DIR` names another. */
+/** Where running topologies are: /run/l2l3 for root, where that can be written; else `$XDG_RUNTIME_DIR/l2l3`, or a
+ * directory in the one for temporary files. `L2L3_RUN_DIR` names another. */
 export function runBase(): string {
   const { L2L3_RUN_DIR: own, XDG_RUNTIME_DIR: session } = process.env
   const uid = process.getuid?.() ?? 0
   if (own) return own
-  if (uid === 0) return '/run/l2l3'
+  if (uid === 0 && writable('/run')) return '/run/l2l3'
   return session ? join(session, 'l2l3') : join(tmpdir(), `l2l3-${uid}`)
+}
+
+function writable(path: string): boolean {
+  try {
+    accessSync(path, constants.W_OK)
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** States of the topologies in `base`, of the living and of the dead. */

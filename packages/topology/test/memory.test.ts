@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { SECOND } from '@l2l3/switch-core'
 import { buildInMemory, type MemoryWorld, parseTopology } from '@l2l3/topology'
 import { describe, expect, it } from 'vitest'
@@ -279,17 +278,5 @@ nodes:
     expect(drops()).toMatchObject({ TooBig: 1 })
     w.advance(12 * SECOND)
     expect(w.snapshot().fdb.map((e) => e.kind)).toEqual(['static'])
-  })
-})
-
-describe('documentation', () => {
-  it('examples parse', () => {
-    const file = new URL('../../../examples/two-namespaces.yaml', import.meta.url)
-    const t = parseTopology(readFileSync(file, 'utf8'), 'two-namespaces.yaml')
-    expect(
-      buildInMemory(t)
-        .runChecks()
-        .every((r) => r.ok),
-    ).toBe(true)
   })
 })

@@ -38,8 +38,8 @@ export type SendSegment = (
   fill: (bytes: Uint8Array, at: number) => void,
 ) => void
 
-/** What a transfer consists of, over and over: a block whose length is a prime, so that a piece that is lost, doubled or
- * out of its place does not fit. Twice in a row, so that any piece of it lies in one place. */
+/** What a transfer consists of, over and over: a block whose length is a prime, so that a piece that is lost, doubled
+ * or out of its place does not fit. Twice in a row, so that any piece of it lies in one place. */
 const BLOCK = 65_521
 const PATTERN: Uint8Array = Uint8Array.from({ length: 2 * BLOCK }, (_, i) => ((i % BLOCK) * 167) ^ ((i % BLOCK) >> 8))
 

@@ -1,0 +1,38 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { buildInMemory, MODES, parseTopology } from '@l2l3/topology'
+import { describe, expect, it } from 'vitest'
+
+const ROOT = new URL('../../../', import.meta.url)
+const read = (path: string): string => readFileSync(new URL(path, ROOT), 'utf8')
+
+describe('examples', () => {
+  const files = readdirSync(new URL('examples/', ROOT)).filter((name) => name.endsWith('.yaml'))
+  it.each(files)('%s passes its checks in memory', (name) => {
+    const world = buildInMemory(parseTopology(read(`examples/${name}`), name))
+    const results = world.runChecks()
+    expect(results.length).toBeGreaterThan(0)
+    expect(results.filter((r) => !r.ok)).toEqual([])
+    expect(world.pool.report().balanced).toBe(true)
+  })
+})
+
+describe('docs/topology.md', () => {
+  const text = read('docs/topology.md')
+
+  it('shows a topology that is one', () => {
+    const blocks = [...text.matchAll(/```yaml\n(.*?)```/gs)].map((m) => m[1] as string)
+    expect(blocks).toHaveLength(1)
+    for (const block of blocks) {
+      const results = buildInMemory(parseTopology(block, 'docs.yaml')).runChecks()
+      expect(results.map((r) => r.ok)).toEqual([true, true, true])
+    }
+  })
+
+  it('names every option of every mode', () => {
+    for (const mode of MODES.values()) {
+      expect(text).toContain(`## mode: ${mode.name}`)
+      for (const key of [...Object.keys(mode.options), ...Object.keys(mode.portOptions)])
+        expect(text).toContain(`\`${key}\``)
+    }
+  })
+})
