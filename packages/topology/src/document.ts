@@ -79,7 +79,7 @@ export class TopologyDocument {
 }
 
 /** Writes a path as people do: nodes.sw1.endpoints.red, checks[0].ping. */
-export function pathText(path: Path): string {
+function pathText(path: Path): string {
   let text = ''
   for (const part of path) text += typeof part === 'number' ? `[${part}]` : text === '' ? part : `.${part}`
   return text

@@ -42,7 +42,7 @@ export function arpFrame(
 }
 
 /** An IP packet in a frame; `fill` writes its `length` payload bytes at `at` and knows where the IP header is. */
-export function ipFrame(
+function ipFrame(
   ends: Ends,
   protocol: number,
   length: number,

@@ -37,7 +37,7 @@ export interface LinuxOptions {
 const ALL_OFFLOADS: number = Offload.Checksum | Offload.Tso4 | Offload.Tso6 | Offload.Uso
 
 /** Name of an endpoint's namespace. */
-export function namespaceName(topology: Topology, endpoint: EndpointSpec): string {
+function namespaceName(topology: Topology, endpoint: EndpointSpec): string {
   return `l2l3-${topology.name}-${endpoint.name}`
 }
 
