@@ -1,0 +1,197 @@
+/**
+ * The load, the same for all, and what is read off it: one function a measurement.
+ *
+ * Datagrams have 64 bytes of payload: frames of 106 bytes. A delay is one way, from the sender's stamp to the receiver's
+ * read. The switch's CPU is what its process used, all threads, the kernel's work in its system calls included; a bridge has
+ * no process, it works in the sender's.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Contender, FAR } from './contenders.ts'
+import type { Lab, Program } from './lab.ts'
+import { program } from './native.ts'
+
+/** What is read off the measurements: its unit, and what it is called. */
+export const METRICS = {
+  tcp1: ['Gbit/s', 'TCP, 1 stream'],
+  tcp1Cores: ['cores', '  CPU of the switch'],
+  tcp4: ['Gbit/s', 'TCP, 4 streams'],
+  tcp4Cores: ['cores', '  CPU of the switch'],
+  udp: ['kpps', 'UDP 64 B flat out, delivered'],
+  udpFrame: ['us', '  CPU of the switch, a frame'],
+  udpDelay: ['us', '  one-way delay, p99'],
+  lossless: ['kpps', 'UDP 64 B, highest rate with < 0.1 % loss'],
+  pingMean: ['us', 'flood ping, mean'],
+  pingP50: ['us', 'flood ping, p50'],
+  besideTcp: ['us', 'UDP round trip beside TCP, p50'],
+  idle: ['%', 'CPU of the idle switch'],
+} as const satisfies Record<string, readonly [unit: string, title: string]>
+
+export type Metric = keyof typeof METRICS
+/** What a measurement gave. A metric that does not apply is not in it. */
+export type Figures = Partial<Record<Metric, number>>
+
+export interface LoadSettings {
+  /** Length of a measurement, in seconds. */
+  readonly seconds: number
+  /** Trials in the search for the highest lossless rate; 0 leaves it out. */
+  readonly trials: number
+  /** Whether iperf3 makes the TCP load, which then takes whole seconds. */
+  readonly iperf3: boolean
+}
+
+interface Sent {
+  seconds: number
+  datagrams: number
+}
+interface Received {
+  seconds: number
+  bytes: number
+  datagrams: number
+  p99: number
+}
+interface Trips {
+  mean: number
+  p50: number
+}
+
+const PORT = '5201'
+const SIZE = '64'
+/** Frames that are under way when the sender ends arrive within this, in milliseconds. */
+const DRAIN = 60
+/** Share of datagrams that may be lost at the highest lossless rate. */
+const LOSS = 0.001
+
+/** Makes load for one contender at a time. */
+export class Load {
+  readonly settings: LoadSettings
+  readonly #lab: Lab
+  readonly #traffic: string = program('traffic')
+
+  constructor(lab: Lab, settings: LoadSettings) {
+    this.#lab = lab
+    this.settings = settings
+  }
+
+  /** The measurements of a round, in their order. */
+  get measurements(): ((at: Contender) => Promise<Figures>)[] {
+    return [
+      (at) => this.#streams(at, 1),
+      (at) => this.#streams(at, 4),
+      (at) => this.#besideTcp(at),
+      (at) => this.#datagrams(at),
+      (at) => this.#ping(at),
+      (at) => this.#idle(at),
+    ]
+  }
+
+  /** Shows a contender each kind of load, unmeasured: code is compiled, addresses are learnt. */
+  async warmUp(at: Contender): Promise<void> {
+    await this.#ping(at)
+    await this.#flood(at, 0.3, 0)
+    await this.#tcp(at, 2, 0.2)
+  }
+
+  #near(at: Contender, ...args: string[]): Program {
+    return this.#lab.start(at.a, this.#traffic, ...args)
+  }
+
+  #far(at: Contender, mode: string): Promise<Program> {
+    return this.#lab.start(at.b, this.#traffic, mode, PORT).ready()
+  }
+
+  /** Streams from one thread for a while; gives bits a second as received. */
+  async #tcp(at: Contender, streams: number, seconds: number): Promise<number> {
+    const sink = await this.#far(at, 'tcp-sink')
+    await this.#near(at, 'tcp-send', FAR, PORT, String(streams), String(seconds)).result()
+    await sleep(DRAIN)
+    const got = await sink.stop<Received>()
+    return (got.bytes * 8) / got.seconds
+  }
+
+  async #iperf3(at: Contender, streams: number, seconds: number): Promise<number> {
+    const server = this.#lab.start(at.b, 'iperf3', '-s', '-1', '-p', PORT, '--forceflush')
+    await server.ready('listening')
+    const args = ['-c', FAR, '-p', PORT, '-t', String(Math.ceil(seconds)), '-P', String(streams)]
+    const report = await this.#lab.start(at.a, 'iperf3', ...args, '-J').output()
+    await server.output()
+    return JSON.parse(report).end.sum_received.bits_per_second
+  }
+
+  async #streams(at: Contender, streams: 1 | 4): Promise<Figures> {
+    const { seconds, iperf3 } = this.settings
+    const before = at.process?.cpu()
+    const rate = await (iperf3 ? this.#iperf3(at, streams, seconds) : this.#tcp(at, streams, seconds))
+    const figures: Figures = { [`tcp${streams}`]: rate / 1e9 }
+    if (before !== undefined && at.process !== null) {
+      const used = at.process.cpu() - before
+      figures[`tcp${streams}Cores`] = used / (iperf3 ? Math.ceil(seconds) : seconds)
+    }
+    return figures
+  }
+
+  /** Datagrams at a rate (0: flat out) for a while. */
+  async #flood(at: Contender, seconds: number, rate: number): Promise<{ sent: Sent; got: Received }> {
+    const sink = await this.#far(at, 'udp-sink')
+    const sent = await this.#near(at, 'udp-send', FAR, PORT, SIZE, String(seconds), String(rate)).result<Sent>()
+    await sleep(DRAIN)
+    return { sent, got: await sink.stop<Received>() }
+  }
+
+  async #datagrams(at: Contender): Promise<Figures> {
+    const before = at.process?.cpu()
+    const { sent, got } = await this.#flood(at, this.settings.seconds, 0)
+    const figures: Figures = { udp: got.datagrams / sent.seconds / 1e3, udpDelay: got.p99 }
+    if (before !== undefined && at.process !== null) {
+      figures.udpFrame = ((at.process.cpu() - before) / got.datagrams) * 1e6
+    }
+    if (this.settings.trials > 0) {
+      const rate = await this.#lossless(at, got.datagrams / sent.seconds, sent.datagrams / sent.seconds)
+      if (rate > 0) figures.lossless = rate / 1e3
+    }
+    return figures
+  }
+
+  /** Searches the highest rate without loss by halving; most of the range above what was delivered flat out is hopeless,
+   * so it begins a little below. 0 where no trial went without loss. */
+  async #lossless(at: Contender, delivered: number, offered: number): Promise<number> {
+    const seconds = Math.min(0.3, this.settings.seconds)
+    let low = 0
+    let high = offered
+    let rate = Math.min(0.8 * delivered, offered)
+    for (let i = 0; i < this.settings.trials; i++) {
+      const { sent, got } = await this.#flood(at, seconds, rate)
+      const kept = sent.datagrams >= 0.97 * rate * seconds && got.datagrams >= (1 - LOSS) * sent.datagrams
+      if (kept) low = rate
+      else high = rate
+      rate = (low + high) / 2
+    }
+    return low
+  }
+
+  async #ping(at: Contender): Promise<Figures> {
+    const seconds = String(this.settings.seconds / 3)
+    const { mean, p50 } = await this.#near(at, 'icmp-rtt', FAR, '50000', seconds).result<Trips>()
+    return { pingMean: mean, pingP50: p50 }
+  }
+
+  /** Round trips while a stream flows. */
+  async #besideTcp(at: Contender): Promise<Figures> {
+    const { seconds } = this.settings
+    const [sink, echo] = await Promise.all([this.#far(at, 'tcp-sink'), this.#far(at, 'echo')])
+    const stream = this.#near(at, 'tcp-send', FAR, PORT, '1', String(seconds))
+    await sleep(seconds * 250)
+    const trips = await this.#near(at, 'udp-rtt', FAR, PORT, '2000', String(seconds / 2)).result<Trips>()
+    await stream.result()
+    await Promise.all([sink.stop(), echo.stop()])
+    return { besideTcp: trips.p50 }
+  }
+
+  async #idle(at: Contender): Promise<Figures> {
+    if (at.process === null) return {}
+    await sleep(100)
+    const start = performance.now()
+    const before = at.process.cpu()
+    await sleep(this.settings.seconds * 1000)
+    return { idle: ((at.process.cpu() - before) / ((performance.now() - start) / 1e3)) * 100 }
+  }
+}
