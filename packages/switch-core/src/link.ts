@@ -21,7 +21,8 @@ export const LINK_CAPACITY = 256
 export class Link {
   readonly name: string
   readonly target: Element
-  readonly #pool: FramePool
+  /** The pool whose frames it takes. */
+  readonly pool: FramePool
   readonly #scheduler: LinkScheduler
   #filling: Batch
   #spare: Batch
@@ -30,7 +31,7 @@ export class Link {
     checkRange('link capacity', capacity, 1, 65_536)
     this.name = name
     this.target = target
-    this.#pool = pool
+    this.pool = pool
     this.#scheduler = scheduler
     this.#filling = new Batch(capacity)
     this.#spare = new Batch(capacity)
@@ -46,12 +47,25 @@ export class Link {
     const batch = this.#filling
     const n = batch.length
     if (n === batch.frames.length) {
-      this.#pool.drop(f, Drop.LinkFull)
+      this.pool.drop(f, Drop.LinkFull)
       return
     }
     if (n === 0) this.#scheduler.schedule(this)
     batch.frames[n] = f
     batch.length = n + 1
+  }
+
+  /** Takes `n` frames from `frames[start]` on, or drops those that do not fit as `LinkFull`. */
+  pushAll(frames: Uint32Array, start: number, n: number): void {
+    const batch = this.#filling
+    const to = batch.frames
+    const at = batch.length
+    const room = to.length - at
+    const fit = Math.min(n, room)
+    if (at === 0 && fit > 0) this.#scheduler.schedule(this)
+    for (let i = 0; i < fit; i++) to[at + i] = frames[start + i] as number
+    batch.length = at + fit
+    for (let i = fit; i < n; i++) this.pool.drop(frames[start + i] as Frame, Drop.LinkFull)
   }
 
   /** Hands over what waits, as a batch, for the loop to deliver and empty before the next `take`. */

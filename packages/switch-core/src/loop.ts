@@ -77,8 +77,9 @@ export class Loop {
     return this.#sources.map((s) => s.port)
   }
 
-  /** Takes frames in from `port` and gives them to `element`, from the next turn on. */
+  /** Takes frames in from `port` and gives them to `element`, from the next turn on at the latest. */
   add(port: Port, element: Element): void {
+    this.#checkPool(port)
     if (this.#sources.some((s) => s.port === port)) throw new Error(`port ${port.name} is already in the loop`)
     this.#sources.push({ port, element })
     this.#watch(port)
@@ -92,7 +93,10 @@ export class Loop {
 
   /** Makes a link to `target` that this loop delivers. */
   link(target: Element, name?: string, capacity?: number): Link {
-    if (target instanceof Port) this.#watch(target)
+    if (target instanceof Port) {
+      this.#checkPool(target)
+      this.#watch(target)
+    }
     return new Link(this.pool, this, target, name, capacity)
   }
 
@@ -157,7 +161,11 @@ export class Loop {
   /** Has a failure of the port noted, to be reported at the end of the turn; one that has failed already counts. */
   #watch(port: Port): void {
     port.onFailed = () => this.#failed.push(port)
-    if (port.failure !== null) this.#failed.push(port)
+    if (port.failure !== null && !this.#failed.includes(port)) this.#failed.push(port)
+  }
+
+  #checkPool(port: Port): void {
+    if (port.pool !== this.pool) throw new Error(`port ${port.name} has another frame pool than the loop`)
   }
 
   #report(): void {

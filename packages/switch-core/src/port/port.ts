@@ -102,15 +102,7 @@ export abstract class Port implements Element {
     this.read(batch)
     const n = batch.length
     if (n === 0) return
-    const { len, port } = this.pool
-    const { frames } = batch
-    const { id } = this
-    let bytes = 0
-    for (let i = 0; i < n; i++) {
-      const f = frames[i] as number
-      port[f] = id
-      bytes += len[f] as number
-    }
+    const bytes = this.pool.stamp(batch.frames, n, this.id)
     ;(this.#n[RX_FRAMES] as number) += n
     ;(this.#n[RX_BYTES] as number) += bytes
   }
@@ -168,15 +160,11 @@ export abstract class Port implements Element {
 
   /** Ends every frame of a batch: all have left. */
   protected leftAll(batch: Batch): void {
-    const { pool } = this
-    const { len } = pool
-    const { frames, length: n } = batch
-    let bytes = 0
-    for (let i = 0; i < n; i++) bytes += len[frames[i] as number] as number
-    pool.releaseAll(frames, n)
+    const n = batch.length
+    const bytes = this.pool.releaseAll(batch.frames, n)
     ;(this.#n[TX_FRAMES] as number) += n
     ;(this.#n[TX_BYTES] as number) += bytes
-    pool.ledger.send(n)
+    this.pool.ledger.send(n)
   }
 
   /** Counts a frame that has left, for ports that hand the row on instead of releasing it. */

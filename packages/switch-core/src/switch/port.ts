@@ -6,7 +6,7 @@ import { parseMac } from '../wire/ethernet.ts'
 import { fdbKey } from './fdb.ts'
 import { BROADCAST, MULTICAST, StormBucket, type StormOptions, UNKNOWN } from './storm.ts'
 import type { Switch } from './switch.ts'
-import { type PortVlans, type VlanTable, vlanTable } from './vlan.ts'
+import { NOT_MEMBER, type PortVlans, type VlanTable, vlanTable } from './vlan.ts'
 
 /** What can be set on a port of a switch, at any time. */
 export interface SwitchPortOptions {
@@ -40,6 +40,7 @@ export interface SwitchPortOptions {
 export interface SwitchPortCounters {
   rxFrames: number
   rxBytes: number
+  /** Frames handed to the port's link; what the link or the port behind it drops is counted there. */
   txFrames: number
   txBytes: number
   /** Frames that came from here and that the switch dropped. */
@@ -66,6 +67,23 @@ export const SLOW_IN: number = DOWN | GUARD | MIRROR_RX | MIRROR_OUT
 /** What takes a frame that goes out off the fast path. */
 export const SLOW_OUT: number = DOWN | MTU | MIRROR_TX | MIRROR_OUT
 
+const FLAGS = [
+  'hairpin',
+  'isolated',
+  'unknownUnicastFlood',
+  'multicastFlood',
+  'broadcastFlood',
+] as const satisfies readonly (keyof SwitchPortOptions)[]
+
+/** Runs `make`, and has an error of it name the key. */
+function named<T>(key: string, make: () => T): T {
+  try {
+    return make()
+  } catch (error) {
+    throw new RangeError(`${key}: ${(error as Error).message}`)
+  }
+}
+
 /**
  * A port of a switch. As an element it is the way in: frames that it processes have come to the switch here. The way
  * out is the link it was made with.
@@ -88,6 +106,8 @@ export class SwitchPort implements Element {
   macs: Int32Array = new Int32Array(0)
   mtu = 0
   storm: StormBucket | null = null
+  mirrorIn: readonly SwitchPort[] = []
+  mirrorOut: readonly SwitchPort[] = []
 
   /** Use `Switch.addPort`. */
   constructor(owner: Switch, index: number, link: Link, options: SwitchPortOptions) {
@@ -122,11 +142,21 @@ export class SwitchPort implements Element {
       throw new RangeError(`${key('vlan')} needs a VLAN-aware switch`)
     const vlans = vlanTable(o.vlan ?? { access: 1 }, key('vlan'))
     const mtu = o.mtu === undefined ? 0 : checkRange(key('mtu'), o.mtu, 68, 65_535)
-    const macs = new Int32Array((o.macs ?? []).flatMap((mac) => fdbKey(parseMac(mac))))
-    const storm = o.storm === undefined ? null : new StormBucket(o.storm, this.#switch.clock.now)
+    const macs = new Int32Array(named(key('macs'), () => (o.macs ?? []).flatMap((mac) => fdbKey(parseMac(mac)))))
+    // A bucket that is in use keeps its level unless it is set anew.
+    const fresh = (): StormBucket | null =>
+      o.storm === undefined ? null : named(key('storm'), () => new StormBucket(o.storm!, this.#switch.clock.now))
+    const storm = 'storm' in change ? fresh() : this.storm
+    for (const flag of FLAGS) {
+      const value = o[flag]
+      if (value !== undefined && typeof value !== 'boolean') {
+        throw new RangeError(`${key(flag)} takes true or false, not ${String(value)}`)
+      }
+    }
     if (o.learning !== undefined && typeof o.learning !== 'boolean' && o.learning !== 'sticky') {
       throw new RangeError(`${key('learning')} takes true, false or 'sticky', not ${String(o.learning)}`)
     }
+    const before = this.vlans
     this.#options = o
     this.#name = o.name ?? this.#name
     this.vlans = vlans
@@ -134,18 +164,23 @@ export class SwitchPort implements Element {
     this.macs = macs
     this.storm = storm
     this.#compile()
+    // What was learnt in a VLAN that the port has left would be a dead end.
+    this.#switch.forget(this, (vlan) => before.member[vlan] !== NOT_MEMBER && vlans.member[vlan] === NOT_MEMBER)
   }
 
   /** Takes the port down, as a cable that is pulled: what was learnt here is forgotten. Or up again. */
   setUp(up: boolean): void {
     this.#up = up
-    if (!up) this.#switch.fdb.flush({ port: this.index })
+    if (!up) this.#switch.forget(this, () => true)
     this.#compile()
   }
 
-  /** For the switch: which mirrors the port takes part in. */
-  setMirror(bits: number): void {
-    this.#mirror = bits
+  /** For the switch: the ports that get copies of what comes in here and of what leaves, and whether this is one. */
+  setMirrors(mirrorIn: readonly SwitchPort[], mirrorOut: readonly SwitchPort[], isOutput: boolean): void {
+    this.mirrorIn = mirrorIn
+    this.mirrorOut = mirrorOut
+    this.#mirror =
+      (mirrorIn.length > 0 ? MIRROR_RX : 0) | (mirrorOut.length > 0 ? MIRROR_TX : 0) | (isOutput ? MIRROR_OUT : 0)
     this.#compile()
   }
 

@@ -6,7 +6,18 @@ import type { Link } from '../link.ts'
 import type { Ticker } from '../loop.ts'
 import { parseMac } from '../wire/ethernet.ts'
 import { popTag, pushTag } from '../wire/vlan.ts'
-import { ENTRY_PORT, Fdb, type FdbKind, type FdbOptions, fdbKey, STICKY_ENTRY } from './fdb.ts'
+import {
+  COUNTERS,
+  DROPPED,
+  type FastRun,
+  fastRun,
+  QUEUE,
+  RX_BYTES,
+  RX_FRAMES,
+  TX_BYTES,
+  TX_FRAMES,
+} from './fast-run.ts'
+import { Fdb, type FdbKind, type FdbOptions, fdbKey } from './fdb.ts'
 import {
   DOWN,
   GUARD,
@@ -19,7 +30,6 @@ import {
   NO_FLOOD_SHIFT,
   NO_LEARNING,
   SLOW_IN,
-  SLOW_OUT,
   STICKY,
   STORM,
   SwitchPort,
@@ -41,7 +51,8 @@ import { NOT_MEMBER, PRIORITY, TAGGED, UNTAGGED } from './vlan.ts'
  *   6. On its way out it gets or loses a tag as the port wants it, and is counted.
  *
  * A flooded frame is one row that its ports share; only a port that wants it with another tag gets a copy, one for all
- * such ports. A batch comes from one port, so what is known of the port is looked up once a batch.
+ * such ports. A batch comes from one port, so what is known of the port is looked up once a batch; and most of a batch goes
+ * the way of `fast-run`, which leaves here what is not plain known unicast. Frames keep their order on every link.
  *
  * Where 802.1D and Linux differ, Linux is the default and the other an option: 01-80-C2-00-00-00 with spanning tree off
  * is flooded (`stpGroup`), source addresses are learnt from frames to reserved addresses, and a frame with a static or
@@ -84,8 +95,14 @@ export interface VlanCounters {
 
 /** First two bytes of a reserved group address, as they are read from a frame. */
 const RESERVED_HI = 0x8001
-/** A port's counters: rx frames, rx bytes, tx frames, tx bytes, dropped; padded to a cache line. */
-const COUNTERS = 8
+/** Last four bytes of 01-80-C2-00-00-01: MAC control (PAUSE), which ends in the MAC and never reaches a bridge. */
+const PAUSE_LO = 0x010000c2
+/** Addresses that a provider bridge carries through, by their last four bits: those of customers' protocols (802.1Q table
+ * 8-2 leaves it 01..0A and 0E to filter; seen on Linux). */
+const CUSTOMERS = 0xb800
+/** Ports that there is room for at first. A typed array of up to 64 bytes lies on V8's heap, where it moves; above that the
+ * compiler can take its place for a constant. */
+const FIRST = 72
 /** Slots of the FDB that a tick looks at, at most: about a tenth of a millisecond's work. */
 const SWEEP = 65_536
 
@@ -94,22 +111,29 @@ export class Switch implements Ticker {
   readonly name: string
   readonly vlanAware: boolean
   readonly tpid: 0x8100 | 0x88a8
-  readonly fdb: Fdb
   readonly clock: Clock
+  readonly #fdb: Fdb
   readonly #pool: FramePool
   readonly #tpidLe: number
   /** Reserved group addresses that are dropped, by their last four bits. */
   readonly #reserved: number
   readonly #ports: (SwitchPort | undefined)[] = []
-  readonly #links: Link[] = []
-  #flags: Int32Array = new Int32Array(8)
-  #counts: Float64Array = new Float64Array(8 * COUNTERS)
-  /** Four counters a VLAN, so that `vlan << 2` is their index. */
-  readonly #vlanCounts: Float64Array
+  /** The ports that are there: what a flood walks. */
+  #live: readonly SwitchPort[] = []
+  #mirrors: { ports: SwitchPort[]; direction: 'in' | 'out' | 'both'; to: SwitchPort }[] = []
+  /* By port; places that no port has are down. They grow together, and `#run` with them. */
+  #flags: Int32Array = new Int32Array(FIRST).fill(DOWN)
+  #counts: Float64Array = new Float64Array(FIRST * COUNTERS)
   /** Membership, by port << 12 | VLAN: a row of 4,096 bytes a port. */
   #members: Uint8Array
-  #targets: Uint16Array = new Uint16Array(8)
-  #mirrors: MirrorOptions[] = []
+  /** Frames that the fast run sends: `QUEUE` places a port, how many there are, and for which ports. */
+  #queue: Uint32Array = new Uint32Array(FIRST * QUEUE)
+  #queued: Uint8Array = new Uint8Array(FIRST)
+  #touched: Uint16Array = new Uint16Array(FIRST + 1)
+  #targets: Uint16Array = new Uint16Array(FIRST)
+  /** Four counters a VLAN, so that `vlan << 2` is their index. */
+  readonly #vlanCounts: Float64Array
+  #run: FastRun
 
   constructor(pool: FramePool, clock: Clock, options: SwitchOptions = {}) {
     this.#pool = pool
@@ -128,19 +152,28 @@ export class Switch implements Ticker {
     if (options.stpGroup !== undefined && options.stpGroup !== 'flood' && options.stpGroup !== 'filter') {
       throw new RangeError(`stpGroup must be 'flood' or 'filter', not ${String(options.stpGroup)}`)
     }
-    this.#reserved = 0xffff & ~mask & ~(options.stpGroup === 'filter' ? 0 : 1)
-    this.fdb = new Fdb(options)
+    const through = this.vlanAware && this.tpid === 0x88a8 ? CUSTOMERS : 0
+    this.#reserved = 0xffff & ~mask & ~through & ~(options.stpGroup === 'filter' ? 0 : 1)
+    this.#fdb = new Fdb(options)
     this.#vlanCounts = new Float64Array(this.vlanAware ? 4096 * 4 : 0)
-    this.#members = new Uint8Array(this.vlanAware ? 8 << 12 : 0)
+    this.#members = new Uint8Array(this.vlanAware ? FIRST << 12 : 0)
+    this.#run = this.#makeRun()
+  }
+
+  /** The forwarding database, at the time of the clock. */
+  get fdb(): Fdb {
+    this.#fdb.setNow(this.clock.now)
+    return this.#fdb
   }
 
   /** Ports, in order of their numbers. */
   get ports(): readonly SwitchPort[] {
-    return this.#ports.filter((p) => p !== undefined)
+    return this.#live
   }
 
-  /** Adds a port whose frames leave by `link`. */
+  /** Adds a port whose frames leave by `link`, which is for frames of this switch's pool. */
   addPort(link: Link, options: SwitchPortOptions = {}): SwitchPort {
+    if (link.pool !== this.#pool) throw new Error(`link ${link.name} has another frame pool than ${this.name}`)
     let index = this.#ports.indexOf(undefined)
     if (index < 0) index = this.#ports.length
     if (index >= 65_534) throw new RangeError('a switch takes at most 65,534 ports')
@@ -148,21 +181,26 @@ export class Switch implements Ticker {
     this.#counts.fill(0, index * COUNTERS, (index + 1) * COUNTERS)
     const port = new SwitchPort(this, index, link, options)
     this.#ports[index] = port
-    this.#links[index] = link
+    this.#live = this.#ports.filter((p) => p !== undefined)
     this.portChanged(port)
     return port
   }
 
-  /** Takes a port away, with all that was learnt or configured on it and the mirrors that lead to it. */
+  /** Takes a port away, with all that was learnt or configured on it. A mirror that leads to it ends, one that looks at it
+   * looks at the others. */
   removePort(port: SwitchPort): void {
     this.#check(port)
-    for (const mirror of this.#mirrors.filter((m) => m.to === port || m.ports.includes(port))) this.#unmirror(mirror)
     this.fdb.flush({ port: port.index, static: true })
     this.#ports[port.index] = undefined
+    this.#live = this.#ports.filter((p) => p !== undefined)
     this.#flags[port.index] = DOWN
+    for (const mirror of this.#mirrors) mirror.ports = mirror.ports.filter((p) => p !== port)
+    this.#mirrors = this.#mirrors.filter((m) => m.to !== port && m.ports.length > 0)
+    this.#compileMirrors()
   }
 
-  /** Binds an address to a port for good: it does not age and does not move. False where the table is full. */
+  /** Binds an address to a port by configuration, as `static`: it does not age and does not move. False where the table is
+   * full. Throws a RangeError for an address that no station has. */
   addStatic(mac: string, port: SwitchPort, vlan = 0, kind: FdbKind = 'static'): boolean {
     this.#check(port)
     if (!Number.isInteger(vlan) || (this.vlanAware ? vlan < 1 || vlan > 4094 : vlan !== 0)) {
@@ -186,11 +224,14 @@ export class Switch implements Ticker {
     if (direction !== 'in' && direction !== 'out' && direction !== 'both') {
       throw new RangeError(`direction must be 'in', 'out' or 'both', not ${String(direction)}`)
     }
-    const mirror = { ...options, direction }
-    this.#mirrors.push(mirror)
+    const mirror = { ports: [...options.ports], direction, to: options.to }
     this.fdb.flush({ port: options.to.index })
+    this.#mirrors.push(mirror)
     this.#compileMirrors()
-    return () => this.#unmirror(mirror)
+    return () => {
+      this.#mirrors = this.#mirrors.filter((m) => m !== mirror)
+      this.#compileMirrors()
+    }
   }
 
   /** What was counted at the port of this number. */
@@ -207,8 +248,8 @@ export class Switch implements Ticker {
 
   /** Sweeps a slice of the FDB; have the loop call it about once a second. */
   tick(now: number): void {
-    this.fdb.setNow(now)
-    this.fdb.sweep(Math.min(this.fdb.slots, SWEEP))
+    this.#fdb.setNow(now)
+    this.#fdb.sweep(Math.min(this.#fdb.slots, SWEEP))
   }
 
   /** For `SwitchPort`: its settings have changed. */
@@ -218,98 +259,83 @@ export class Switch implements Ticker {
     if (this.vlanAware) this.#members.set(port.vlans.member, port.index << 12)
   }
 
+  /** For `SwitchPort`: what was learnt on it in some VLANs holds no more. */
+  forget(port: SwitchPort, vlans: (vlan: number) => boolean): void {
+    if (this.#ports[port.index] === port) this.fdb.flush({ port: port.index, vlan: vlans })
+  }
+
   /** Switches a batch that came in by `port`; the batch is empty afterwards. */
   forward(batch: Batch, port: SwitchPort): void {
+    const fdb = this.#fdb
+    fdb.setNow(this.clock.now)
+    if (this.#ports[port.index] === port && (port.flags & SLOW_IN) !== 0) this.#screen(batch, port)
+    const { frames, length } = batch
+    for (let i = 0; i < length; i++) {
+      // A watcher of the FDB may have taken the port away.
+      if (this.#ports[port.index] !== port) {
+        for (; i < length; i++) this.#pool.drop(frames[i] as Frame, Drop.PortDown)
+        break
+      }
+      const { pvid, tunnel } = port.vlans
+      i = this.#run(frames, i, length, port.index, port.flags, pvid, tunnel, fdb.now, fdb.ageingMs)
+      if (this.#touched[0] !== 0) this.#flush()
+      if (i < length) this.#one(frames[i] as Frame, port)
+    }
+    batch.length = 0
+  }
+
+  /** Puts what the fast run has queued on the links. */
+  #flush(): void {
+    const touched = this.#touched
+    for (let i = 1; i <= (touched[0] as number); i++) {
+      const to = touched[i] as number
+      const n = this.#queued[to] as number
+      ;(this.#counts[to * COUNTERS + TX_FRAMES] as number) += n
+      ;(this.#ports[to] as SwitchPort).link.pushAll(this.#queue, to * QUEUE, n)
+      this.#queued[to] = 0
+    }
+    touched[0] = 0
+  }
+
+  /** Switches one frame, whatever it is. */
+  #one(f: Frame, port: SwitchPort): void {
+    const { data, off, len } = this.#pool
     const from = port.index
-    if (this.#ports[from] !== port) {
-      for (let i = 0; i < batch.length; i++) this.#pool.drop(batch.frames[i] as Frame, Drop.PortDown)
-      batch.length = 0
+    const inFlags = port.flags
+    const o = off[f] as number
+    const size = len[f] as number
+    ;(this.#counts[from * COUNTERS + RX_FRAMES] as number)++
+    ;(this.#counts[from * COUNTERS + RX_BYTES] as number) += size
+    if (size < 14) {
+      this.#drop(f, from, Drop.Runt)
       return
     }
-    const { fdb } = this
-    const pool = this.#pool
-    const { data, off, len } = pool
-    const flags = this.#flags
-    const links = this.#links
-    const counts = this.#counts
-    const inFlags = port.flags
-    const learning = (inFlags & NO_LEARNING) === 0
-    const sticky = (inFlags & STICKY) !== 0
-    const aware = this.vlanAware
-    const members = this.#members
-    const vlanCounts = this.#vlanCounts
-    const now = fdb.setNow(this.clock.now)
-    const ageing = fdb.ageingMs
-    const { table, shift, loTimes, hiTimes } = fdb
-    const heardHere = (from + 1) | (sticky ? STICKY_ENTRY : 0)
-    if ((inFlags & SLOW_IN) !== 0) this.#screen(batch, port)
-    const frames = batch.frames
-    const n = batch.length
-    let bytes = 0
-    for (let i = 0; i < n; i++) {
-      const f = frames[i] as Frame
-      const o = off[f] as number
-      const size = len[f] as number
-      bytes += size
-      if (size < 14) {
-        this.#drop(f, from, Drop.Runt)
-        continue
-      }
-      const srcHi = data.getUint16(o + 6, true)
-      const srcLo = data.getInt32(o + 8, true)
-      if ((srcHi & 1) !== 0 || (srcHi | srcLo) === 0) {
-        this.#drop(f, from, (srcHi & 1) !== 0 ? Drop.GroupSource : Drop.ZeroSource)
-        continue
-      }
-      // The VLAN, and how the frame stands to its tag, as one number: vlan << 2 | form.
-      let vlan = 0
-      if (aware) {
-        vlan = this.#classify(f, o, size, port)
-        if (vlan < 0) continue
-      }
-      const key = (vlan >> 2) << 16
-      if (learning) {
-        const src = key | srcHi
-        const at = ((Math.imul(srcLo, loTimes) + Math.imul(src, hiTimes)) >>> shift) << 2
-        if (table[at] !== srcLo || table[at + 1] !== src || table[at + 2] !== heardHere) {
-          fdb.learn(src, srcLo, from, sticky)
-        } else if (table[at + 3] !== now) table[at + 3] = now
-      }
-
-      const dstHi = data.getUint16(o, true)
-      const dstLo = data.getInt32(o + 2, true)
-      if ((dstHi & 1) !== 0) {
-        if (dstHi === RESERVED_HI && this.#isReserved(dstLo)) this.#drop(f, from, Drop.ReservedGroup)
-        else this.#flood(f, port, vlan, dstHi === 0xffff && dstLo === -1 ? BROADCAST : MULTICAST)
-        continue
-      }
-      const dst = key | dstHi
-      const at = ((Math.imul(dstLo, loTimes) + Math.imul(dst, hiTimes)) >>> shift) << 2
-      const home = table[at] === dstLo && table[at + 1] === dst && ((now - (table[at + 3] as number)) | 0) < ageing
-      const to = home ? ((table[at + 2] as number) & ENTRY_PORT) - 1 : fdb.lookup(dst, dstLo)
-      if (to < 0) this.#flood(f, port, vlan, UNKNOWN)
-      else if (to === from && (inFlags & HAIRPIN) === 0) this.#drop(f, from, Drop.SamePort)
-      else {
-        const outFlags = flags[to] as number
-        if ((outFlags & SLOW_OUT) !== 0 || (outFlags & inFlags & ISOLATED) !== 0) this.#unicast(f, from, to, vlan)
-        else if (aware && members[(to << 12) | (vlan >> 2)] !== (vlan & 3)) this.#unicast(f, from, to, vlan)
-        else {
-          const c = to * COUNTERS
-          ;(counts[c + 2] as number)++
-          ;(counts[c + 3] as number) += size
-          if (aware) {
-            const v = vlan & ~3
-            ;(vlanCounts[v + 2] as number)++
-            ;(vlanCounts[v + 3] as number) += size
-          }
-          ;(links[to] as Link).push(f)
-        }
-      }
+    const srcHi = data.getUint16(o + 6, true)
+    const srcLo = data.getInt32(o + 8, true)
+    if ((srcHi & 1) !== 0 || (srcHi | srcLo) === 0) {
+      this.#drop(f, from, (srcHi & 1) !== 0 ? Drop.GroupSource : Drop.ZeroSource)
+      return
     }
-    const c = from * COUNTERS
-    ;(counts[c] as number) += n
-    ;(counts[c + 1] as number) += bytes
-    batch.length = 0
+    // The VLAN, and how the frame stands to its tag, as one number: vlan << 2 | form.
+    const vlan = this.vlanAware ? this.#classify(f, o, size, port) : 0
+    if (vlan < 0) return
+    const dstHi = data.getUint16(o, true)
+    const dstLo = data.getInt32(o + 2, true)
+    if (dstHi === RESERVED_HI && dstLo === PAUSE_LO) {
+      this.#drop(f, from, Drop.ReservedGroup)
+      return
+    }
+    const key = (vlan >> 2) << 16
+    if ((inFlags & NO_LEARNING) === 0) this.#fdb.learn(key | srcHi, srcLo, from, (inFlags & STICKY) !== 0)
+    if ((dstHi & 1) !== 0) {
+      if (dstHi === RESERVED_HI && this.#isReserved(dstLo)) this.#drop(f, from, Drop.ReservedGroup)
+      else this.#flood(f, port, vlan, dstHi === 0xffff && dstLo === -1 ? BROADCAST : MULTICAST)
+      return
+    }
+    const to = this.#fdb.lookup(key | dstHi, dstLo)
+    if (to < 0) this.#flood(f, port, vlan, UNKNOWN)
+    else if (to === from && (inFlags & HAIRPIN) === 0) this.#drop(f, from, Drop.SamePort)
+    else this.#unicast(f, from, to, vlan)
   }
 
   /** Sorts out what a port with special settings takes in: mirrors it, and drops what may not enter. */
@@ -321,7 +347,7 @@ export class Switch implements Ticker {
       return
     }
     if ((port.flags & MIRROR_RX) !== 0) {
-      for (let i = 0; i < batch.length; i++) this.#mirrorFrame(batch.frames[i] as Frame, port, 'in')
+      for (let i = 0; i < batch.length; i++) this.#show(batch.frames[i] as Frame, port.mirrorIn)
     }
     if ((port.flags & GUARD) === 0) return
     let kept = 0
@@ -375,14 +401,14 @@ export class Switch implements Ticker {
 
   /** A known destination, off the fast path: VLANs, isolation, a small MTU, mirrors. */
   #unicast(f: Frame, from: number, to: number, vlan: number): void {
-    const port = this.#ports[to] as SwitchPort
-    const why = this.#mayLeave(f, this.#flags[from] as number, port, vlan)
-    if (why >= 0) {
+    const port = this.#ports[to]
+    const why = port === undefined ? Drop.PortDown : this.#mayLeave(f, this.#flags[from] as number, port, vlan)
+    if (why >= 0 || port === undefined) {
       this.#drop(f, from, why as Drop)
       return
     }
     let g: Frame | -1 = f
-    if (this.#wantsEdit(port, vlan)) g = this.#retag(f, this.#member(port, vlan) === TAGGED, vlan)
+    if (this.#wantsEdit(port, vlan)) g = this.#retag(f, from, this.#member(port, vlan) === TAGGED, vlan, 1)
     if (g !== NO_FRAME) this.#emit(g as Frame, port, vlan)
   }
 
@@ -396,13 +422,22 @@ export class Switch implements Ticker {
     return -1
   }
 
-  /** Bytes behind the Ethernet header and one tag; of a super-frame, of each of its segments. */
+  /** Bytes behind the Ethernet header and one tag; of a super-frame, of each of its segments. `hdrLen` is only a hint that
+   * its sender gives, so the headers are measured. */
   #payload(f: Frame): number {
-    const { data, off, len, gsoType, gsoSize, hdrLen } = this.#pool
-    const type = data.getUint16((off[f] as number) + 12, true)
+    const { bytes, data, off, len, flags, gsoType, gsoSize, hdrLen, csumStart } = this.#pool
+    const o = off[f] as number
+    const type = data.getUint16(o + 12, true)
     const l2 = type === 0x0081 || type === 0xa888 ? 18 : 14
-    const size = (gsoType[f] as number) === 0 ? (len[f] as number) : (hdrLen[f] as number) + (gsoSize[f] as number)
-    return size - l2
+    const size = len[f] as number
+    const kind = (gsoType[f] as number) & 0x7f
+    if (kind === 0) return size - l2
+    let headers = hdrLen[f] as number
+    if (((flags[f] as number) & 1) !== 0) {
+      const l4 = csumStart[f] as number
+      headers = kind === 5 ? l4 + 8 : l4 + (l4 + 12 < size ? ((bytes[o + l4 + 12] as number) >> 4) * 4 : 20)
+    }
+    return Math.min(size, headers + (gsoSize[f] as number)) - l2
   }
 
   /** Sends a frame to every port of its VLAN that may get it. */
@@ -414,39 +449,39 @@ export class Switch implements Ticker {
       this.#drop(f, from, Drop.Storm)
       return
     }
-    const ports = this.#ports
+    const ports = this.#live
     const targets = this.#targets
     const noFlood = kind << NO_FLOOD_SHIFT
     let n = 0
+    let tooBig = 0
     let edited = false
-    for (let to = 0; to < ports.length; to++) {
-      const out = ports[to]
-      if (out === undefined || (out.flags & noFlood) !== 0 || (to === from && (inFlags & HAIRPIN) === 0)) continue
+    for (let i = 0; i < ports.length; i++) {
+      const out = ports[i] as SwitchPort
+      if ((out.flags & noFlood) !== 0 || (out === port && (inFlags & HAIRPIN) === 0)) continue
       const why = this.#mayLeave(f, inFlags, out, vlan)
-      if (why === Drop.TooBig) {
-        // A port of the VLAN that would have got it: its copy is accounted for.
-        pool.share(f, 1)
-        this.#drop(f, from, Drop.TooBig)
-      }
+      if (why === Drop.TooBig) tooBig++
       if (why >= 0) continue
-      targets[n++] = to
+      targets[n++] = out.index
       if (this.#wantsEdit(out, vlan)) edited = true
     }
     if (n === 0) {
-      this.#drop(f, from, Drop.NoDestination)
+      if (tooBig > 1) this.#loseCopies(tooBig - 1, from, Drop.TooBig)
+      this.#drop(f, from, tooBig > 0 ? Drop.TooBig : Drop.NoDestination)
       return
     }
+    // Ports of the VLAN that would have got it: their copies are accounted for.
+    if (tooBig > 0) this.#loseCopies(tooBig, from, Drop.TooBig)
     if (edited) {
-      this.#floodEdited(f, vlan, n)
+      this.#floodEdited(f, from, vlan, n)
       return
     }
     if (n > 1) pool.share(f, n - 1)
-    for (let i = 0; i < n; i++) this.#emit(f, ports[targets[i] as number] as SwitchPort, vlan)
+    for (let i = 0; i < n; i++) this.#emit(f, this.#ports[targets[i] as number] as SwitchPort, vlan)
   }
 
   /** A flood in which some of the `n` target ports want another tag than the frame has: those that want it the same
    * way share one copy. */
-  #floodEdited(f: Frame, vlan: number, n: number): void {
+  #floodEdited(f: Frame, from: number, vlan: number, n: number): void {
     const pool = this.#pool
     let asIs = 0
     let tagged = 0
@@ -459,8 +494,8 @@ export class Switch implements Ticker {
     // One hold on the frame for each form that is wanted; then one on each form for each port.
     const forms = (asIs > 0 ? 1 : 0) + (tagged > 0 ? 1 : 0) + (bare > 0 ? 1 : 0)
     if (forms > 1) pool.share(f, forms - 1)
-    const withTag = tagged > 0 ? this.#retag(f, true, vlan) : NO_FRAME
-    const without = bare > 0 ? this.#retag(f, false, vlan) : NO_FRAME
+    const withTag = tagged > 0 ? this.#retag(f, from, true, vlan, tagged) : NO_FRAME
+    const without = bare > 0 ? this.#retag(f, from, false, vlan, bare) : NO_FRAME
     if (asIs > 1) pool.share(f, asIs - 1)
     if (withTag !== NO_FRAME && tagged > 1) pool.share(withTag as Frame, tagged - 1)
     if (without !== NO_FRAME && bare > 1) pool.share(without as Frame, bare - 1)
@@ -480,11 +515,15 @@ export class Switch implements Ticker {
     return this.vlanAware && this.#member(port, vlan) !== (vlan & 3)
   }
 
-  /** Gives the frame its tag, or takes it away, in a row of its own. */
-  #retag(f: Frame, tagged: boolean, vlan: number): Frame | -1 {
+  /** Gives the frame its tag, or takes it away, in a row of its own that is for `ports` ports. */
+  #retag(f: Frame, from: number, tagged: boolean, vlan: number, ports: number): Frame | -1 {
     const pool = this.#pool
     const g = pool.own(f)
-    if (g === NO_FRAME) return g
+    if (g === NO_FRAME) {
+      ;(this.#counts[from * COUNTERS + DROPPED] as number)++
+      if (ports > 1) this.#loseCopies(ports - 1, from, Drop.PoolSpent)
+      return g
+    }
     const form = vlan & 3
     if (tagged && form === PRIORITY) {
       const at = (pool.off[g] as number) + 14
@@ -493,7 +532,8 @@ export class Switch implements Ticker {
       return g
     }
     if (tagged ? pushTag(pool, g as Frame, this.tpid, vlan >> 2) : popTag(pool, g as Frame)) return g
-    pool.drop(g as Frame, Drop.NoHeadroom)
+    if (ports > 1) this.#loseCopies(ports - 1, from, Drop.NoHeadroom)
+    this.#drop(g as Frame, from, Drop.NoHeadroom)
     return NO_FRAME
   }
 
@@ -501,55 +541,54 @@ export class Switch implements Ticker {
   #emit(f: Frame, port: SwitchPort, vlan: number): void {
     const size = this.#pool.len[f] as number
     const c = port.index * COUNTERS
-    ;(this.#counts[c + 2] as number)++
-    ;(this.#counts[c + 3] as number) += size
+    ;(this.#counts[c + TX_FRAMES] as number)++
+    ;(this.#counts[c + TX_BYTES] as number) += size
     if (this.vlanAware) {
       const v = vlan & ~3
       ;(this.#vlanCounts[v + 2] as number)++
       ;(this.#vlanCounts[v + 3] as number) += size
     }
-    if ((port.flags & MIRROR_TX) !== 0) this.#mirrorFrame(f, port, 'out')
+    if ((port.flags & MIRROR_TX) !== 0) this.#show(f, port.mirrorOut)
     port.link.push(f)
   }
 
-  #mirrorFrame(f: Frame, port: SwitchPort, direction: 'in' | 'out'): void {
-    for (const mirror of this.#mirrors) {
-      if (!mirror.ports.includes(port) || (mirror.direction !== 'both' && mirror.direction !== direction)) continue
-      const c = mirror.to.index * COUNTERS
-      ;(this.#counts[c + 2] as number)++
-      ;(this.#counts[c + 3] as number) += this.#pool.len[f] as number
+  /** Gives copies of a frame to the outputs of mirrors. */
+  #show(f: Frame, outputs: readonly SwitchPort[]): void {
+    for (let i = 0; i < outputs.length; i++) {
+      const to = outputs[i] as SwitchPort
+      if ((to.flags & DOWN) !== 0) continue
+      ;(this.#counts[to.index * COUNTERS + TX_FRAMES] as number)++
+      ;(this.#counts[to.index * COUNTERS + TX_BYTES] as number) += this.#pool.len[f] as number
       this.#pool.share(f, 1)
-      mirror.to.link.push(f)
+      to.link.push(f)
     }
-  }
-
-  #unmirror(mirror: MirrorOptions): void {
-    this.#mirrors = this.#mirrors.filter((m) => m !== mirror)
-    this.#compileMirrors()
   }
 
   #compileMirrors(): void {
-    for (const port of this.ports) {
-      let bits = 0
-      for (const { ports, direction, to } of this.#mirrors) {
-        if (to === port) bits |= MIRROR_OUT
-        if (!ports.includes(port)) continue
-        if (direction !== 'out') bits |= MIRROR_RX
-        if (direction !== 'in') bits |= MIRROR_TX
-      }
-      port.setMirror(bits)
+    for (const port of this.#live) {
+      const of = (direction: 'in' | 'out'): SwitchPort[] =>
+        this.#mirrors
+          .filter((m) => m.ports.includes(port) && (m.direction === 'both' || m.direction === direction))
+          .map((m) => m.to)
+      const isOutput = this.#mirrors.some((m) => m.to === port)
+      port.setMirrors(of('in'), of('out'), isOutput)
     }
   }
 
+  #loseCopies(n: number, from: number, why: Drop): void {
+    ;(this.#counts[from * COUNTERS + DROPPED] as number) += n
+    this.#pool.lose(n, why)
+  }
+
   #drop(f: Frame, from: number, why: Drop): void {
-    ;(this.#counts[from * COUNTERS + 4] as number)++
+    ;(this.#counts[from * COUNTERS + DROPPED] as number)++
     this.#pool.drop(f, why)
   }
 
   /** Drops a frame that never came to be switched; it counts as received all the same. */
   #turnAway(f: Frame, from: number, why: Drop): void {
-    ;(this.#counts[from * COUNTERS] as number)++
-    ;(this.#counts[from * COUNTERS + 1] as number) += this.#pool.len[f] as number
+    ;(this.#counts[from * COUNTERS + RX_FRAMES] as number)++
+    ;(this.#counts[from * COUNTERS + RX_BYTES] as number) += this.#pool.len[f] as number
     this.#drop(f, from, why)
   }
 
@@ -559,13 +598,34 @@ export class Switch implements Ticker {
 
   #grow(): void {
     const size = this.#flags.length * 2
-    const grow = <T extends Int32Array | Float64Array | Uint16Array | Uint8Array>(to: T, from: T): T => {
+    const grow = <T extends Int32Array | Float64Array | Uint32Array | Uint16Array | Uint8Array>(to: T, from: T): T => {
       to.set(from)
       return to
     }
-    this.#flags = grow(new Int32Array(size), this.#flags)
+    this.#flags = grow(new Int32Array(size).fill(DOWN), this.#flags)
     this.#counts = grow(new Float64Array(size * COUNTERS), this.#counts)
-    this.#targets = grow(new Uint16Array(size), this.#targets)
     if (this.vlanAware) this.#members = grow(new Uint8Array(size << 12), this.#members)
+    this.#queue = new Uint32Array(size * QUEUE)
+    this.#queued = new Uint8Array(size)
+    this.#touched = new Uint16Array(size + 1)
+    this.#targets = grow(new Uint16Array(size), this.#targets)
+    this.#run = this.#makeRun()
+  }
+
+  #makeRun(): FastRun {
+    const { data, off, len } = this.#pool
+    const { table, salt, shift } = this.#fdb
+    return fastRun({
+      ...{ data, off, len, table, salt, shift },
+      flags: this.#flags,
+      members: this.#members,
+      queue: this.#queue,
+      queued: this.#queued,
+      touched: this.#touched,
+      counts: this.#counts,
+      vlanCounts: this.#vlanCounts,
+      aware: this.vlanAware,
+      tpid: this.#tpidLe,
+    })
   }
 }

@@ -35,6 +35,7 @@ export interface VlanTable {
 
 /** Reads `[10, "20-29"]`; throws a RangeError that names `key` and the value. */
 export function parseVlans(ranges: readonly VlanRange[], key: string): number[] {
+  if (!Array.isArray(ranges)) throw new RangeError(`${key}: ${JSON.stringify(ranges)} is not a list of VLAN ids`)
   const ids: number[] = []
   for (const range of ranges) {
     const match = /^(\d+)(?:-(\d+))?$/.exec(String(range))
@@ -48,10 +49,24 @@ export function parseVlans(ranges: readonly VlanRange[], key: string): number[] 
   return ids
 }
 
-/** Makes the table of a port; throws a RangeError for ids out of range and combinations that contradict. */
+const KEYS: readonly string[][] = [['access'], ['tunnel'], ['trunk', 'native', 'untagged']]
+
+/** Makes the table of a port; throws a RangeError for ids out of range and keys that do not go together. */
 export function vlanTable(vlans: PortVlans, key = 'vlan'): VlanTable {
   const member = new Uint8Array(4096)
-  const one = (id: number, name: string): number => parseVlans([id], `${key}.${name}`)[0] as number
+  const given = Object.keys(vlans)
+  const known = KEYS.find((keys) => given.includes(keys[0] as string))
+  if (known === undefined || !given.every((k) => known.includes(k))) {
+    throw new RangeError(
+      `${key} takes access, tunnel, or trunk with native and untagged, not ${given.join(' and ') || '{}'}`,
+    )
+  }
+  const one = (id: number, name: string): number => {
+    if (!Number.isInteger(id) || id < 1 || id > 4094) {
+      throw new RangeError(`${key}.${name}: ${JSON.stringify(id)} is not a VLAN id from 1 to 4094`)
+    }
+    return id
+  }
   if ('access' in vlans) {
     const pvid = one(vlans.access, 'access')
     member[pvid] = UNTAGGED
@@ -62,7 +77,6 @@ export function vlanTable(vlans: PortVlans, key = 'vlan'): VlanTable {
     member[pvid] = UNTAGGED
     return { pvid, tunnel: true, member }
   }
-  if (!('trunk' in vlans)) throw new RangeError(`${key} takes access, trunk or tunnel, not ${Object.keys(vlans)}`)
   for (const id of parseVlans(vlans.trunk, `${key}.trunk`)) member[id] = TAGGED
   for (const id of parseVlans(vlans.untagged ?? [], `${key}.untagged`)) member[id] = UNTAGGED
   const pvid = vlans.native === undefined ? 0 : one(vlans.native, 'native')

@@ -7,7 +7,16 @@ import { Lab } from './lab.ts'
 import { NaiveSwitch } from './naive-switch.ts'
 
 const MACS = ['02000000000a', '02000000000b', '02000000000c', '0a0000000001', 'fe54deadbeef']
-const DSTS = [...MACS, 'ffffffffffff', '01005e000001', '333300000001', '0180c2000000', '0180c200000e', '0180c2000010']
+const DSTS = [
+  ...MACS,
+  'ffffffffffff',
+  '01005e000001',
+  '333300000001',
+  '0180c2000000',
+  '0180c200000e',
+  '0180c2000001',
+  '0180c2000010',
+]
 const SRCS = [...MACS, '010000000001', '000000000000']
 const VIDS = [0, 1, 2, 3, 4094, 4095]
 const PORTS = 5
@@ -121,8 +130,7 @@ function check(aware: boolean, ports: SwitchPortOptions[], operations: Op[]): vo
         lab.port(op.port).setUp(op.up)
         break
       case 'set': {
-        const target = naive.ports[op.port] as { options: SwitchPortOptions }
-        target.options = { ...target.options, ...op.options }
+        naive.set(op.port, op.options)
         lab.port(op.port).set(op.options)
         break
       }

@@ -80,6 +80,7 @@ export class NaiveSwitch {
       if (membership(vlan, vid) === 'no') return this.#drop('VlanIngress')
     }
 
+    if (dst === '0180c2000001') return this.#drop('ReservedGroup')
     if (o.learning !== false) this.#learn(`${src}/${vid}`, from, o.learning === 'sticky')
     if (RESERVED.test(dst)) return this.#drop('ReservedGroup')
 
@@ -103,6 +104,19 @@ export class NaiveSwitch {
       sent.push([to, this.#retag(frame, form, m, vid)])
     }
     return sent.length > 0 ? sent : this.#drop('NoDestination')
+  }
+
+  /** Changes settings; what was learnt in a VLAN that the port leaves is forgotten. */
+  set(port: number, change: SwitchPortOptions): void {
+    const target = this.ports[port] as NaivePort
+    const before = target.options.vlan ?? { access: 1 }
+    target.options = { ...target.options, ...change }
+    const after = target.options.vlan ?? { access: 1 }
+    for (const [key, e] of this.table) {
+      const vid = Number(key.split('/')[1])
+      if (e.port !== port || e.kind === 'static') continue
+      if (membership(before, vid) !== 'no' && membership(after, vid) === 'no') this.table.delete(key)
+    }
   }
 
   /** Forgets learnt entries; configured ones too where `all` is set. */

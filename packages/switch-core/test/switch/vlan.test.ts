@@ -59,6 +59,15 @@ describe('access and trunk', () => {
     expect(l.drops).toEqual({ VlanIngress: 2, NoDestination: 1 })
   })
 
+  it('forgets what was learnt in a VLAN that the port leaves', () => {
+    const l = lab({ vlan: { trunk: [10, 20] } }, access(10), access(10))
+    l.send(0, tagged(ALL, A, 10))
+    l.send(0, tagged(ALL, A, 20))
+    l.port(0).set({ vlan: { trunk: [20] } })
+    expect(l.fdb()).toEqual(['02:00:00:00:00:0a v20 -> 0'])
+    expect(Object.keys(l.send(1, frame(A, B)))).toEqual(['2'])
+  })
+
   it('filters on the way out: a known address whose port has left the VLAN', () => {
     const l = lab(access(10), { vlan: { trunk: [10] } }, access(10))
     l.switch.addStatic('02:00:00:00:00:0b', l.port(1), 10)
@@ -132,6 +141,15 @@ describe('copies and counters', () => {
     const l = new Lab([access(10), { vlan: { trunk: [10] } }, access(10)], { vlanAware: true }, { frames: 1 })
     expect(l.send(0, frame(ALL, A))).toEqual({ 2: [frame(ALL, A)] })
     expect(l.drops).toEqual({ PoolSpent: 1 })
+    expect(l.port(0).counters.dropped).toBe(1)
+  })
+
+  it('accounts for every port that would have shared a copy', () => {
+    const trunk = { vlan: { trunk: [10] } }
+    const l = new Lab([access(10), trunk, trunk, trunk, access(10)], { vlanAware: true }, { frames: 1 })
+    expect(Object.keys(l.send(0, frame(ALL, A)))).toEqual(['4'])
+    expect(l.drops).toEqual({ PoolSpent: 3 })
+    expect(l.port(0).counters.dropped).toBe(3)
   })
 })
 
@@ -145,7 +163,12 @@ describe('settings', () => {
     [{ trunk: [1], native: 5000 }, 'vlan.native: 5000'],
     [{ trunk: [1], untagged: ['x'] }, 'vlan.untagged: "x"'],
     [{ tunnel: 0 }, 'vlan.tunnel: 0'],
-    [{} as { access: number }, 'vlan takes access, trunk or tunnel'],
+    [{} as { access: number }, 'vlan takes access, tunnel, or trunk with native and untagged, not {}'],
+    [{ access: 1, trunk: [2] }, 'not access and trunk'],
+    [{ tunnel: 5, trunk: [1] }, 'not tunnel and trunk'],
+    [{ access: 10, native: 3 } as { access: number }, 'not access and native'],
+    [{ access: '10-20' as unknown as number }, 'vlan.access: "10-20"'],
+    [{ trunk: '12' as unknown as number[] }, 'vlan.trunk: "12" is not a list'],
   ])('refuses %j', (vlan, message) => {
     expect(() => lab({ vlan })).toThrow(message)
   })
