@@ -5,8 +5,8 @@
  * prints one JSON line. `run.ts` runs them all, in interleaved rounds.
  *
  * The complete path is timed: port -> loop -> switch (source checks, learning, lookup, counters; with `vlan` also
- * classification, membership and per-VLAN counters) -> link -> port, ledger included. The source port writes the
- * addresses of each frame into a ring of rows, which stays in the cache as a port's receive buffers do.
+ * classification, membership and per-VLAN counters) -> link -> port, ledger included. The source port takes rows
+ * from the pool and writes the addresses of each frame into them; they stay in the cache, as receive buffers do.
  *
  * `bare` is the reference: the same frames through one hand-written loop over the same tables - read two addresses, learn,
  * look up, count - without ports, links, VLANs, ledger or limits.
@@ -23,47 +23,41 @@ interface Variant {
   readonly time: number
 }
 
-/** Rows that a source port fills in turn: as many as a port with a ring of receive buffers would use. */
-const RING = 256
-
-/** Makes frames from a list of address pairs, a batch a turn: what a NIC does by DMA, it does with four stores,
- * of the widths in which they are read (a load that spans two stores waits for both). */
-class SourcePort extends Port {
-  /** Four words a frame: both addresses, each as its first two bytes and its last four. */
-  readonly headers: Int32Array
-  readonly #ring: Uint32Array
-  #next = 0
-  #row = 0
-  constructor(pool: FramePool, name: string, headers: Int32Array, size: number) {
-    super(pool, name)
-    this.headers = headers
-    this.#ring = new Uint32Array(RING)
-    for (let i = 0; i < RING; i++) {
-      const f = pool.alloc() as Frame
-      pool.len[f] = size
-      pool.bytes.set([0x08, 0x00], (pool.off[f] as number) + 12)
-      this.#ring[i] = f
+/** Writes addresses from a list into rows, in turn: what a NIC does by DMA, it does with four stores, of the widths in which
+ * they are read (a load that spans two stores waits for both). A closure, as the loops of the pool are. */
+function addressWriter(pool: FramePool, headers: Int32Array, size: number): (rows: Uint32Array, n: number) => void {
+  const { data, off, len } = pool
+  let next = 0
+  return (rows, n) => {
+    let at = next
+    for (let i = 0; i < n; i++) {
+      const f = rows[i] as number
+      const o = off[f] as number
+      len[f] = size
+      data.setUint16(o, headers[at] as number, true)
+      data.setInt32(o + 2, headers[at + 1] as number, true)
+      data.setUint16(o + 6, headers[at + 2] as number, true)
+      data.setInt32(o + 8, headers[at + 3] as number, true)
+      data.setUint16(o + 12, 0x0008, true)
+      at += 4
+      if (at === headers.length) at = 0
     }
-    pool.ledger.originate(RING)
+    next = at
+  }
+}
+
+/** Makes frames from a list of address pairs, a batch a turn, and lets go of those it is sent. As a TAP with offloads, it
+ * carries frames as they are. */
+class SourcePort extends Port {
+  readonly #write: (rows: Uint32Array, n: number) => void
+  constructor(pool: FramePool, name: string, headers: Int32Array, size: number) {
+    super(pool, name, 15)
+    this.#write = addressWriter(pool, headers, size)
   }
   protected override read(batch: Batch): void {
-    const { data, off, refs } = this.pool
-    const { headers } = this
-    for (let i = 0; i < 64; i++) {
-      const f = this.#ring[this.#row] as Frame
-      this.#row = (this.#row + 1) & (RING - 1)
-      const o = off[f] as number
-      const h = this.#next * 4
-      data.setUint16(o, headers[h] as number, true)
-      data.setInt32(o + 2, headers[h + 1] as number, true)
-      data.setUint16(o + 6, headers[h + 2] as number, true)
-      data.setInt32(o + 8, headers[h + 3] as number, true)
-      if (++this.#next * 4 === headers.length) this.#next = 0
-      ;(refs[f] as number)++
-      batch.frames[i] = f
-    }
-    batch.length = 64
-    this.pool.ledger.receive(64)
+    batch.length = this.pool.allocAll(batch.frames, 64)
+    this.#write(batch.frames, batch.length)
+    this.pool.ledger.receive(batch.length)
   }
   protected override write(batch: Batch): void {
     this.leftAll(batch)
@@ -73,6 +67,8 @@ class SourcePort extends Port {
 const variant = JSON.parse(process.argv[2] ?? '{}') as Variant
 const { kind, size, macs, ports, time } = variant
 
+/** As many rows as a few ports with rings of receive buffers have; those that come free are used first. */
+const RING = 256
 const pool = new FramePool({ frames: ports * RING, frameSize: Math.max(64, size) })
 let seed = 1
 const random = (n: number): number => {
