@@ -60,7 +60,7 @@ class SourcePort extends Port {
     this.pool.ledger.receive(batch.length)
   }
   protected override write(batch: Batch): void {
-    this.leftAll(batch)
+    this.leftAll(batch.frames, batch.length)
   }
 }
 

@@ -1,4 +1,4 @@
-import { type Batch, Drop, type Frame, type FramePool, NO_FRAME, Offload, Port } from '@l2l3/switch-core'
+import { type Batch, Drop, type Frame, type FramePool, Offload, Port } from '@l2l3/switch-core'
 import {
   type Info,
   type Native,
@@ -264,8 +264,7 @@ export class TapPort extends Port {
     const rows = this.#rows
     for (let offer = this.#offer; batch.length < batch.capacity; offer *= 2) {
       const most = Math.min(batch.capacity - batch.length, offer, CALL)
-      let n = 0
-      for (let f = NO_FRAME; n < most && (f = pool.alloc()) !== NO_FRAME; n++) rows[n] = f
+      const n = pool.allocAll(rows, most)
       if (n === 0) {
         if (batch.length === 0) this.#discard(batch.capacity)
         break
@@ -306,7 +305,7 @@ export class TapPort extends Port {
       const n = Math.min(batch.length - start, CALL)
       for (let i = 0; i < n; i++) rows[i] = frames[start + i] as number
       const sent = this.#native.write(this.#handle, n)
-      if (sent === n) for (let i = 0; i < n; i++) this.left(rows[i] as Frame)
+      if (sent === n) this.leftAll(rows, n)
       else this.#settle(n)
       start += n
     }

@@ -158,10 +158,9 @@ export abstract class Port implements Element {
     this.pool.sent(f)
   }
 
-  /** Ends every frame of a batch: all have left. */
-  protected leftAll(batch: Batch): void {
-    const n = batch.length
-    const bytes = this.pool.releaseAll(batch.frames, n)
+  /** Ends the first `n` frames of `rows`: all have left. */
+  protected leftAll(rows: Uint32Array, n: number): void {
+    const bytes = this.pool.releaseAll(rows, n)
     ;(this.#n[TX_FRAMES] as number) += n
     ;(this.#n[TX_BYTES] as number) += bytes
     this.pool.ledger.send(n)
