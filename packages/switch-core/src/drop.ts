@@ -41,6 +41,41 @@ export const Drop = {
   Fault: 26,
   /* Mirrors */
   MirrorPort: 27,
+  /* Neighbours: ARP, ND and guards */
+  Consumed: 28,
+  NeighbourQueueFull: 29,
+  NeighbourTableFull: 30,
+  ArpFilter: 31,
+  ArpGuard: 32,
+  ArpLimiter: 33,
+  IPv4Guard: 34,
+  IPv6Guard: 35,
+  DhcpGuard: 36,
+  BlockNonIp: 37,
+  /* MAC rewriting and demultiplexing */
+  MacRule: 38,
+  UnknownEndpoint: 39,
+  BlockBroadcast: 40,
+  TtlExceeded: 41,
+  /* The router */
+  NotIp: 42,
+  OtherHost: 43,
+  BadChecksum: 44,
+  MartianSource: 45,
+  MartianDestination: 46,
+  LinkScope: 47,
+  ReversePath: 48,
+  LinkBroadcast: 49,
+  GroupDestination: 50,
+  DirectedBroadcast: 51,
+  NoRoute: 52,
+  Blackhole: 53,
+  Unreachable: 54,
+  Prohibited: 55,
+  SourceRoute: 56,
+  NoNeighbour: 57,
+  Fragment: 58,
+  NoListener: 59,
 } as const
 /** A drop reason's number: a value of `Drop`. */
 export type Drop = (typeof Drop)[keyof typeof Drop]
@@ -78,6 +113,45 @@ const SENTENCES: Readonly<Record<DropName, string>> = {
   Untagged: 'The frame has no VLAN tag, and the port it came from has no VLAN for untagged frames.',
   Fault: 'A fault that was asked for on this link: loss.',
   MirrorPort: 'The frame came in by a port that is the output of a mirror: nothing is taken in there.',
+  Consumed: 'The frame was for this node, or one it answers for, and has done its work here: an ARP or ND message.',
+  NeighbourQueueFull: 'Too many frames waited for the address of a next hop, and this one had waited longest.',
+  NeighbourTableFull:
+    'The table of neighbours was full of neighbours in use, and the next hop of the frame was not among them.',
+  ArpFilter:
+    'An ARP or ND message with impossible addresses, or one that nothing here can answer and that is not flooded.',
+  ArpGuard: 'The pair of addresses that an ARP message claims for its sender is not one that the port may use.',
+  ArpLimiter: 'The port has used up its allowance of ARP and ND messages.',
+  IPv4Guard: 'The IPv4 source address is not one that the port may use with this MAC (anti-spoofing).',
+  IPv6Guard:
+    'The IPv6 source address, or an address that an ND message claims, is not one that the port may use with this MAC.',
+  DhcpGuard: 'A message of a DHCP server came from a port where no server may be.',
+  BlockNonIp: 'The frame is neither ARP nor IP, and the port may send nothing else.',
+  MacRule: 'A rule of a MAC rewrite says that such frames end here.',
+  UnknownEndpoint: 'No endpoint here has the address that the frame is for, and there is no host to take it instead.',
+  BlockBroadcast: 'Broadcasts and multicasts do not pass here (ipvlan in its L3 modes).',
+  TtlExceeded: 'The time to live, or hop limit, was used up where the frame would have been routed on.',
+  NotIp: 'The frame is not for the router itself, and is neither IPv4 nor IPv6.',
+  OtherHost: 'The destination MAC is that of another station: the frame was flooded, or the interface listens to all.',
+  BadChecksum: 'A checksum of the frame is wrong, and the work at hand relies on what it covers.',
+  MartianSource: 'The source address is one that no packet can come from (RFC 1812, 5.3.7; RFC 4291, 2.5), or our own.',
+  MartianDestination: 'The destination address is one that no packet can go to (RFC 1812, 5.3.7; RFC 4291, 2.5).',
+  LinkScope: 'A link-local IPv6 address is in the packet, which must not leave its link (RFC 4291, 2.5.6).',
+  ReversePath:
+    'The source address is not reachable, or not by where the packet came in (reverse-path filter, RFC 3704).',
+  LinkBroadcast:
+    'The packet is for one host but came in a broadcast or multicast frame: not routed on (RFC 1812, 5.3.4).',
+  GroupDestination:
+    'The packet is for a multicast group or a broadcast address, which is not routed on, and nothing here takes it.',
+  DirectedBroadcast:
+    'The packet is for the broadcast address of another network, and directed broadcasts are off (RFC 2644).',
+  NoRoute: 'There is no route to the destination.',
+  Blackhole: 'The route to the destination is a blackhole: dropped in silence.',
+  Unreachable: 'The route to the destination says that it is unreachable.',
+  Prohibited: 'The route to the destination says that going there is prohibited.',
+  SourceRoute: 'The packet asks for a source route, which is not followed (RFC 1812, 5.3.13.4; RFC 5095).',
+  NoNeighbour: 'The next hop did not answer: nobody on the link has its address.',
+  Fragment: 'A fragment is for the router itself, and nothing here puts packets together.',
+  NoListener: 'The packet is for the router itself, and nothing here takes it.',
 }
 
 /** All reasons' names; the index is the reason's number. */

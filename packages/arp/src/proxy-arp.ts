@@ -1,0 +1,106 @@
+import { type Batch, type Clock, Drop, type Element, type Frame, type FramePool, type Ticker } from '@l2l3/switch-core'
+import { arp, eth } from '@l2l3/switch-core/wire'
+import { isHost4, isStation, parseStationMac } from './address.ts'
+import { Kind, Message, readMessage } from './message.ts'
+import { AnswerDelay, type ProxyOptions, type ProxyRoutes, proxies } from './proxy.ts'
+import { Speaker } from './speaker.ts'
+
+/*
+ * Proxy ARP (RFC 1027), by which a pod with a /32 address reaches everything through 169.254.1.1, which nobody has:
+ *
+ *     pod 10.244.1.5 ── "who has 169.254.1.1?" ──> cali1  ee:ee:ee:ee:ee:ee      a default route leads out by eth0:
+ *                    <── "169.254.1.1 is at ee:.." ──     ProxyArp               so the node will take it
+ *
+ *   question                                                     answer (Linux 6.18, measured)
+ *   for what a route leads to by another interface, or here      ours, to the asker alone, whatever spa it gives
+ *   for what no route leads to                                   none, unless `requireRoute` is off
+ *   for what a route leads to by the interface it came in by     none
+ *   for what a blackhole, unreachable or broadcast route covers  none
+ *   with spa 0.0.0.0 (a probe)                                   none, unless `answerProbes` is on
+ *   with spa equal to tpa; an answer                             none
+ *   for 127.0.0.0/8                                              none, unless `routeLocalnet` is on
+ *   for multicast, 255.255.255.255, 0.0.0.0                      none
+ *   to another MAC than ours                                     none
+ *
+ * What is not answered goes through, unchanged.
+ */
+
+/** Settings of a proxy for ARP. */
+export interface ProxyArpOptions extends ProxyOptions {
+  routes: ProxyRoutes
+  /** The interface the questions come in by, as `routes` names it. */
+  interface: unknown
+  /** Whether probes are answered, as Docker's overlay does, which breaks duplicate address detection. Default false. */
+  answerProbes?: boolean
+  /** Whether only what has a route is answered for. Default true. */
+  requireRoute?: boolean
+  /** Whether 127.0.0.0/8 is an address like others (Linux route_localnet, which Calico sets). Default false. */
+  routeLocalnet?: boolean
+}
+
+/** Answers ARP requests for addresses that a route leads to. With a delay, `tick` is to be called every 10 ms or so. */
+export class ProxyArp implements Element, Ticker {
+  /** Whether anything is answered. */
+  enabled = true
+  readonly counters: { answered: number } = { answered: 0 }
+  readonly #pool: FramePool
+  readonly #routes: ProxyRoutes
+  readonly #interface: unknown
+  readonly #probes: boolean
+  readonly #requireRoute: boolean
+  readonly #localnet: boolean
+  readonly #mac: Uint8Array
+  readonly #speaker: Speaker
+  readonly #delay: AnswerDelay
+  readonly #m = new Message()
+
+  constructor(pool: FramePool, clock: Clock, options: ProxyArpOptions) {
+    this.#pool = pool
+    this.#routes = options.routes
+    this.#interface = options.interface
+    this.#probes = options.answerProbes ?? false
+    this.#requireRoute = options.requireRoute ?? true
+    this.#localnet = options.routeLocalnet ?? false
+    this.#mac = parseStationMac('mac', options.mac)
+    this.#speaker = new Speaker(pool, this.#mac, options.out)
+    this.#delay = new AnswerDelay(pool, clock, this.#mac, options)
+  }
+
+  /** Answers that wait for their time. */
+  get waiting(): number {
+    return this.#delay.frames.length
+  }
+
+  process(batch: Batch): void {
+    let n = 0
+    for (let i = 0; i < batch.length; i++) {
+      const f = batch.frames[i] as Frame
+      if (readMessage(this.#pool, f, this.#m) === Kind.Arp && this.#m.tags === 0 && this.#answer(f)) {
+        this.#pool.drop(f, Drop.Consumed)
+      } else batch.frames[n++] = f
+    }
+    batch.length = n
+  }
+
+  tick(now: number): void {
+    this.#delay.tick(now)
+  }
+
+  #answer(f: Frame): boolean {
+    const b = this.#pool.bytes
+    const o = this.#pool.off[f]
+    const { at } = this.#m
+    if (!this.enabled || arp.op(b, at) !== arp.Op.Request) return false
+    const alone = eth.equalMac(b, o, this.#mac, 0)
+    const sha = at + arp.SHA
+    if (!(alone || eth.isGroup(b, o)) || !isStation(b, sha) || eth.equalMac(b, sha, this.#mac, 0)) return false
+    const spa = arp.spa(b, at)
+    const tpa = arp.tpa(b, at)
+    if (spa === tpa || (spa === 0 && !this.#probes)) return false
+    if (!(isHost4(tpa) || (this.#localnet && tpa >>> 24 === 127))) return false
+    if (!proxies(this.#routes.lookup4?.(tpa), this.#interface, this.#requireRoute)) return false
+    this.#speaker.answer4(b, at, this.#mac, this.#delay.sink(alone))
+    this.counters.answered++
+    return true
+  }
+}

@@ -1,0 +1,118 @@
+import { expect, it } from 'vitest'
+import { ANN, EVE, Interface, isAt, na, ns, O, R, US, whoHas } from './lab.ts'
+
+/** RFC 5227 and RFC 4862 on a virtual clock; dice show 0.5. */
+
+const probe = whoHas(US, '0.0.0.0', '10.0.0.5')
+const announcement = whoHas(US, '10.0.0.5', '10.0.0.5')
+
+function claiming(options = {}): { eth0: Interface; told: string[] } {
+  const eth0 = new Interface({ addresses: [], ...options })
+  const told: string[] = []
+  eth0.table.addresses.watch((change, a) => told.push(`${change} ${a.address} ${a.state}`))
+  return { eth0, told }
+}
+
+it('probes three times, waits, takes the address, and announces it twice (RFC 5227, 2.1, 2.3)', () => {
+  const { eth0, told } = claiming()
+  eth0.table.addresses.add('10.0.0.5/24', { probe: true })
+  expect(eth0.wait(0.4)).toEqual([])
+  expect(eth0.wait(0.2)).toEqual([probe])
+  expect(eth0.wait(1.5)).toEqual([probe])
+  // Not ours yet: not answered for.
+  expect(eth0.send(whoHas(ANN, '10.0.0.10', '10.0.0.5'))).toEqual([])
+  expect(eth0.wait(1.5)).toEqual([probe])
+  expect(eth0.wait(1.8)).toEqual([])
+  expect(told).toEqual([])
+  expect(eth0.wait(0.3)).toEqual([announcement])
+  expect(told).toEqual(['ready 10.0.0.5/24 owned'])
+  expect(eth0.wait(2)).toEqual([announcement])
+  expect(eth0.wait(30)).toEqual([])
+  expect(eth0.send(whoHas(ANN, '10.0.0.10', '10.0.0.5'))).toEqual([isAt(ANN, '10.0.0.10', US, '10.0.0.5')])
+})
+
+it.each([
+  { who: 'somebody has it', frame: isAt(US, '0.0.0.0', EVE, '10.0.0.5') },
+  { who: 'somebody asks from it', frame: whoHas(EVE, '10.0.0.5', '10.0.0.77') },
+  { who: 'somebody else probes for it', frame: whoHas(EVE, '0.0.0.0', '10.0.0.5') },
+])('does not take an address where $who', ({ frame }) => {
+  const { eth0, told } = claiming()
+  eth0.table.addresses.add('10.0.0.5/24', { probe: true })
+  eth0.wait(1)
+  eth0.send(frame)
+  expect(told).toEqual(['duplicate 10.0.0.5/24 duplicate'])
+  expect(eth0.wait(30)).toEqual([])
+  expect(eth0.send(whoHas(ANN, '10.0.0.10', '10.0.0.5'))).toEqual([])
+  expect(eth0.table.size).toBe(0)
+})
+
+it('is not put off by its own probes coming back', () => {
+  const { eth0, told } = claiming()
+  eth0.table.addresses.add('10.0.0.5/24', { probe: true })
+  eth0.wait(1)
+  eth0.send(probe)
+  eth0.wait(10)
+  expect(told).toEqual(['ready 10.0.0.5/24 owned'])
+})
+
+it('defends its address, at most once in ten seconds, and learns nothing from the claim (RFC 5227, 2.4 c)', () => {
+  const { eth0, told } = claiming({ addresses: ['10.0.0.5/24'] })
+  const claim = whoHas(EVE, '10.0.0.5', '10.0.0.5')
+  expect(eth0.send(claim)).toEqual([announcement])
+  for (let i = 0; i < 9; i++) expect(eth0.send(claim).concat(eth0.wait(1))).toEqual([])
+  eth0.wait(1.1)
+  expect(eth0.send(claim)).toEqual([announcement])
+  expect(eth0.table.addresses.counters).toEqual({ conflicts: 11, defences: 2 })
+  expect(told.every((t) => t === 'conflict 10.0.0.5/24 owned')).toBe(true)
+  expect(eth0.table.size).toBe(0)
+})
+
+it.each([
+  { defence: 'once' as const, claims: 2 },
+  { defence: 'never' as const, claims: 1 },
+])('gives its address up at claim $claims with defence $defence (RFC 5227, 2.4 a, b)', ({ defence, claims }) => {
+  const { eth0, told } = claiming({ addresses: ['10.0.0.5/24'], defence })
+  const claim = isAt(US, '10.0.0.9', EVE, '10.0.0.5')
+  for (let i = 0; i < claims; i++) eth0.send(claim)
+  expect(told.at(-1)).toBe('lost 10.0.0.5/24 duplicate')
+  expect(told.length).toBe(claims)
+  expect(eth0.send(whoHas(ANN, '10.0.0.10', '10.0.0.5'))).toEqual([])
+})
+
+it('asks once from :: for an IPv6 address, takes it a second later, and tells all (RFC 4862, 5.4)', () => {
+  const { eth0, told } = claiming({ router: true })
+  eth0.table.addresses.add('2001:db8::5/64', { probe: true })
+  expect(eth0.wait(0.6)).toEqual([ns(US, '::', '2001:db8::5')])
+  // Somebody who solicits a tentative address is ignored.
+  expect(eth0.send(ns(ANN, 'fe80::a', '2001:db8::5'))).toEqual([])
+  expect(eth0.wait(0.8)).toEqual([])
+  const all = na('333300000001', US, '2001:db8::5', 'ff02::1', '2001:db8::5', R | O, US)
+  expect(eth0.wait(0.3)).toEqual([all])
+  expect(told).toEqual(['ready 2001:db8::5/64 owned'])
+  expect(eth0.wait(30)).toEqual([])
+})
+
+it.each([
+  { who: 'has it', frame: na('333300000001', EVE, '2001:db8::5', 'ff02::1', '2001:db8::5', O, EVE) },
+  { who: 'probes for it too', frame: ns(EVE, '::', '2001:db8::5') },
+])('does not take an IPv6 address where somebody $who', ({ frame }) => {
+  const { eth0, told } = claiming()
+  eth0.table.addresses.add('2001:db8::5/64', { probe: true })
+  eth0.wait(0.6)
+  eth0.send(frame)
+  expect(told).toEqual(['duplicate 2001:db8::5/64 duplicate'])
+  eth0.wait(3)
+  expect([...eth0.table.addresses.list()]).toEqual([{ address: '2001:db8::5/64', state: 'duplicate' }])
+})
+
+it('takes and gives up addresses by hand', () => {
+  const { eth0 } = claiming()
+  const { addresses } = eth0.table
+  addresses.add('10.0.0.5/24', { announce: true })
+  eth0.loop.settle()
+  expect(eth0.heard()).toEqual([announcement])
+  expect(() => addresses.add('10.0.0.5')).toThrow(/10\.0\.0\.5.*there/)
+  expect(addresses.remove('10.0.0.5/24')).toBe(true)
+  expect(addresses.remove('10.0.0.5/24')).toBe(false)
+  expect([...addresses.list()]).toEqual([])
+})
