@@ -6,6 +6,19 @@
  */
 export { BATCH, Batch } from './batch.ts'
 export { type Clock, MICROSECOND, MILLISECOND, RealClock, SECOND, VirtualClock } from './clock.ts'
+export {
+  Ipvlan,
+  type IpvlanChild,
+  type IpvlanMode,
+  type IpvlanOptions,
+} from './demux/ipvlan.ts'
+export {
+  Macvlan,
+  type MacvlanChild,
+  type MacvlanChildOptions,
+  type MacvlanMode,
+  type MacvlanOptions,
+} from './demux/macvlan.ts'
 export { DROP_COUNT, DROP_NAMES, Drop, type DropName, dropSentence } from './drop.ts'
 export { type Element, Pipeline } from './element.ts'
 export {
@@ -24,6 +37,19 @@ export { Loop, type LoopObserver, type LoopOptions, type Ticker } from './loop.t
 export type { NeighbourClient, Neighbours } from './neighbours.ts'
 export { MemoryPort, type MemoryPortOptions } from './port/memory.ts'
 export { Offload, Port, type PortCounters } from './port/port.ts'
+export { AddressTable } from './rewrite/address-table.ts'
+export { L2BridgeEngine, type L2BridgePodOptions } from './rewrite/l2bridge.ts'
+export { L2BridgeEgress } from './rewrite/l2bridge-egress.ts'
+export { L2BridgeIngress } from './rewrite/l2bridge-ingress.ts'
+export {
+  AZURE_FABRIC_MAC,
+  AZURE_LINUX,
+  type L2BridgeOptions,
+  type L2BridgeSettings,
+} from './rewrite/l2bridge-options.ts'
+export type { L2BridgePod } from './rewrite/l2bridge-pod.ts'
+export { MacRewrite, type MacRewriteOptions } from './rewrite/mac-rewrite.ts'
+export type { MacMatch, MacRule } from './rewrite/mac-rule.ts'
 export type { FdbChange, FdbCounters, FdbEntry, FdbKind, FdbOptions, FdbWatcher } from './switch/fdb.ts'
 export { Fdb, fdbKey } from './switch/fdb.ts'
 export type { SwitchPortCounters, SwitchPortOptions } from './switch/port.ts'
