@@ -1,0 +1,279 @@
+import { Drop } from '../drop.ts'
+import { type Frame, NO_FRAME } from '../frame-pool.ts'
+import { equal, put16, put32, u32 } from '../wire/bytes.ts'
+import { HLEN as ETH } from '../wire/ethernet.ts'
+import * as icmpv6 from '../wire/icmpv6.ts'
+import { Protocol } from '../wire/ipv4.ts'
+import * as ipv6 from '../wire/ipv6.ts'
+import { flowHash6 } from './ecmp.ts'
+import { isLinkLocal } from './fib.ts'
+import { type IcmpErrors, unspecified } from './icmp-errors.ts'
+import type { RouterInterface } from './interface.ts'
+import { DEFAULT_TTL, type Plane } from './plane.ts'
+import { segmentLength } from './super-frame.ts'
+import type { Hop, Target } from './target.ts'
+
+/*
+ * An IPv6 packet on its way through the router (RFC 8200; RFC 4291; RFC 4443). As for IPv4, but:
+ *
+ *   - there is no header checksum, and no fragment is made: too long is always ICMPv6 "packet too big", with an MTU of at
+ *     least 1,280;
+ *   - link-local addresses stay on their link: to one of ours it is ours, to another it ends here, and a packet from one to
+ *     somewhere else is answered with "beyond scope of source address";
+ *   - extension headers are looked at only in packets for the router itself.
+ */
+
+const NEEDS_CSUM = 1
+const MIN_MTU = 1280
+/** What RFC 4443, 3.1 calls these. */
+const Unreachable = { NoRoute: 0, Prohibited: 1, BeyondScope: 2, Address: 3, Port: 4 } as const
+
+/** Forwards IPv6. */
+export class Forward6 {
+  readonly #plane: Plane
+  readonly #errors: IcmpErrors
+  readonly #upper: ipv6.Upper = new ipv6.Upper()
+
+  constructor(plane: Plane, errors: IcmpErrors) {
+    this.#plane = plane
+    this.#errors = errors
+  }
+
+  /** Takes a frame of `n` bytes at `o`, at least an Ethernet header. */
+  input(iface: RouterInterface, f: Frame, o: number, n: number, group: boolean): void {
+    const plane = this.#plane
+    const { pool, fib } = plane
+    const b = pool.bytes
+    const l3 = o + 14
+    let total = n < 54 ? 0 : ((b[l3 + 4]! << 8) | b[l3 + 5]!) + 40
+    if (total === 40 && pool.gsoType[f] !== 0) total = n - 14
+    if (total < 40 || total > n - 14 || b[l3]! >>> 4 !== 6) {
+      iface.end(f, Drop.Malformed)
+      return
+    }
+    const s0 = b[l3 + 8] as number
+    const d0 = b[l3 + 24] as number
+    if (s0 === 0xff || (s0 === 0 && isOfHost(b, l3 + 8))) {
+      iface.end(f, Drop.MartianSource)
+      return
+    }
+    const nobody = s0 === 0 && unspecified(b, l3 + 8)
+    if (d0 === 0xff) {
+      this.#toGroup(iface, f, l3, total, nobody)
+      return
+    }
+    if (d0 === 0 && (unspecified(b, l3 + 24) || isOfHost(b, l3 + 24))) {
+      iface.end(f, Drop.MartianDestination)
+      return
+    }
+    const local = s0 === 0xfe && isLinkLocal(b, l3 + 8)
+    if (iface.reversePathFilter !== 'off' && !local && !nobody) {
+      if (!plane.reverseOk(iface, fib.lookup6(b, l3 + 8))) {
+        iface.end(f, Drop.ReversePath)
+        return
+      }
+    }
+    if (d0 === 0xfe && isLinkLocal(b, l3 + 24)) {
+      if (has(iface, b, l3 + 24)) this.#local(iface, f, l3, total, nobody)
+      else iface.end(f, Drop.LinkScope)
+      return
+    }
+    const target = fib.lookup6(b, l3 + 24)
+    if (target !== null && target.kind === 'local') this.#local(iface, f, l3, total, nobody)
+    else if (group) iface.end(f, Drop.LinkBroadcast)
+    else if (nobody) iface.end(f, Drop.MartianSource)
+    else if (target !== null && target.kind === 'unicast') this.#forward(iface, f, l3, total, local, target)
+    else this.#refuse(iface, f, target)
+  }
+
+  /** The next hop of a frame does not answer. */
+  unanswered(iface: RouterInterface, f: Frame): void {
+    const { pool, fib } = this.#plane
+    const at = (pool.off[f] as number) + ETH + ipv6.SRC
+    const ours = has(iface, pool.bytes, at) || fib.lookup6(pool.bytes, at)?.kind === 'local'
+    if (!ours) this.#errors.send6(null, f, icmpv6.Type.Unreachable, Unreachable.Address)
+    iface.unsent(f, Drop.NoNeighbour)
+  }
+
+  /** Ends a packet that has no way on, as the route, or its absence, says. */
+  #refuse(iface: RouterInterface, f: Frame, target: Target | null): void {
+    if (target === null) {
+      this.#errors.send6(iface, f, icmpv6.Type.Unreachable, Unreachable.NoRoute)
+      iface.end(f, Drop.NoRoute)
+    } else if (target.kind === 'blackhole') iface.end(f, Drop.Blackhole)
+    else {
+      // As Linux; for an unreachable route RFC 4443 has nothing that fits better.
+      const code = target.prohibited ? Unreachable.Prohibited : Unreachable.NoRoute
+      this.#errors.send6(iface, f, icmpv6.Type.Unreachable, code)
+      iface.end(f, target.prohibited ? Drop.Prohibited : Drop.Unreachable)
+    }
+  }
+
+  #forward(iface: RouterInterface, f: Frame, l3: number, total: number, linkLocal: boolean, target: Target): void {
+    const { pool } = this.#plane
+    const b = pool.bytes
+    if (b[l3 + 7]! <= 1) {
+      this.#errors.send6(iface, f, icmpv6.Type.TimeExceeded, 0)
+      iface.end(f, Drop.TtlExceeded)
+      return
+    }
+    if (linkLocal) {
+      this.#errors.send6(iface, f, icmpv6.Type.Unreachable, Unreachable.BeyondScope)
+      iface.end(f, Drop.LinkScope)
+      return
+    }
+    const hop = target.hops.length === 1 ? (target.hop as Hop) : target.choose(flowHash6(b, l3, l3 + total))
+    const mtu = Math.max(MIN_MTU, hop.iface.mtu)
+    if (total > mtu && (pool.gsoType[f] === 0 || segmentLength(pool, f, l3, l3 + total) > mtu)) {
+      this.#errors.send6(iface, f, icmpv6.Type.PacketTooBig, 0, mtu)
+      iface.end(f, Drop.TooBig)
+      return
+    }
+    const g = pool.own(f)
+    if (g === NO_FRAME) return
+    const ip = pool.off[g]! + 14
+    pool.len[g] = total + 14
+    if (target.counted) {
+      target.frames++
+      target.bytes += total + 14
+    }
+    b[ip + 7]!--
+    if (hop.via6 !== null) hop.iface.send6(g, hop.via6, 0)
+    else hop.iface.send6(g, b, ip + 24)
+  }
+
+  /** A packet to a multicast group: to all nodes, all routers, or the group of an address of ours it may be an echo. */
+  #toGroup(iface: RouterInterface, f: Frame, l3: number, total: number, nobody: boolean): void {
+    const plane = this.#plane
+    const b = plane.pool.bytes
+    const scope = b[l3 + 25]! & 15
+    if (scope <= 1) {
+      iface.end(f, Drop.MartianDestination)
+      return
+    }
+    if (plane.taken(iface, f)) return
+    if (isOurGroup(iface, b, l3 + 24) && !nobody && this.#echo(iface, f, l3, total, true)) return
+    if (!plane.handOn(iface, f)) iface.end(f, Drop.GroupDestination)
+  }
+
+  /** A packet for an address of ours. */
+  #local(iface: RouterInterface, f: Frame, l3: number, total: number, nobody: boolean): void {
+    const plane = this.#plane
+    const b = plane.pool.bytes
+    if (plane.taken(iface, f)) return
+    if (!nobody && this.#echo(iface, f, l3, total, false)) return
+    if (plane.handOn(iface, f)) return
+    const found = this.#upper
+    if (!ipv6.upper(b, l3, l3 + total, found)) {
+      iface.end(f, Drop.Malformed)
+      return
+    }
+    if (found.fragment !== -1) {
+      iface.end(f, Drop.Fragment)
+      return
+    }
+    if (found.routing !== -1 && b[found.routing + 3] !== 0) {
+      iface.end(f, Drop.SourceRoute)
+      return
+    }
+    if (plane.unreachable && !nobody) {
+      const { Udp, Tcp, Icmpv6, NoNext } = Protocol
+      const { protocol, offset } = found
+      if (protocol === Udp) {
+        if (plane.udpSound(f, l3, offset, l3 + total)) {
+          this.#errors.send6(iface, f, icmpv6.Type.Unreachable, Unreachable.Port, 0, true)
+        }
+      } else if (protocol !== Tcp && protocol !== Icmpv6 && protocol !== NoNext && offset === l3 + ipv6.HLEN) {
+        // Unrecognized next header (RFC 4443, 3.4): the pointer says where its number stands.
+        this.#errors.send6(iface, f, icmpv6.Type.ParameterProblem, 1, ipv6.NEXT_HEADER, true)
+      }
+    }
+    iface.end(f, Drop.NoListener)
+  }
+
+  /** Makes of an echo request its answer (RFC 4443, 4.2); false where it is none. Extension headers are left out. */
+  #echo(iface: RouterInterface, f: Frame, l3: number, total: number, toGroup: boolean): boolean {
+    const plane = this.#plane
+    const { pool, fib } = plane
+    const b = pool.bytes
+    const found = this.#upper
+    if (!plane.echo || !ipv6.upper(b, l3, l3 + total, found)) return false
+    if (found.protocol !== Protocol.Icmpv6 || found.fragment !== -1 || found.routing !== -1) return false
+    const headers = found.offset - l3
+    if (total - headers < icmpv6.HLEN || b[found.offset] !== icmpv6.Type.Echo) return false
+    if ((pool.flags[f]! & NEEDS_CSUM) === 0 && !icmpv6.checksumOk(b, l3, found.offset, l3 + total)) {
+      iface.end(f, Drop.BadChecksum)
+      return true
+    }
+    const src = l3 + ipv6.SRC
+    let hop: Hop | null = iface.onLink
+    if (!isLinkLocal(b, src)) {
+      const target = fib.lookup6(b, src)
+      hop = target !== null && target.kind === 'unicast' ? target.choose(u32(b, src + 12)) : null
+    }
+    const from = toGroup ? fib.source6(iface, b, src) : null
+    if (hop === null || (toGroup && from === null)) {
+      iface.end(f, Drop.NoRoute)
+      return true
+    }
+    const length = total - headers
+    if (ipv6.HLEN + length > Math.max(MIN_MTU, hop.iface.mtu)) {
+      iface.end(f, Drop.TooBig)
+      return true
+    }
+    const g = pool.own(f)
+    if (g === NO_FRAME) return true
+    const extra = headers - ipv6.HLEN
+    if (extra > 0) {
+      const o = pool.off[g] as number
+      b.copyWithin(o + extra, o, o + ETH + ipv6.HLEN)
+      pool.strip(g, extra)
+    }
+    const ip = pool.off[g]! + ETH
+    const message = ip + ipv6.HLEN
+    pool.len[g] = ETH + ipv6.HLEN + length
+    // Our address, the asker's: the two change places. The traffic class is kept, the flow label is not.
+    for (let i = 0; i < 16; i++) {
+      const ours = from === null ? b[ip + ipv6.DST + i]! : from[i]!
+      b[ip + ipv6.DST + i] = b[ip + ipv6.SRC + i]!
+      b[ip + ipv6.SRC + i] = ours
+    }
+    put32(b, ip, u32(b, ip) & 0xfff0_0000)
+    put16(b, ip + 4, length)
+    put16(b, ip + ipv6.NEXT_HEADER, (Protocol.Icmpv6 << 8) | DEFAULT_TTL)
+    b[message] = icmpv6.Type.EchoReply
+    pool.flags[g] = 0
+    pool.gsoType[g] = 0
+    icmpv6.fillChecksum(b, ip, message, message + length)
+    if (hop.via6 !== null) hop.iface.send6(g, hop.via6, 0)
+    else hop.iface.send6(g, b, ip + ipv6.DST)
+    return true
+  }
+}
+
+/** Of addresses that start with a zero byte: `::1`, and IPv4-mapped ones, which mean something within a host only (RFC
+ * 4291, 2.5.3 and 2.5.5.2; RFC 6890, 2.2.3). */
+function isOfHost(b: Uint8Array, at: number): boolean {
+  if (u32(b, at) !== 0 || u32(b, at + 4) !== 0) return false
+  return u32(b, at + 8) === 0 ? u32(b, at + 12) === 1 : u32(b, at + 8) === 0xffff
+}
+
+function has(iface: RouterInterface, b: Uint8Array, at: number): boolean {
+  for (let i = 0; i < iface.addresses6.length; i++) {
+    if (equal(iface.addresses6[i]!.bytes, 0, b, at, 16)) return true
+  }
+  return false
+}
+
+/** Tells whether the group at `at` is ff02::1 (all nodes), ff02::2 (all routers), or the solicited-node group of an
+ * address of the interface (RFC 4291, 2.7.1). */
+function isOurGroup(iface: RouterInterface, b: Uint8Array, at: number): boolean {
+  if (u32(b, at) !== 0xff02_0000 || u32(b, at + 4) !== 0) return false
+  const last = u32(b, at + 12)
+  if (u32(b, at + 8) === 0) return last === 1 || last === 2
+  if (u32(b, at + 8) !== 1 || last >>> 24 !== 0xff) return false
+  for (let i = 0; i < iface.addresses6.length; i++) {
+    if ((u32(iface.addresses6[i]!.bytes, 12) & 0xff_ffff) === (last & 0xff_ffff)) return true
+  }
+  return false
+}
