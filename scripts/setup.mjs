@@ -5,7 +5,8 @@
  */
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { accessSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 
@@ -23,13 +24,34 @@ function fail(text) {
   process.exit(1)
 }
 
-function run(command, args, hint) {
-  const result = spawnSync(command, args, { cwd: root, encoding: 'utf8' })
+function writable(path) {
+  try {
+    accessSync(path, constants.W_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Directories that set-up writes to. */
+function outputs() {
+  const packages = readdirSync(join(root, 'packages')).map((name) => join(root, 'packages', name))
+  return [
+    ...[root, join(root, '.l2l3'), join(root, 'node_modules')],
+    ...packages.flatMap((path) => [path, join(path, 'dist'), join(path, 'build')]),
+  ]
+}
+
+function run(command, args, hint, { env = process.env, show = false } = {}) {
+  const stdio = show ? ['ignore', 2, 2] : ['ignore', 'pipe', 'pipe']
+  const result = spawnSync(command, args, { cwd: root, encoding: 'utf8', env, stdio })
   if (result.status === 0) return
+  if (result.signal === 'SIGINT' || result.status === 130) process.exit(130)
   process.stderr.write(`${result.stdout ?? ''}${result.stderr ?? ''}`)
-  fail(
-    `\`${[command, ...args].join(' ')}\` ${result.error ? `could not start: ${result.error.message}` : 'failed'}. ${hint}`,
-  )
+  const said = `\`${[command, ...args].join(' ')}\` ${result.error ? `could not start: ${result.error.message}` : 'failed'}.`
+  const closed = outputs().find((path) => existsSync(path) && !writable(path))
+  if (closed) fail(`${said} ${closed} belongs to somebody else, from a run as root, say: sudo chown -R "$USER" ${root}`)
+  fail(`${said} ${hint}`)
 }
 
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
@@ -52,16 +74,36 @@ function fingerprint() {
   return `${hash.digest('hex')} node-${process.versions.modules} ${process.platform}-${process.arch}\n`
 }
 
+/** The environment of the install: who has no home to keep a cache in (`nobody`, many containers) keeps it here. */
+function homely() {
+  const home = homedir()
+  if (writable(home)) return process.env
+  const own = join(root, '.l2l3', 'home')
+  mkdirSync(own, { recursive: true })
+  return { ...process.env, HOME: own, npm_config_cache: join(own, '.npm') }
+}
+
 const wanted = fingerprint()
 const installed = existsSync(stamp) ? readFileSync(stamp, 'utf8') : ''
 if (installed !== wanted || !existsSync(join(root, 'node_modules'))) {
   say('Installing packages ...')
-  run('npx', ['--yes', PNPM, 'install', '--frozen-lockfile'], 'Is the npm registry reachable?')
+  run(
+    'npx',
+    ['--yes', PNPM, 'install', '--frozen-lockfile'],
+    `Is the npm registry reachable? After a change to a package.json: npx --yes ${PNPM} install`,
+    // A person sees pnpm's own progress.
+    { env: homely(), show: process.stderr.isTTY },
+  )
   mkdirSync(dirname(stamp), { recursive: true })
   writeFileSync(stamp, wanted)
 }
 
 say('Compiling ...')
+// `tsc -b` believes its notes, also where what they are about was deleted.
+for (const name of readdirSync(join(root, 'packages'))) {
+  const path = join(root, 'packages', name)
+  if (!existsSync(join(path, 'dist'))) rmSync(join(path, 'tsconfig.tsbuildinfo'), { force: true })
+}
 run(join(root, 'node_modules/.bin/tsc'), ['-b'], 'The sources do not compile.')
 
 const { buildAddon } = await import(pathToFileURL(join(root, 'packages/tap-io/scripts/build-addon.mjs')).href)

@@ -2,5 +2,8 @@
 import { root, run } from './run.mjs'
 import './setup.mjs'
 
+// vitest colours a pipe as well, unless it is told.
+const plain = process.stdout.isTTY || 'FORCE_COLOR' in process.env ? {} : { NO_COLOR: '1' }
 const reporters = ['--reporter=default', `--reporter=${root}/scripts/closing-reporter.mjs`]
-process.exitCode = await run(`${root}/node_modules/.bin/vitest`, ['run', ...reporters, ...process.argv.slice(2)])
+const words = ['run', ...reporters, ...process.argv.slice(2)]
+process.exitCode = await run(`${root}/node_modules/.bin/vitest`, words, plain)
