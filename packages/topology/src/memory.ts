@@ -1,0 +1,27 @@
+/**
+ * `@l2l3/topology/memory`: what needs no operating system - a topology file's text, the world in memory, replay, the path
+ * of a frame. For browsers, and for programs that want the same in Node without the addon. The rest, and the order to
+ * read it in, is in `index`.
+ */
+export { type Address, derivedMac, parseHostAddress, parseIp, parseMac } from './address.ts'
+export type { CheckResult } from './check-result.ts'
+export { buildFabric, type Fabric, type FabricOptions, type Snapshot, snapshot } from './fabric.ts'
+export { frameText, hexDump } from './frame-text.ts'
+export { MemoryHost, type Ping, type Transfer } from './host/memory-host.ts'
+export { buildInMemory, MemoryWorld, type MemoryWorldOptions } from './memory-world.ts'
+export { type BuiltNode, type FdbRow, type Ground, MODES, type Mode, type PortRow, type Schema } from './mode.ts'
+export { parseTopology } from './parse.ts'
+export { type ReplayInput, type ReplayOptions, type ReplayReport, replay } from './replay.ts'
+export { topologySchema } from './schema.ts'
+export {
+  type CheckSpec,
+  checkText,
+  type EndpointSpec,
+  type LinkSpec,
+  type NodeSpec,
+  type PortSpec,
+  type Topology,
+} from './topology.ts'
+export { type Problem, problemText, TopologyError } from './topology-error.ts'
+export { Tracer, type TraceStep } from './trace.ts'
+export { traceText } from './trace-text.ts'
