@@ -28,28 +28,27 @@ function show(value: unknown): string {
   return String(value)
 }
 
-/** errno of Linux that the data path tells apart; `os.constants.errno` lacks some of them. */
-export const EPERM = 1
-export const ENOENT = 2
+/** errno of Linux; those that the data path tells apart are exported. `os.constants.errno` lacks some of them. */
+const EPERM = 1
+const ENOENT = 2
 export const EIO = 5
-export const ENXIO = 6
-export const E2BIG = 7
+const ENXIO = 6
+const E2BIG = 7
 export const EBADF = 9
 export const EAGAIN = 11
 export const ENOMEM = 12
-export const EACCES = 13
-export const EBUSY = 16
-export const EEXIST = 17
+const EACCES = 13
+const EBUSY = 16
+const EEXIST = 17
 export const ENODEV = 19
 export const EINVAL = 22
 export const ENOTTY = 25
-export const ENODATA = 61
 export const EBADFD = 77
 export const EMSGSIZE = 90
-export const EADDRNOTAVAIL = 99
-export const ENETUNREACH = 101
+const EADDRNOTAVAIL = 99
+const ENETUNREACH = 101
 export const ENOBUFS = 105
-export const EHOSTUNREACH = 113
+const EHOSTUNREACH = 113
 
 const BEYOND_LIBUV: Readonly<Record<number, readonly [string, string]>> = {
   [EBADFD]: ['EBADFD', 'file descriptor in bad state'],
