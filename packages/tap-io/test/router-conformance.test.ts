@@ -1,9 +1,10 @@
 /**
- * The kernel as the judge of the router: the same frames into both, and the frames that come out compared byte for byte.
- * The kernel's router stands in a namespace of its own, with a TAP for each interface whose other end is held here.
+ * The kernel as the judge of the router: the same frames into both, and the frames that come out compared byte for
+ * byte. The kernel's router stands in a namespace of its own, with a TAP for each interface whose other end is held
+ * here.
  *
- * What is not compared is the identification of packets that the router itself makes, which the kernel draws, and with it
- * their header checksum. Where the two differ on purpose, the last section says so.
+ * What is not compared is the identification of packets that the router itself makes, which the kernel draws, and with
+ * it their header checksum. Where the two differ on purpose, the last section says so.
  */
 import { execFileSync, spawnSync } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -153,8 +154,8 @@ function kernels(): World {
       sysctl(`net/ipv4/conf/${on}/send_redirects=0`)
     }
     sysctl('net/ipv4/ip_forward=1', 'net/ipv6/conf/all/forwarding=1', 'net/ipv6/auto_flowlabels=0')
-    // Limits for a single destination, which ours does not have. There is a further one, of five errors about the lack of
-    // a route to each source: those facts have sources of their own.
+    // Limits for a single destination, which ours does not have. There is a further one, that cannot be set here, of
+    // five errors at once about routes that are not there: the facts below ask for no more.
     sysctl('net/ipv4/icmp_ratemask=0', 'net/ipv6/icmp/ratelimit=0')
     run('ip', 'link', 'set', 'lo', 'up')
     for (const [i, net] of NETWORKS.entries()) {
@@ -231,7 +232,8 @@ interface Packet {
 /** A UDP datagram of so many bytes, without a checksum. */
 const udp = (bytes: number): string => {
   const length = bytes.toString(16).padStart(4, '0')
-  return `13880007${length}0000${Array.from({ length: bytes - 8 }, (_, i) => (i & 255).toString(16).padStart(2, '0')).join('')}`
+  const data = Uint8Array.from({ length: bytes - 8 }, (_, i) => i)
+  return `13880007${length}0000${Buffer.from(data).toString('hex')}`
 }
 
 /** From alice to bob, by eth0, unless said otherwise. */
@@ -504,7 +506,7 @@ describe('differences', () => {
     const [mine, theirs] = await both(p6({ ttl: 1, protocol: 58, payload: icmp6(137, 0, 0, '00'.repeat(48)) }), context)
     expect([Object.keys(mine), Object.keys(theirs)]).toEqual([[], ['0']])
   })
-  it('our own broadcast address sends nothing here (RFC 1812, 4.2.2.11); Linux looks only where rp_filter is on', async (context) => {
+  it('our broadcast address sends nothing (RFC 1812, 4.2.2.11); Linux looks only with rp_filter', async (context) => {
     const [mine, theirs] = await both(p4({ src: '10.0.1.255' }), context)
     expect([Object.keys(mine), Object.keys(theirs)]).toEqual([[], ['1']])
   })

@@ -9,12 +9,12 @@ import { u32 } from '../wire/bytes.ts'
  * where one comes, it takes its share and no flow moves between the old ones. Hash-threshold (RFC 2992) needs one
  * division where this takes a mix for each hop, and moves a quarter to a half of all flows.
  *
- * The flow is addresses, protocol and ports; a fragment has no ports, so fragments of a packet, the first included, go by
- * addresses and protocol. Linux goes by addresses alone unless fib_multipath_hash_policy says otherwise.
+ * The flow is addresses, protocol and ports; a fragment has no ports, so fragments of a packet, the first included, go
+ * by addresses and protocol. Linux goes by addresses alone unless fib_multipath_hash_policy says otherwise.
  */
 
 /** Mixes a further word into a hash: 32 bits, signed. */
-export function mix(h: number, word: number): number {
+function mix(h: number, word: number): number {
   h = Math.imul(h ^ word, 0x85eb_ca6b)
   h ^= h >>> 13
   h = Math.imul(h, 0xc2b2_ae35)

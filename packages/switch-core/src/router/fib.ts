@@ -20,17 +20,17 @@ import { Hop, type Kind, Target } from './target.ts'
  *     add { to: '10.2.0.0/16', via: '10.0.0.2' }  ->  target 5 = unicast by eth0 via 10.0.0.2
  *                                                     table4:  10.2.0.0/16, metric 1 -> 5
  *
- * An interface's addresses are in the table like everything else, so that one lookup says "ours": as /32 or /128 of kind
- * `local`, with the broadcast address of the prefix, and with metric 0, in front of all that is configured, whose metrics
- * are moved up by one. A link-local IPv6 address is not: it means something on one link only.
+ * An interface's addresses are in the table like everything else, so that one lookup says "ours": as /32 or /128 of
+ * kind `local`, with the broadcast address of the prefix, and with metric 0, in front of all that is configured, whose
+ * metrics are moved up by one. A link-local IPv6 address is not: it means something on one link only.
  */
 
 /** A next hop as it is configured. */
 export interface NextHopOptions {
   /** The gateway's address. Without it, destinations are on the link themselves. */
   via?: string
-  /** The interface it leaves by. May be left out where `via` is on the link of an interface with an address; where it is
-   * given, `via` is taken to be on its link. */
+  /** The interface it leaves by. May be left out where `via` is on the link of an interface with an address; where it
+   * is given, `via` is taken to be on its link. */
   dev?: RouterInterface
   /** Its share of the flows, where there are several next hops; 1 to 256. Default 1. */
   weight?: number
@@ -94,7 +94,8 @@ export class Fib {
     return i < 0 ? null : (this.targets[i] as Target)
   }
 
-  /** Adds a route, or replaces the one with this prefix and metric. Throws where it cannot be: with the text at fault. */
+  /** Adds a route, or replaces the one with this prefix and metric. Throws where it cannot be: with the text at
+   * fault. */
   add(route: RouteOptions): void {
     const prefix = parsePrefix(route.to)
     const metric = checkMetric(route.metric ?? 0)
@@ -204,8 +205,8 @@ export class Fib {
     }
   }
 
-  /** The address by which the router speaks to `dst` over a next hop: of the interface's addresses the one in whose prefix
-   * the next hop is, else its first; of an interface without addresses any other's. */
+  /** The address by which the router speaks to `dst` over a next hop: of the interface's addresses the one in whose
+   * prefix the next hop is, else its first; of an interface without addresses any other's. */
   source4(hop: Hop, dst: number): number {
     const next = hop.via4 !== 0 ? hop.via4 : dst
     const { addresses4 } = hop.iface
@@ -221,8 +222,8 @@ export class Fib {
     return DUMMY4
   }
 
-  /** The address by which the router speaks to the one at `at`: of the same scope (RFC 6724, rule 2), of the interface it
-   * leaves by (rule 5), the first. Null where the router has none. */
+  /** The address by which the router speaks to the one at `at`: of the same scope (RFC 6724, rule 2), of the interface
+   * it leaves by (rule 5), the first. Null where the router has none. */
   source6(iface: RouterInterface, b: Uint8Array, at: number): Uint8Array | null {
     const linkLocal = isLinkLocal(b, at)
     let any: Uint8Array | null = null

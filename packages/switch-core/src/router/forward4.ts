@@ -28,8 +28,8 @@ import type { Hop, Target } from './target.ts'
  *   6. Does it fit?   DF set -> ICMP fragmentation needed; else fragments
  *   7. TTL - 1, checksum moved along, source MAC, destination MAC by the neighbour table; out.
  *
- * Only from 7 on the frame is written to, so that errors quote it as it came. Ethernet's padding goes; a transport checksum
- * that is still missing stays missing, and a super-frame stays whole where its segments fit.
+ * Only from 7 on the frame is written to, so that errors quote it as it came. Ethernet's padding goes; a transport
+ * checksum that is still missing stays missing, and a super-frame stays whole where its segments fit.
  */
 
 const NEEDS_CSUM = 1

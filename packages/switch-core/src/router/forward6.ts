@@ -16,10 +16,10 @@ import type { Hop, Target } from './target.ts'
 /*
  * An IPv6 packet on its way through the router (RFC 8200; RFC 4291; RFC 4443). As for IPv4, but:
  *
- *   - there is no header checksum, and no fragment is made: too long is always ICMPv6 "packet too big", with an MTU of at
- *     least 1,280;
- *   - link-local addresses stay on their link: to one of ours it is ours, to another it ends here, and a packet from one to
- *     somewhere else is answered with "beyond scope of source address";
+ *   - there is no header checksum, and no fragment is made: too long is always ICMPv6 "packet too big", with an MTU
+ *     of at least 1,280;
+ *   - link-local addresses stay on their link: to one of ours it is ours, to another it ends here, and a packet from
+ *     one to somewhere else is answered with "beyond scope of source address";
  *   - extension headers are looked at only in packets for the router itself.
  */
 

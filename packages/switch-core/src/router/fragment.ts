@@ -12,9 +12,9 @@ import * as ipv4 from '../wire/ipv4.ts'
  *     | Ethernet | IP, nothing | multiple of 8 |  MF, offset
  *     | Ethernet | IP, nothing | rest |           MF as it was, offset
  *
- * A fragment can be cut again: its offset is added and the last one keeps its "more fragments". Options without the copied
- * flag stand in the first fragment only; in the others there are no-operations in their place, as Linux does it, so that
- * all headers have one length.
+ * A fragment can be cut again: its offset is added and the last one keeps its "more fragments". Options without the
+ * copied flag stand in the first fragment only; in the others there are no-operations in their place, as Linux does it,
+ * so that all headers have one length.
  */
 
 // 65,515 bytes in pieces of 8 are more than this, but no MTU is so small.
@@ -22,9 +22,9 @@ const MOST = 1400
 const rows = new Uint32Array(MOST)
 
 /**
- * Cuts the packet so that no fragment is longer than `mtu`, and gives them to `emit` in order. The caller owns the frame,
- * whose transport checksum is complete; it becomes the first fragment. Where the pool has not enough rows, or the offset
- * would be past what a packet can be, the frame is `lost` as a whole.
+ * Cuts the packet so that no fragment is longer than `mtu`, and gives them to `emit` in order. The caller owns the
+ * frame, whose transport checksum is complete; it becomes the first fragment. Where the pool has not enough rows, or
+ * the offset would be past what a packet can be, the frame is `lost` as a whole.
  */
 export function fragment(
   pool: FramePool,

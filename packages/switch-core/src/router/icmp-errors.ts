@@ -15,14 +15,15 @@ import { DEFAULT_TTL, type Plane } from './plane.ts'
  *     | Ethernet | IP: from us, to the source | ICMP: type, code, MTU or pointer | the packet, as much as fits |
  *                                               up to 576 bytes in all for IPv4 (RFC 1812, 4.3.2.3), 1,280 for IPv6
  *
- * None is sent about an ICMP error, about what came as a broadcast or multicast or goes to one, about a fragment other than
- * the first, and to no address that is not one host's (RFC 1812, 4.3.2.7; RFC 4443, 2.4 e). What is left is limited by
- * a token bucket (RFC 1812, 4.3.2.8; RFC 4443, 2.4 f), but for the two that path MTU discovery lives on: Linux does the
- * same.
+ * None is sent about an ICMP error, about what came as a broadcast or multicast or goes to one, about a fragment other
+ * than the first, and to no address that is not one host's (RFC 1812, 4.3.2.7; RFC 4443, 2.4 e). What is left is
+ * limited by a token bucket (RFC 1812, 4.3.2.8; RFC 4443, 2.4 f), but for the two that path MTU discovery lives on:
+ * Linux does the same.
  *
  * The message speaks from the address of the interface towards the source (RFC 1812, 4.3.2.4), as Linux does with
- * icmp_errors_use_inbound_ifaddr=0, or if so configured from the one that the packet came in by, which is what traceroute
- * would like to see. Its precedence is 6, "internetwork control", and the rest of TOS the packet's (4.3.2.5).
+ * icmp_errors_use_inbound_ifaddr=0, or if so configured from the one that the packet came in by, which is what
+ * traceroute would like to see. Its precedence is 6, "internetwork control", and the rest of TOS the packet's
+ * (4.3.2.5).
  */
 
 const QUOTE4 = 576 - ipv4.HLEN - icmp.HLEN

@@ -21,7 +21,8 @@ import { Hop } from './target.ts'
  * Frames are untagged: a VLAN sub-interface is a tag popped before and pushed behind.
  */
 
-/** Whether the source of a packet must be reachable (RFC 3704): not asked; by any interface; by the one it came in on. */
+/** Whether the source of a packet must be reachable (RFC 3704): not asked; by any interface; by the one it came in
+ * on. */
 export type ReversePathFilter = 'off' | 'loose' | 'strict'
 
 /** Settings of an interface. */
@@ -32,8 +33,8 @@ export interface RouterInterfaceOptions {
   mac: string
   /** Where frames leave. */
   out: Link
-  /** The longest IP packet that leaves whole, in bytes; 68 (RFC 791) to 65,535. Default 1,500. IPv6 takes it for 1,280 where it is
-   * less (RFC 8200, 5). */
+  /** The longest IP packet that leaves whole, in bytes; 68 (RFC 791) to 65,535. Default 1,500. IPv6 takes it for 1,280
+   * where it is less (RFC 8200, 5). */
   mtu?: number
   /** Addresses with their prefixes: `10.0.0.1/24`, `fe80::1/64`. The first of a family is the one that speaks. */
   addresses?: readonly string[]

@@ -7,9 +7,10 @@ import * as ipv4 from '../wire/ipv4.ts'
  *     record route    7 | length | pointer | address | address | ...              pointer counts from 1, 4 is the first
  *     timestamp      68 | length | pointer | overflow, flag | (address) time | ...
  *
- * A router writes its address, or the time, where the pointer says, and moves the pointer on; where there is no room left
- * it writes nothing, and counts the overflow of timestamps. Source routes (131, 137) are not followed. Options that
- * contradict themselves are answered with "parameter problem", which says at which byte. All others pass as they are.
+ * A router writes its address, or the time, where the pointer says, and moves the pointer on; where there is no room
+ * left it writes nothing, and counts the overflow of timestamps. Source routes (131, 137) are not followed. Options
+ * that contradict themselves are answered with "parameter problem", which says at which byte. All others pass as they
+ * are.
  */
 
 const RECORD_ROUTE = 7
@@ -22,8 +23,8 @@ export const OPTIONS_OK = 0
 /** One of them is a source route. */
 export const SOURCE_ROUTED = -1
 
-/** Looks at the options of a header of `header` bytes: `OPTIONS_OK`, `SOURCE_ROUTED`, or where in the header the problem
- * is. */
+/** Looks at the options of a header of `header` bytes: `OPTIONS_OK`, `SOURCE_ROUTED`, or where in the header the
+ * problem is. */
 export function checkOptions(b: Uint8Array, ip: number, header: number): number {
   const end = ip + header
   let answer = OPTIONS_OK

@@ -1,6 +1,6 @@
 /*
- * The router's own IPv4 addresses, to be asked for every packet: may it come from there? A hash set in one typed array, at
- * most a quarter full, so that the answer is nearly always one load.
+ * The router's own IPv4 addresses, to be asked for every packet: may it come from there? A hash set in one typed array,
+ * at most a quarter full, so that the answer is nearly always one load.
  */
 
 /** A set of IPv4 addresses; 0.0.0.0 is never in it. */

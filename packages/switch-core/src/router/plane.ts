@@ -7,8 +7,8 @@ import type { RouterInterface } from './interface.ts'
 import type { Target } from './target.ts'
 import type { TokenBucket } from './token-bucket.ts'
 
-/** Takes a packet for the router itself over and returns true, or leaves it and returns false. The frame is as it came in;
- * who writes to it calls `pool.own` first. */
+/** Takes a packet for the router itself over and returns true, or leaves it and returns false. The frame is as it came
+ * in; who writes to it calls `pool.own` first. */
 export type LocalTaker = (f: Frame, iface: RouterInterface) => boolean
 
 /** Time to live, and hop limit, of what the router itself sends. */
@@ -72,7 +72,8 @@ export class Plane {
     return true
   }
 
-  /** Tells whether the UDP datagram at `l4` is whole and its checksum right, or not yet there: others are not answered. */
+  /** Tells whether the UDP datagram at `l4` is whole and its checksum right, or not yet there: others are not
+   * answered. */
   udpSound(f: Frame, l3: number, l4: number, end: number): boolean {
     const b = this.pool.bytes
     return udp.check(b, l4, end) !== -1 && ((this.pool.flags[f] as number) !== 0 || udp.checksumOk(b, l3, l4))

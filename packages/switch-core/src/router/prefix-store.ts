@@ -6,8 +6,8 @@ import { wordMask } from './prefix.ts'
  *
  *     slots (open addressing)  ->  row of the prefix's lowest metric  ->  row of the next higher  -> ...
  *
- * Rows are columns of typed arrays: 17 bytes for a row of IPv4 and two slots of 4 bytes, so that a million routes are no
- * million objects.
+ * Rows are columns of typed arrays: 17 bytes for a row of IPv4 and two slots of 4 bytes, so that a million routes are
+ * no million objects.
  */
 
 const NONE = -1

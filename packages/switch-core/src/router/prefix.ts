@@ -33,8 +33,8 @@ export function wordMask(length: number): number {
   return length <= 0 ? 0 : length >= 32 ? 0xffff_ffff : (0xffff_ffff << (32 - length)) >>> 0
 }
 
-/** Reads `address/length`, host bits allowed: what an interface has. Without a length all bits count. Throws a TypeError
- * that shows the text where it is anything else. */
+/** Reads `address/length`, host bits allowed: what an interface has. Without a length all bits count. Throws a
+ * TypeError that shows the text where it is anything else. */
 export function parseInterfaceAddress(text: string): Prefix {
   const slash = typeof text === 'string' ? text.indexOf('/') : -1
   const address = slash < 0 ? text : text.slice(0, slash)
@@ -54,8 +54,8 @@ export function parseInterfaceAddress(text: string): Prefix {
   return { words, length }
 }
 
-/** Reads `10.0.0.0/8` or `2001:db8::/32`; without a length all bits count. Throws a TypeError that shows the text where it
- * is anything else, and where bits behind the prefix are set. */
+/** Reads `10.0.0.0/8` or `2001:db8::/32`; without a length all bits count. Throws a TypeError that shows the text where
+ * it is anything else, and where bits behind the prefix are set. */
 export function parsePrefix(text: string): Prefix {
   const { words, length } = parseInterfaceAddress(text)
   const network = masked(words, length)

@@ -9,7 +9,8 @@ import { Trie6 } from './trie6.ts'
  *     set, delete, list     the store: every prefix, with as many metrics as it was given
  *     lookup                the trie: for each address the value of its longest prefix, of that the lowest metric
  *
- * Values are 0 to 8,388,607, and many routes may have the same. One core, random prefixes of BGP-like lengths (IPv4 60 % /24, IPv6 45 % /48):
+ * Values are 0 to 8,388,607, and many routes may have the same. One core, random prefixes of BGP-like lengths (IPv4 60
+ * % /24, IPv6 45 % /48):
  *
  *                          build, s   bytes a route   ns a lookup: 4,096 addresses / a million
  *     IPv4,        10       -           256 KiB in all       4 / 3
@@ -26,7 +27,7 @@ export interface TableRoute {
 }
 
 /** What both families share: routes as text or as words, added and taken away at run time. */
-export abstract class RouteTable {
+abstract class RouteTable {
   protected abstract readonly trie: Trie4 | Trie6
   readonly #store: PrefixStore
   readonly #width: 1 | 4
@@ -46,8 +47,8 @@ export abstract class RouteTable {
     return this.trie.bytes + this.#store.bytes
   }
 
-  /** Adds a route, or gives the one with this prefix and metric another value; returns the value before, or -1. Throws a
-   * TypeError for a prefix of the other family or with host bits, a RangeError for a value or metric out of range.
+  /** Adds a route, or gives the one with this prefix and metric another value; returns the value before, or -1. Throws
+   * a TypeError for a prefix of the other family or with host bits, a RangeError for a value or metric out of range.
    * @param metric of routes for the same prefix the lowest counts; 0 to 4,294,967,295 */
   set(prefix: string, value: number, metric = 0): number {
     const { words, length } = this.#parse(prefix)
@@ -92,8 +93,8 @@ export abstract class RouteTable {
     return metrics
   }
 
-  /** Takes the route with exactly this prefix away, of the lowest metric or the given one; returns its value, or -1 where
-   * there is none. */
+  /** Takes the route with exactly this prefix away, of the lowest metric or the given one; returns its value, or -1
+   * where there is none. */
   delete(prefix: string, metric?: number): number {
     const { words, length } = this.#parse(prefix)
     return this.remove(words, length, metric)

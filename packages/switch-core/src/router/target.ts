@@ -7,9 +7,9 @@ import type { RouterInterface } from './interface.ts'
  */
 
 /**
- * What becomes of a packet: sent on by a next hop (`unicast`); ours (`local`), or for all on a link of ours (`broadcast`);
- * dropped in silence (`blackhole`), or with word to the sender that there is no way, or that it is forbidden
- * (`unreachable`).
+ * What becomes of a packet: sent on by a next hop (`unicast`); ours (`local`), or for all on a link of ours
+ * (`broadcast`); dropped in silence (`blackhole`), or with word to the sender that there is no way, or that it is
+ * forbidden (`unreachable`).
  */
 export type Kind = 'unicast' | 'local' | 'broadcast' | 'blackhole' | 'unreachable'
 

@@ -17,7 +17,7 @@
  */
 
 /** Bits of a cell for the value. */
-export const VALUE_BITS = 23
+const VALUE_BITS = 23
 /** The largest value that a route can have. */
 export const MAX_VALUE: number = (1 << VALUE_BITS) - 1
 /** The cell that no route covers. */
@@ -67,8 +67,8 @@ export class Trie4 {
     this.#paint(0, 0, words[0] as number, length, leaf(length, MAX_VALUE), to)
   }
 
-  /** Paints in the node whose cells start at `node`. Leaves up to `limit` are painted over: those of the prefix's length
-   * or shorter. */
+  /** Paints in the node whose cells start at `node`. Leaves up to `limit` are painted over: those of the prefix's
+   * length or shorter. */
   #paint(node: number, level: number, ip: number, length: number, limit: number, to: number): void {
     const depth = DEPTH[level] as number
     const first = (ip >>> (SHIFT[level] as number)) & ((CELLS[level] as number) - 1)

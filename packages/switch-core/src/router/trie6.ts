@@ -10,9 +10,9 @@ import { leaf, MAX_VALUE, NO_LEAF } from './trie4.ts'
  *               key        the bits of the path, four words
  *               cells      16, by the next four bits
  *
- * IPv6 tables are sparse: a thousand pods in one /64 differ in the last bits only. So a node says which bits lead to it,
- * all at once, and an address that has other bits there ends in `otherwise`. A node stands where prefixes part or end and
- * nowhere else, and a lookup among a thousand pods is three or four nodes, not thirty.
+ * IPv6 tables are sparse: a thousand pods in one /64 differ in the last bits only. So a node says which bits lead to
+ * it, all at once, and an address that has other bits there ends in `otherwise`. A node stands where prefixes part or
+ * end and nowhere else, and a lookup among a thousand pods is three or four nodes, not thirty.
  *
  *     2001:db8::/32, 2001:db8:0:7::/64        [28: 2001:db.., otherwise none]
  *                                                   8 -> [60: 2001:db8:0:000.., otherwise the /32]

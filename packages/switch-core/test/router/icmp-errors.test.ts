@@ -13,7 +13,7 @@ function complaint(lab: Lab, ...frames: string[]): ReturnType<typeof errorOf> {
 }
 
 describe('ICMP errors', () => {
-  it('time exceeded, from the interface towards the source, quoting the packet as it came (RFC 1812, 5.3.1, 4.3.2.4)', () => {
+  it('time exceeded, from the interface towards the source, quoting it as it came (RFC 1812, 5.3.1, 4.3.2.4)', () => {
     const lab = new Lab()
     expect(lab.send(0, packet4({ ttl: 1 }))).toEqual({
       0: [
@@ -136,7 +136,7 @@ describe('ICMP errors', () => {
     expect(() => new Lab({ icmpSource: 'x' as never })).toThrow('icmpSource must be outgoing or incoming, not x')
   })
 
-  it('of an interface without addresses comes from another; of a router without any, from 192.0.0.8 (RFC 7600, 4.8)', () => {
+  it('of an interface without addresses comes from another; without any, from 192.0.0.8 (RFC 7600, 4.8)', () => {
     const lab = new Lab()
     const pod = lab.plug('ee:ee:ee:ee:ee:ee', [], {
       '10.244.1.5': '02:00:00:00:00:55',

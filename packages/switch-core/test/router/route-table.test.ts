@@ -1,4 +1,5 @@
-// Route tables: prefixes as people write them, and longest-prefix match against a list that is searched from end to end.
+// Route tables: prefixes as people write them, and longest-prefix match against a list that is searched from end to
+// end.
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { RouteTable4, RouteTable6 } from '../../src/router/route-table.ts'

@@ -1,5 +1,5 @@
-// A million packets through the router: nothing is allocated per frame. Any bytes at all: nothing is lost, nothing gets out
-// that should not.
+// A million packets through the router: nothing is allocated per frame. Any bytes at all: nothing is lost, nothing gets
+// out that should not.
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type Batch, type Frame, FramePool, Loop, NO_FRAME, Port, Router, VirtualClock } from '../../src/index.ts'
