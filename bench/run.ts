@@ -123,6 +123,55 @@ function inMemory(): Summary[] {
   })
 }
 
+/** Tables of a routed mode, and a frame that is forwarded: kind, how many routes or neighbours, what it says to people. */
+const LOOKUPS = [
+  ['routes4', 10, 'IPv4 route lookup'],
+  ['routes4', 1_000_000, 'IPv4 route lookup'],
+  ['routes6', 10, 'IPv6 route lookup'],
+  ['routes6', 1_000_000, 'IPv6 route lookup'],
+  ['neighbours4', 1024, 'IPv4 neighbour, MAC written'],
+  ['neighbours4', 65_536, 'IPv4 neighbour, MAC written'],
+  ['rewrite', 1, 'MAC rewrite rule, a frame'],
+  ['forward4', 10, 'IPv4 forwarding, a frame'],
+  ['forward4', 1_000_000, 'IPv4 forwarding, a frame'],
+] as const
+
+interface LookupSummary {
+  readonly kind: string
+  readonly n: number
+  readonly ns: number
+  readonly rounds: readonly number[]
+}
+
+function lookups(): LookupSummary[] {
+  const found = LOOKUPS.map(([kind, n]) => ({ kind, n, rounds: [] as number[] }))
+  const once = (kind: string, n: number, empty: boolean): number => {
+    const words = ['--import', 'tsx', '--conditions', '@l2l3/source', join(here, 'lookups-in-memory.ts')]
+    words.push(JSON.stringify({ kind, n, empty, time }))
+    return (JSON.parse(execFileSync(process.execPath, words, { cwd: here, encoding: 'utf8' })) as { ns: number }).ns
+  }
+  for (let round = 1; round <= rounds; round++) {
+    process.stderr.write(`lookups, round ${round} of ${rounds}\n`)
+    for (const { kind, n, rounds: ns } of found) {
+      const isFrame = kind === 'forward4' || kind === 'rewrite'
+      ns.push(once(kind, n, false) - (isFrame ? once(kind, 10, true) : 0))
+    }
+  }
+  return found.map((f) => ({ ...f, ns: median(f.rounds) }))
+}
+
+function printLookups(summaries: readonly LookupSummary[]): void {
+  const table = new Table({
+    head: ['what', 'entries', 'ns', 'million a second'],
+    colAligns: ['left', 'right', 'right', 'right'],
+    style: { head: [], border: [] },
+  })
+  for (const [i, { n, ns }] of summaries.entries()) {
+    table.push([LOOKUPS[i]?.[2] ?? '', String(n), ns.toFixed(1), (1e3 / ns).toFixed(1)])
+  }
+  process.stdout.write(`\nTables of the routed modes, one core\n${table}\n`)
+}
+
 function print(summaries: readonly Summary[]): void {
   const table = new Table({
     head: ['frame', 'MACs', 'what', 'ns/frame', 'Mframes/s', 'target', 'x bare loop', 'x C loop'],
@@ -146,10 +195,18 @@ function print(summaries: readonly Summary[]): void {
 }
 
 const machine = { cpu: cpus()[0]?.model, cores: cpus().length, kernel: release(), node: process.versions.node }
-const result: { machine: typeof machine; rounds: number; memory?: Summary[]; tap?: unknown } = { machine, rounds }
+const result: {
+  machine: typeof machine
+  rounds: number
+  memory?: Summary[]
+  lookups?: LookupSummary[]
+  tap?: unknown
+} = { machine, rounds }
 if (!options.tap) {
   result.memory = inMemory()
   print(result.memory)
+  result.lookups = lookups()
+  printLookups(result.lookups)
 }
 if (!options.memory) {
   const { benchTap } = await import('./tap/run.ts')
