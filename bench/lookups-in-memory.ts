@@ -5,7 +5,7 @@
  *
  *   routes4, routes6   `lookup` in a table of `n` routes of BGP-like lengths, over 4,096 addresses that have routes
  *   neighbours4        `resolve4` over `n` known neighbours, the write of the MAC included
- *   rewrite            a batch through `MacRewrite` with one rule
+ *   rewrite            a batch through `MacRewrite` with one rule on a MAC address
  *   forward4           a batch through a `Router` with `n` routes, from the interface to the link: checks, lookup, TTL,
  *                      checksum, neighbour; the frames are filled in anew each time, which `empty` measures, to be taken
  *                      off
@@ -187,7 +187,7 @@ function passOn(batch: Batch): void {
 }
 
 function rewrite(): () => void {
-  const element = new MacRewrite(pool, [{ match: { etherType: 0x0800 }, setSrc: '02:00:00:00:00:99' }])
+  const element = new MacRewrite(pool, [{ match: { dstMac: '02:00:00:00:00:01' }, setSrc: '02:00:00:00:00:99' }])
   const addresses = new Uint32Array(LOOKUPS).fill(0x0a020002)
   if (empty) return onBatches(addresses, passOn)
   return onBatches(addresses, (batch) => {
