@@ -18,6 +18,8 @@ import {
   TX_FRAMES,
 } from './fast-run.ts'
 import { Fdb, type FdbKind, type FdbOptions, fdbKey } from './fdb.ts'
+import { type MirrorOptions, Mirrors } from './mirrors.ts'
+import { payloadLength } from './payload.ts'
 import {
   DOWN,
   GUARD,
@@ -75,16 +77,6 @@ export interface SwitchOptions extends FdbOptions {
   groupForwardMask?: number
 }
 
-/** A copy of all frames of some ports to another port. */
-export interface MirrorOptions {
-  /** Ports to look at. */
-  ports: readonly SwitchPort[]
-  /** Frames that come in by them, that leave by them, or both. Default both. */
-  direction?: 'in' | 'out' | 'both'
-  /** The port that gets the copies. It takes no part in switching while the mirror is there. */
-  to: SwitchPort
-}
-
 /** What a switch has counted in a VLAN: frames taken in, and copies sent out. */
 export interface VlanCounters {
   rxFrames: number
@@ -120,7 +112,7 @@ export class Switch implements Ticker {
   readonly #ports: (SwitchPort | undefined)[] = []
   /** The ports that are there: what a flood walks. */
   #live: readonly SwitchPort[] = []
-  #mirrors: { ports: SwitchPort[]; direction: 'in' | 'out' | 'both'; to: SwitchPort }[] = []
+  readonly #mirrors: Mirrors = new Mirrors()
   /* By port; places that no port has are down. They grow together, and `#run` with them. */
   #flags: Int32Array = new Int32Array(FIRST).fill(DOWN)
   #counts: Float64Array = new Float64Array(FIRST * COUNTERS)
@@ -194,9 +186,7 @@ export class Switch implements Ticker {
     this.#ports[port.index] = undefined
     this.#live = this.#ports.filter((p) => p !== undefined)
     this.#flags[port.index] = DOWN
-    for (const mirror of this.#mirrors) mirror.ports = mirror.ports.filter((p) => p !== port)
-    this.#mirrors = this.#mirrors.filter((m) => m.to !== port && m.ports.length > 0)
-    this.#compileMirrors()
+    this.#mirrors.remove(port, this.#live)
   }
 
   /** Binds an address to a port by configuration, as `static`: it does not age and does not move. False where the table is
@@ -219,19 +209,9 @@ export class Switch implements Ticker {
   /** Copies frames of some ports to another, until the function that is returned is called. */
   mirror(options: MirrorOptions): () => void {
     for (const port of [...options.ports, options.to]) this.#check(port)
-    if (options.ports.includes(options.to)) throw new Error(`${options.to.name}: a port cannot be mirrored to itself`)
-    const direction = options.direction ?? 'both'
-    if (direction !== 'in' && direction !== 'out' && direction !== 'both') {
-      throw new RangeError(`direction must be 'in', 'out' or 'both', not ${String(direction)}`)
-    }
-    const mirror = { ports: [...options.ports], direction, to: options.to }
+    const stop = this.#mirrors.add(options, () => this.#live)
     this.fdb.flush({ port: options.to.index })
-    this.#mirrors.push(mirror)
-    this.#compileMirrors()
-    return () => {
-      this.#mirrors = this.#mirrors.filter((m) => m !== mirror)
-      this.#compileMirrors()
-    }
+    return stop
   }
 
   /** What was counted at the port of this number. */
@@ -418,26 +398,8 @@ export class Switch implements Ticker {
     if ((port.flags & MIRROR_OUT) !== 0) return Drop.NoDestination
     if ((port.flags & inFlags & ISOLATED) !== 0) return Drop.Isolated
     if (this.vlanAware && this.#member(port, vlan) === NOT_MEMBER) return Drop.VlanEgress
-    if ((port.flags & MTU) !== 0 && this.#payload(f) > port.mtu) return Drop.TooBig
+    if ((port.flags & MTU) !== 0 && payloadLength(this.#pool, f) > port.mtu) return Drop.TooBig
     return -1
-  }
-
-  /** Bytes behind the Ethernet header and one tag; of a super-frame, of each of its segments. `hdrLen` is only a hint that
-   * its sender gives, so the headers are measured. */
-  #payload(f: Frame): number {
-    const { bytes, data, off, len, flags, gsoType, gsoSize, hdrLen, csumStart } = this.#pool
-    const o = off[f] as number
-    const type = data.getUint16(o + 12, true)
-    const l2 = type === 0x0081 || type === 0xa888 ? 18 : 14
-    const size = len[f] as number
-    const kind = (gsoType[f] as number) & 0x7f
-    if (kind === 0) return size - l2
-    let headers = hdrLen[f] as number
-    if (((flags[f] as number) & 1) !== 0) {
-      const l4 = csumStart[f] as number
-      headers = kind === 5 ? l4 + 8 : l4 + (l4 + 12 < size ? ((bytes[o + l4 + 12] as number) >> 4) * 4 : 20)
-    }
-    return Math.min(size, headers + (gsoSize[f] as number)) - l2
   }
 
   /** Sends a frame to every port of its VLAN that may get it. */
@@ -561,17 +523,6 @@ export class Switch implements Ticker {
       ;(this.#counts[to.index * COUNTERS + TX_BYTES] as number) += this.#pool.len[f] as number
       this.#pool.share(f, 1)
       to.link.push(f)
-    }
-  }
-
-  #compileMirrors(): void {
-    for (const port of this.#live) {
-      const of = (direction: 'in' | 'out'): SwitchPort[] =>
-        this.#mirrors
-          .filter((m) => m.ports.includes(port) && (m.direction === 'both' || m.direction === direction))
-          .map((m) => m.to)
-      const isOutput = this.#mirrors.some((m) => m.to === port)
-      port.setMirrors(of('in'), of('out'), isOutput)
     }
   }
 
