@@ -35,26 +35,39 @@ export function machine(): Machine {
   }
 }
 
-/** Ticks of all cores, and those of them that were idle. */
-function ticks(): [all: number, idle: number] {
-  const line = (readFileSync('/proc/stat', 'utf8').split('\n')[0] as string).trim().split(/\s+/).slice(1, 9).map(Number)
-  return [line.reduce((sum, n) => sum + n, 0), (line[3] as number) + (line[4] as number)]
+const TICK = 0.01 // USER_HZ is 100 on every architecture that Node runs on
+
+function numbers(path: string, from: string): number[] {
+  const text = readFileSync(path, 'utf8')
+  return (
+    text
+      .slice(text.indexOf(from) + from.length)
+      .split('\n', 1)[0]
+      ?.trim()
+      .split(/\s+/)
+      .map(Number) ?? []
+  )
 }
 
-/** Cores that others keep busy right now; looks for `ms`. */
-async function busyCores(ms: number): Promise<number> {
-  const [all, idle] = ticks()
-  await sleep(ms)
-  const [allThen, idleThen] = ticks()
-  const passed = allThen - all
-  return passed <= 0 ? 0 : (1 - (idleThen - idle) / passed) * availableParallelism()
+/** CPU seconds of a process from its `stat`: its own threads', and of children that have ended. */
+function used(pid: number | 'self'): number {
+  const [user = 0, system = 0, childUser = 0, childSystem = 0] = numbers(`/proc/${pid}/stat`, ') ').slice(11, 15)
+  return (user + system + childUser + childSystem) * TICK
 }
 
-/** Waits until the machine is quiet, for so long at most; gives how many cores were busy at the end. */
-export async function quiet(seconds: number): Promise<number> {
+/** CPU seconds that all cores together have spent until now on others than this process, its children that have ended, and
+ * `pid`. The time of interrupts is in the times of the processes that they interrupt. */
+export function othersSeconds(pid: number | undefined): number {
+  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = numbers('/proc/stat', 'cpu ')
+  return (user + nice + system + irq + softirq + steal) * TICK - used('self') - (pid === undefined ? 0 : used(pid))
+}
+
+/** Waits until others leave the machine alone, for so many seconds at most. */
+export async function quiet(seconds: number): Promise<void> {
   const until = performance.now() + seconds * 1e3
-  for (;;) {
-    const busy = await busyCores(100)
-    if (busy < 0.25 || performance.now() > until) return busy
+  for (let busy = seconds > 0 ? 1 : 0; busy > 0.2 && performance.now() < until; ) {
+    const before = othersSeconds(undefined)
+    await sleep(100)
+    busy = (othersSeconds(undefined) - before) / 0.1
   }
 }
