@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { listRuns, runBase, type Snapshot } from '@l2l3/topology'
 import { askSnapshot } from './control.ts'
 import { say, table } from './output.ts'
-import { dropTable, fdbTable, ledgerLine, portTable } from './tables.ts'
+import { dropTable, fdbTable, ledgerLine, neighbourTable, portTable, routeTable } from './tables.ts'
 
 /* `l2l3 show`: what a running topology says of itself. */
 
@@ -14,6 +14,8 @@ interface Section {
 const SECTIONS: Readonly<Record<string, Section>> = {
   ports: { text: portTable, json: (s) => s.ports },
   fdb: { text: fdbTable, json: (s) => s.fdb },
+  neighbours: { text: neighbourTable, json: (s) => s.neighbours },
+  routes: { text: routeTable, json: (s) => s.routes },
   drops: { text: dropTable, json: (s) => s.ledger.dropped },
   ledger: { text: ledgerLine, json: (s) => s.ledger },
 }

@@ -24,6 +24,22 @@ export function fdbTable({ fdb }: Snapshot): string {
   return table(['node', 'address', 'VLAN', 'port', 'kind', 'heard'], rows)
 }
 
+export function neighbourTable({ neighbours }: Snapshot): string {
+  if (neighbours.length === 0) return '  no neighbours'
+  const rows = neighbours.map((n) => [`${n.node}/${n.port}`, n.address, n.mac ?? '-', n.state])
+  return table(['port', 'address', 'MAC', 'state'], rows)
+}
+
+export function routeTable({ routes }: Snapshot): string {
+  if (routes.length === 0) return '  no routes'
+  const order = (r: Snapshot['routes'][number]): string => `${r.node} ${r.to.includes(':') ? 6 : 4} ${r.to}`
+  const sorted = [...routes].sort((a, b) => order(a).localeCompare(order(b), 'en', { numeric: true }))
+  return table(
+    ['node', 'to', 'kind', 'by', 'metric'],
+    sorted.map((r) => [r.node, r.to, r.kind, r.via.join(', '), r.metric]),
+  )
+}
+
 export function dropTable({ ledger }: Snapshot): string {
   const drops = Object.entries(ledger.dropped) as [DropName, number][]
   if (drops.length === 0) return '  none'
@@ -45,21 +61,23 @@ export function ledgerLine({ ledger }: Snapshot): string {
 
 /** One line for a check: mark, what it was, what happened. */
 export function checkLine(result: CheckResult): string {
-  const { green, red, dim } = colorsFor(process.stdout)
+  const { green, red, yellow, dim } = colorsFor(process.stdout)
   const measured = [
     result.rttMs === undefined ? [] : `${result.rttMs.toFixed(2)} ms`,
     result.bitsPerSecond === undefined ? [] : bitRate(result.bitsPerSecond),
   ].flat()
   const what = [result.detail, ...measured].join(', ')
-  return `  ${result.ok ? green('ok  ') : red('FAIL')}  ${result.text.padEnd(40)}  ${dim(what)}`
+  const mark = result.skipped ? yellow('skip') : result.ok ? green('ok  ') : red('FAIL')
+  return `  ${mark}  ${result.text.padEnd(40)}  ${dim(what)}`
 }
 
-/** "7 of 7 checks passed". */
+/** "7 of 7 checks passed", "6 of 7 checks passed, 1 skipped". */
 export function checkSummary(results: readonly CheckResult[]): string {
   const { green, red } = colorsFor(process.stdout)
-  const passed = results.filter((r) => r.ok).length
-  const text = `${passed} of ${results.length} checks passed`
-  return passed === results.length ? green(text) : red(text)
+  const skipped = results.filter((r) => r.skipped).length
+  const passed = results.filter((r) => r.ok && !r.skipped).length
+  const text = `${passed} of ${results.length} checks passed${skipped > 0 ? `, ${skipped} skipped` : ''}`
+  return passed + skipped === results.length ? green(text) : red(text)
 }
 
 function seconds(milliseconds: number): string {

@@ -52,7 +52,7 @@ describe('l2l3', () => {
       [['up'], /^l2l3: missing required argument 'TOPOLOGY'\n$/],
       [['up', 'x.yaml', '--json'], /^l2l3: --json goes with --check\n$/],
       [['replay', 'x.yaml', '--out', dir, '--in', 'red=x.pcap'], /expected NODE\/PORT=FILE/],
-      [['show', 'fbd', 'x'], /there is no "fbd" to show; expected one of ports, fdb, drops/],
+      [['show', 'fbd', 'x'], /there is no "fbd" to show; expected one of ports, fdb, neighbours, routes, drops/],
     ]
     const ended = await Promise.all(wrong.map(([args]) => l2l3(args, env)))
     ended.forEach(({ status, stderr, stdout }, i) => {
@@ -73,7 +73,9 @@ describe('l2l3', () => {
       stderr: 'l2l3: cannot read the topology /nowhere/x.yaml: there is no such file\n',
     })
     expect(malformed.status).toBe(1)
-    expect(malformed.stderr).toBe(`${bad}:2:14: nodes.a.mode: expected "switch", not "swich"; did you mean "switch"?\n`)
+    expect(malformed.stderr).toBe(
+      `${bad}:2:14: nodes.a.mode: expected "switch", "l2bridge", "router" or "l3", not "swich"; did you mean "switch"?\n`,
+    )
     expect(nothing).toMatchObject({ status: 1, stderr: expect.stringMatching(/^l2l3: no topology is running/) })
   })
 })

@@ -62,6 +62,25 @@ export function parseHostAddress(text: string): Address {
   return { ...ip, prefix }
 }
 
+/** Reads a network, 10.0.0.0/8 or ::/0; refuses one with host bits. */
+export function parseNetwork(text: string): Address {
+  const [address = '', length = '', more] = text.split('/')
+  const ip = parseIp(address)
+  const prefix = Number(length)
+  if (more !== undefined || !/^\d{1,3}$/.test(length) || prefix > ip.bytes.length * 8) {
+    throw new RangeError(`expected a network such as 10.0.0.0/8 or fd00::/64, not "${text}"`)
+  }
+  const bytes = Uint8Array.from(ip.bytes, (byte, i) => byte & (0xff00 >> Math.min(8, Math.max(0, prefix - 8 * i))))
+  const network = ipText(bytes)
+  if (network !== ip.text) throw new RangeError(`${text} has host bits: the network is ${network}/${prefix}`)
+  return { ...ip, prefix }
+}
+
+/** Tells whether an address is in fe80::/10. */
+export function isLinkLocal({ bytes }: Address): boolean {
+  return bytes[0] === 0xfe && ((bytes[1] as number) & 0xc0) === 0x80
+}
+
 function range(ip: Address, prefix: number): [bigint, bigint, bigint] {
   const cidr = `${ip.text}/${prefix}`
   if (ip.family === 4) {

@@ -13,6 +13,8 @@ export interface CheckResult {
   readonly rttMs?: number
   /** TCP: payload bits in a second, where time is real. */
   readonly bitsPerSecond?: number
+  /** True where it could not be tried; `detail` says why and what helps. */
+  readonly skipped?: true
 }
 
 /** Judges what happened by what was expected. */
@@ -23,4 +25,26 @@ export function judge(
   measured: Pick<CheckResult, 'rttMs' | 'bitsPerSecond'> = {},
 ): CheckResult {
   return { check, text: checkText(check), ok: worked === (check.expect === 'pass'), detail, ...measured }
+}
+
+/** Judges a traceroute by the hops that answered, the end included; null stands for one that did not. */
+export function judgeTrace(check: CheckSpec, hops: readonly (string | null)[]): CheckResult {
+  const { address, via } = check
+  const reached = hops.at(-1) === address.text
+  const before = reached ? hops.slice(0, -1) : hops
+  const expected = via.length === 0 || (before.length === via.length && via.every((a, i) => a.text === before[i]))
+  const path = `by way of ${before.map((hop) => hop ?? '*').join(', ') || 'nothing'}`
+  return judge(check, reached && expected, reached ? path : `${path}, and it did not answer`)
+}
+
+/** Judges what a host's neighbour cache says of an address; null where it says nothing. */
+export function judgeNeighbour(check: CheckSpec, mac: string | null): CheckResult {
+  const { address, from } = check
+  const worked = mac !== null && (check.mac === null || check.mac === mac)
+  return judge(check, worked, mac === null ? `not in the cache of ${from.name}` : `${address.text} is at ${mac}`)
+}
+
+/** A check that could not be tried. */
+export function skip(check: CheckSpec, why: string): CheckResult {
+  return { check, text: checkText(check), ok: true, skipped: true, detail: `skipped: ${why}` }
 }

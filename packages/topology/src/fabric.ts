@@ -1,5 +1,14 @@
 import { type LedgerReport, MemoryPort, type Port } from '@l2l3/switch-core'
-import { type BuiltNode, type FdbRow, type Ground, MODES, type Mode, type PortRow } from './mode.ts'
+import {
+  type BuiltNode,
+  type FdbRow,
+  type Ground,
+  MODES,
+  type Mode,
+  type NeighbourRow,
+  type PortRow,
+  type RouteRow,
+} from './mode.ts'
 import type { NodeSpec, PortSpec, Topology } from './topology.ts'
 
 /*
@@ -56,6 +65,8 @@ export interface Snapshot {
   readonly name: string
   readonly ports: readonly PortRow[]
   readonly fdb: readonly FdbRow[]
+  readonly neighbours: readonly NeighbourRow[]
+  readonly routes: readonly RouteRow[]
   readonly ledger: LedgerReport
 }
 
@@ -65,6 +76,8 @@ export function snapshot(fabric: Fabric): Snapshot {
     name: fabric.topology.name,
     ports: fabric.nodes.flatMap((node) => node.ports()),
     fdb: fabric.nodes.flatMap((node) => node.fdb()),
+    neighbours: fabric.nodes.flatMap((node) => node.neighbours?.() ?? []),
+    routes: fabric.nodes.flatMap((node) => node.routes?.() ?? []),
     ledger: fabric.ground.pool.report(),
   }
 }

@@ -1,7 +1,7 @@
 /**
  * Topology files: what they say, and the worlds that are built from them. Read in this order: `topology` (what a file
  * says), `parse` with `document`, `schema`, `validate` (how it is read and refused), `mode` and `mode/` (what a node
- * can be), `fabric` (nodes joined), and the worlds: `memory-world` with `host/`, `replay`,
+ * can be; what it does there is in `@l2l3/modes`), `fabric` (nodes joined), and the worlds: `memory-world` with `host/`, `replay`,
  * and `linux/` with `run-directory`. `trace` follows a frame. `memory` lists what runs in a browser as well.
  */
 export { type LinuxOptions, LinuxWorld, linuxProblem, upOnLinux } from './linux/linux-world.ts'

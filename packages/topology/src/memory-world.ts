@@ -1,7 +1,9 @@
 import { FramePool, type FramePoolOptions, Loop, MAX_FRAME, MemoryPort, SECOND, VirtualClock } from '@l2l3/switch-core'
-import { type CheckResult, judge } from './check-result.ts'
+import { ipText } from './address.ts'
+import { type CheckResult, judge, judgeNeighbour, judgeTrace } from './check-result.ts'
 import { buildFabric, type Fabric, type Snapshot, snapshot } from './fabric.ts'
-import { MemoryHost } from './host/memory-host.ts'
+import { HOPS, MemoryHost } from './host/memory-host.ts'
+import { gatewaysOf } from './mode.ts'
 import type { CheckSpec, Topology } from './topology.ts'
 
 /*
@@ -47,10 +49,11 @@ export class MemoryWorld {
       topology,
       { pool: this.pool, clock: this.clock, loop: this.loop },
       {
-        plug: ({ label, endpoint }) => {
+        plug: (spec, node) => {
+          const { label, endpoint } = spec
           if (endpoint === null) return options.open?.includes(label) ? new MemoryPort(this.pool, label) : null
           const port = new MemoryPort(this.pool, label)
-          const host = new MemoryHost(endpoint, this.clock, (frame) => port.inject(frame))
+          const host = new MemoryHost(endpoint, gatewaysOf(node, spec), this.clock, (frame) => port.inject(frame))
           hosts.set(endpoint.name, host)
           this.#ports.set(host, port)
           return port
@@ -112,7 +115,16 @@ export class MemoryWorld {
 
   /** Tries a check. */
   check(check: CheckSpec): CheckResult {
-    return check.kind === 'ping' ? this.#ping(check) : this.#tcp(check)
+    switch (check.kind) {
+      case 'ping':
+        return this.#ping(check)
+      case 'tcp':
+        return this.#tcp(check)
+      case 'traceroute':
+        return this.#traceroute(check)
+      case 'neigh':
+        return judgeNeighbour(check, this.host(check.from.name).neighbours.get(check.address.bytes))
+    }
   }
 
   /** Tries the checks of the topology, in order. */
@@ -131,6 +143,17 @@ export class MemoryWorld {
     this.runUntil(() => ping.done, this.clock.now + (count + 1) * timeout * SECOND)
     const answers = `${ping.received} of ${count} answered`
     return judge(check, ping.received === count, ping.problem === null ? answers : `${answers}: ${ping.problem}`)
+  }
+
+  #traceroute(check: CheckSpec): CheckResult {
+    const { address, timeout } = check
+    const trace = this.host(check.from.name).traceroute(address.bytes, Math.round(timeout * SECOND))
+    this.runUntil(() => trace.done, this.clock.now + Math.round(timeout * SECOND) * (HOPS + 1))
+    if (trace.problem !== null) return judge(check, false, trace.problem)
+    return judgeTrace(
+      check,
+      trace.hops.map((hop) => (hop === null ? null : ipText(hop))),
+    )
   }
 
   #tcp(check: CheckSpec): CheckResult {

@@ -7,16 +7,28 @@ export { type Address, derivedMac, parseHostAddress, parseIp, parseMac } from '.
 export type { CheckResult } from './check-result.ts'
 export { buildFabric, type Fabric, type FabricOptions, type Snapshot, snapshot } from './fabric.ts'
 export { frameText, hexDump } from './frame-text.ts'
-export { MemoryHost, type Ping, type Transfer } from './host/memory-host.ts'
+export { MemoryHost, type Ping, type RouteTrace, type Transfer } from './host/memory-host.ts'
 export { buildInMemory, MemoryWorld, type MemoryWorldOptions } from './memory-world.ts'
-export { type BuiltNode, type FdbRow, type Ground, MODES, type Mode, type PortRow, type Schema } from './mode.ts'
+export {
+  type BuiltNode,
+  type FdbRow,
+  type Ground,
+  MODES,
+  type Mode,
+  type NeighbourRow,
+  type PortRow,
+  type RouteRow,
+  type Schema,
+} from './mode.ts'
 export { parseTopology } from './parse.ts'
 export { type ReplayInput, type ReplayOptions, type ReplayReport, replay } from './replay.ts'
 export { topologySchema } from './schema.ts'
 export {
+  type CheckKind,
   type CheckSpec,
   checkText,
   type EndpointSpec,
+  type InterfaceSpec,
   type LinkSpec,
   type NodeSpec,
   type PortSpec,

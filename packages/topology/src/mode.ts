@@ -1,7 +1,12 @@
-import type { Clock, FramePool, Loop, Port } from '@l2l3/switch-core'
+import type { Ground } from '@l2l3/modes'
+import type { Port } from '@l2l3/switch-core'
+import type { Address } from './address.ts'
 import type { Path } from './document.ts'
+import { l2bridgeMode } from './mode/l2bridge.ts'
+import { l3Mode } from './mode/l3.ts'
+import { routerMode } from './mode/router.ts'
 import { switchMode } from './mode/switch.ts'
-import type { NodeSpec } from './topology.ts'
+import type { NodeSpec, PortSpec } from './topology.ts'
 
 /*
  * What a node is: its mode. A mode brings the schema of its options, checks what a schema cannot say, and builds the
@@ -15,13 +20,6 @@ export interface Schema {
 
 /** Reports a problem at a place inside the node. */
 export type Report = (path: Path, message: string) => void
-
-/** What a node is built in: one pool, clock and loop for the whole topology. */
-export interface Ground {
-  readonly pool: FramePool
-  readonly clock: Clock
-  readonly loop: Loop
-}
 
 /** A row of a node's port table. */
 export interface PortRow {
@@ -51,16 +49,43 @@ export interface FdbRow {
   readonly age: number
 }
 
+/** A row of a node's neighbour tables: what it knows of hosts and routers on its links. */
+export interface NeighbourRow {
+  readonly node: string
+  readonly port: string
+  readonly address: string
+  /** Null where it is not known. */
+  readonly mac: string | null
+  readonly state: string
+}
+
+/** A row of a node's routing table. */
+export interface RouteRow {
+  readonly node: string
+  readonly to: string
+  /** `connected`, `static`, `local`, `broadcast`, `blackhole`, `unreachable` or `prohibit`. */
+  readonly kind: string
+  /** Where it leads: "uplink", "10.0.0.254 uplink"; one for each next hop. */
+  readonly via: readonly string[]
+  readonly metric: number
+}
+
 /** A node that runs. */
 export interface BuiltNode {
   readonly spec: NodeSpec
   /** Plugs a port in under the node's name for it. Every port is plugged in once. */
   attach(name: string, port: Port): void
-  /** Called once all ports are plugged in: static entries, mirrors. */
+  /** Called once all ports are plugged in. */
   ready(): void
   ports(): PortRow[]
   fdb(): FdbRow[]
+  /** Of nodes that have neighbours. */
+  neighbours?(): NeighbourRow[]
+  /** Of nodes that route. */
+  routes?(): RouteRow[]
 }
+
+export type { Ground }
 
 /** A kind of node. */
 export interface Mode {
@@ -70,10 +95,23 @@ export interface Mode {
   readonly options: Readonly<Record<string, Schema>>
   /** Options of each of its ports, by key. */
   readonly portOptions: Readonly<Record<string, Schema>>
+  /** Further keys of ports with a host: `gateway` and `gatewayMac`, where the node has an interface there. */
+  readonly endpointKeys?: Readonly<Record<string, Schema>>
+  /** Further keys of ports without: `ip` and `mac` of the node's interface. */
+  readonly uplinkKeys?: Readonly<Record<string, Schema>>
   /** Reports what the schema cannot say. Paths start inside the node. */
   check(node: NodeSpec, report: Report): void
+  /** By which addresses a host on the port reaches other networks; nobody's where there are none. */
+  gateways?(node: NodeSpec, port: PortSpec): readonly Address[]
   build(node: NodeSpec, ground: Ground): BuiltNode
 }
 
 /** All modes, by name. */
-export const MODES: ReadonlyMap<string, Mode> = new Map([switchMode].map((mode) => [mode.name, mode]))
+export const MODES: ReadonlyMap<string, Mode> = new Map(
+  [switchMode, l2bridgeMode, routerMode, l3Mode].map((mode) => [mode.name, mode]),
+)
+
+/** By which addresses the host on a port reaches other networks: at most one of each IP version. */
+export function gatewaysOf(node: NodeSpec, port: PortSpec): readonly Address[] {
+  return MODES.get(node.mode)?.gateways?.(node, port) ?? []
+}

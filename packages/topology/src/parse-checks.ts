@@ -1,7 +1,8 @@
-import { type Address, onLink, parseIp } from './address.ts'
+import { type Address, onLink, parseIp, parseMac } from './address.ts'
+import { attempt } from './attempt.ts'
 import { didYouMean } from './did-you-mean.ts'
 import type { Report } from './mode.ts'
-import type { CheckSpec, EndpointSpec } from './topology.ts'
+import type { CheckKind, CheckSpec, EndpointSpec } from './topology.ts'
 
 /* The checks of a topology file. One that names no IP version becomes one check for each that both ends have. */
 
@@ -12,12 +13,14 @@ interface RawTrial {
   timeout?: number
   count?: number
   bytes?: number | string
+  via?: string[]
+  mac?: string
 }
 
+const KINDS: readonly CheckKind[] = ['ping', 'tcp', 'traceroute', 'neigh']
+
 /** A check as the file has it, in the shape that the schema assures. */
-export interface RawCheck {
-  ping?: RawTrial
-  tcp?: RawTrial
+export interface RawCheck extends Partial<Record<CheckKind, RawTrial>> {
   expect?: 'pass' | 'fail'
 }
 
@@ -27,8 +30,8 @@ export function parseChecks(raw: readonly RawCheck[], endpoints: readonly Endpoi
   const names = endpoints.map((e) => e.name)
   const checks: CheckSpec[] = []
   raw.forEach((item, i) => {
-    const kind = item.ping === undefined ? 'tcp' : 'ping'
-    const trial = (item.ping ?? item.tcp) as RawTrial
+    const kind = KINDS.find((k) => item[k] !== undefined) as CheckKind
+    const trial = item[kind] as RawTrial
     const path = ['checks', i, kind]
     const from = byName.get(trial.from)
     if (from === undefined) {
@@ -46,6 +49,9 @@ export function parseChecks(raw: readonly RawCheck[], endpoints: readonly Endpoi
         return
       }
     }
+    const via = (trial.via ?? []).flatMap((text, j) => attempt(report, [...path, 'via', j], () => parseIp(text)) ?? [])
+    const { mac: text } = trial
+    const mac = text === undefined ? undefined : attempt(report, [...path, 'mac'], () => parseMac(text))
     if (from === undefined) return
     const families = [4, 6].filter((family) => {
       if (trial.family !== undefined && trial.family !== family) return false
@@ -66,9 +72,11 @@ export function parseChecks(raw: readonly RawCheck[], endpoints: readonly Endpoi
           addresses.filter((a) => a.family === family),
         ),
         expect: item.expect ?? 'pass',
-        timeout: trial.timeout ?? (kind === 'ping' ? 2 : 30),
+        timeout: trial.timeout ?? (kind === 'tcp' ? 30 : 2),
         count: trial.count ?? 3,
-        bytes: trial.bytes === undefined ? (kind === 'ping' ? 56 : 1_000_000) : size(trial.bytes),
+        bytes: trial.bytes === undefined ? (kind === 'tcp' ? 1_000_000 : 56) : size(trial.bytes),
+        via: via.filter((a) => a.family === family),
+        mac: mac ?? null,
       })
     }
   })

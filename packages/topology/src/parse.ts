@@ -1,9 +1,10 @@
-import { type Address, derivedMac, parseHostAddress, parseMac } from './address.ts'
+import { type Address, derivedMac, isLinkLocal, parseHostAddress, parseMac } from './address.ts'
+import { attempt } from './attempt.ts'
 import { didYouMean } from './did-you-mean.ts'
 import { type Path, TopologyDocument } from './document.ts'
 import { MODES, type Mode } from './mode.ts'
 import { parseChecks, type RawCheck } from './parse-checks.ts'
-import type { EndpointSpec, LinkSpec, NodeSpec, PortSpec, Topology } from './topology.ts'
+import type { EndpointSpec, InterfaceSpec, LinkSpec, NodeSpec, PortSpec, Topology } from './topology.ts'
 import { type Problem, TopologyError } from './topology-error.ts'
 import { validate } from './validate.ts'
 
@@ -18,6 +19,8 @@ import { validate } from './validate.ts'
  */
 
 interface RawPort extends Record<string, unknown> {
+  ip?: string | string[]
+  mac?: string
   tap?: { name?: string }
 }
 
@@ -25,6 +28,8 @@ interface RawEndpoint extends Record<string, unknown> {
   mac?: string
   ip?: string | string[]
   mtu?: number
+  gateway?: string | string[]
+  gatewayMac?: string
 }
 
 interface RawNode extends Record<string, unknown> {
@@ -90,23 +95,12 @@ class Reading {
       const mode = MODES.get(node.mode) as Mode
       mode.check(node, (path, message) => this.#report(['nodes', node.name, ...path], message))
     }
-    const checks = parseChecks(this.#raw.checks ?? [], endpoints, (path, message) => this.#report(path, message))
+    const checks = parseChecks(this.#raw.checks ?? [], endpoints, this.#report)
     return { name: this.#name, file: this.#doc.file, nodes, endpoints, links, checks }
   }
 
-  #report(path: Path, message: string, at: 'key' | 'value' = 'value'): void {
+  readonly #report = (path: Path, message: string, at: 'key' | 'value' = 'value'): void => {
     this.problems.push(this.#doc.problem(path, message, at))
-  }
-
-  /** Runs a parser whose RangeError is the sentence to report; gives `otherwise` then. */
-  #try<T>(path: Path, parse: () => T): T | undefined {
-    try {
-      return parse()
-    } catch (error) {
-      if (!(error instanceof RangeError)) throw error
-      this.#report(path, error.message)
-      return undefined
-    }
   }
 
   #claim(what: string, owner: string, path: Path, at: 'key' | 'value' = 'value'): void {
@@ -129,12 +123,16 @@ class Reading {
     for (const [host, e] of Object.entries(endpoints)) {
       const path = ['endpoints', host]
       const endpoint = this.#endpoint(host, name, e ?? {})
-      add({ name: host, label: `${name}/${host}`, endpoint, tap: null, options: pick(e ?? {}, known), path })
+      const label = `${name}/${host}`
+      const own = this.#interface(name, host, path, ['gatewayMac', 'gateway'], e ?? {})
+      add({ name: host, label, endpoint, tap: null, interface: own, options: pick(e ?? {}, known), path })
     }
     const plain = (port: string, p: RawPort, path: string[]): void => {
       const tap = p.tap === undefined ? null : (p.tap.name ?? tapName(this.#name, name, port))
       if (tap !== null) this.#claim(`interface ${tap}`, `${name}/${port}`, ['nodes', name, ...path, 'tap', 'name'])
-      add({ name: port, label: `${name}/${port}`, endpoint: null, tap, options: pick(p, known), path })
+      const label = `${name}/${port}`
+      const own = this.#interface(name, port, path, ['mac', 'ip'], p)
+      add({ name: port, label, endpoint: null, tap, interface: own, options: pick(p, known), path })
     }
     for (const [port, p] of Object.entries(ports)) plain(port, p, ['ports', port])
     if (uplink !== undefined) plain('uplink', uplink, ['uplink'])
@@ -145,23 +143,52 @@ class Reading {
     const path = ['nodes', node, 'endpoints', name]
     const label = `${node}/${name}`
     this.#claim(`endpoint ${name}`, label, path, 'key')
-    const given = raw.mac === undefined ? undefined : this.#try([...path, 'mac'], () => parseMac(raw.mac as string))
+    const given =
+      raw.mac === undefined ? undefined : attempt(this.#report, [...path, 'mac'], () => parseMac(raw.mac as string))
     const mac = given ?? derivedMac(this.#name, node, name)
     if (raw.mac === undefined || given !== undefined) this.#claim(`MAC address ${mac}`, label, [...path, 'mac'])
     const mtu = raw.mtu ?? 1500
-    const addresses: Address[] = []
-    const list = Array.isArray(raw.ip) ? raw.ip : raw.ip === undefined ? [] : [raw.ip]
-    list.forEach((text, i) => {
-      const at = Array.isArray(raw.ip) ? [...path, 'ip', i] : [...path, 'ip']
-      const address = this.#try(at, () => parseHostAddress(text))
-      if (address === undefined) return
+    const addresses = this.#addresses(raw.ip, [...path, 'ip'], label, (address, at) => {
       if (address.family === 6 && mtu < 1280) {
         this.#report(at, `IPv6 needs an MTU of 1280 or more (RFC 8200 5), and the endpoint has ${mtu}`)
       }
-      this.#claim(`address ${address.text}`, label, at)
-      addresses.push(address)
     })
     return { name, node, mac, addresses, mtu }
+  }
+
+  /** The node's own end of a port, from the two keys that the schema lets modes with interfaces have. */
+  #interface(
+    node: string,
+    port: string,
+    path: readonly string[],
+    [macKey, ipKey]: readonly [string, string],
+    raw: Readonly<Record<string, unknown>>,
+  ): InterfaceSpec {
+    const at = ['nodes', node, ...path]
+    const label = `${node}/${port}`
+    const text = raw[macKey] as string | undefined
+    const given = text === undefined ? undefined : attempt(this.#report, [...at, macKey], () => parseMac(text))
+    if (given !== undefined) this.#claim(`MAC address ${given}`, label, [...at, macKey])
+    const addresses = this.#addresses(raw[ipKey] as string | string[] | undefined, [...at, ipKey], label)
+    return { mac: given ?? derivedMac(this.#name, node, port, 'interface'), addresses }
+  }
+
+  #addresses(
+    raw: string | string[] | undefined,
+    path: Path,
+    owner: string,
+    look: (address: Address, at: Path) => void = () => {},
+  ): Address[] {
+    const list = Array.isArray(raw) ? raw : raw === undefined ? [] : [raw]
+    return list.flatMap((text, i) => {
+      const at = Array.isArray(raw) ? [...path, i] : path
+      const address = attempt(this.#report, at, () => parseHostAddress(text))
+      if (address === undefined) return []
+      look(address, at)
+      // A link-local address is unique on its link only.
+      if (!isLinkLocal(address)) this.#claim(`address ${address.text}`, owner, at)
+      return [address]
+    })
   }
 
   #links(nodes: readonly NodeSpec[]): LinkSpec[] {

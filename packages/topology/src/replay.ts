@@ -6,6 +6,7 @@ import {
   Loop,
   MAX_FRAME,
   MemoryPort,
+  SECOND,
   VirtualClock,
 } from '@l2l3/switch-core'
 import {
@@ -103,7 +104,7 @@ export function replay(topology: Topology, options: ReplayOptions): ReplayReport
     for (const { failure } of players) if (failure !== null) throw failure
     const next = Math.min(...players.map((port) => port.nextTime))
     if (next === Number.POSITIVE_INFINITY) break
-    clock.set(Math.max(clock.now, next))
+    advance(loop, clock, next)
   }
   loop.abandon()
   for (const port of fabric.ports.values()) {
@@ -112,6 +113,19 @@ export function replay(topology: Topology, options: ReplayOptions): ReplayReport
   }
   for (const to of writers) to.flush()
   return { ledger: pool.report(), settled }
+}
+
+/** How long after a record timers run at their own times: what waits for an answer has given up by then. */
+const TIMERS: number = 600 * SECOND
+
+/** Moves the clock to `time`. In a long gap between records timers run once more at its end. */
+function advance(loop: Loop, clock: VirtualClock, time: number): void {
+  const end = Math.min(time, clock.now + TIMERS)
+  for (let next = loop.nextTick; next < end; next = loop.nextTick) {
+    clock.set(Math.max(clock.now, next))
+    loop.settle(TURNS)
+  }
+  clock.set(Math.max(clock.now, time))
 }
 
 function reader(input: ReplayInput): CaptureReader {

@@ -35,7 +35,7 @@ const to: Schema = { type: 'string', description: 'An endpoint, or an IP address
 const checkItem: Schema = {
   type: 'object',
   additionalProperties: false,
-  oneOf: [{ required: ['ping'] }, { required: ['tcp'] }],
+  oneOf: [{ required: ['ping'] }, { required: ['tcp'] }, { required: ['traceroute'] }, { required: ['neigh'] }],
   properties: {
     ping: {
       type: 'object',
@@ -70,12 +70,43 @@ const checkItem: Schema = {
         },
       },
     },
+    traceroute: {
+      type: 'object',
+      required: ['from', 'to'],
+      additionalProperties: false,
+      description: 'Probes with a time to live of 1, 2, 3, ... until the address itself answers.',
+      properties: {
+        from,
+        to,
+        family,
+        timeout: timeout(2),
+        via: {
+          type: 'array',
+          items: { type: 'string' },
+          description:
+            'Addresses of the hops before it, in order: those of the IP version that is tried must be all that is ' +
+            'seen. Default: any.',
+        },
+      },
+    },
+    neigh: {
+      type: 'object',
+      required: ['from', 'to'],
+      additionalProperties: false,
+      description: "Whether an address is in the host's neighbour cache, after what the checks before have sent.",
+      properties: {
+        from,
+        to,
+        family,
+        mac: { type: 'string', description: 'The MAC address that it must have there. Default: any.' },
+      },
+    },
     expect: { enum: ['pass', 'fail'], description: 'Whether it must work (pass, the default) or must not (fail).' },
   },
 }
 
 function nodeSchema(mode: Mode): Schema {
-  const port = { ...mode.portOptions, tap }
+  const port = { ...mode.uplinkKeys, ...mode.portOptions, tap }
   return {
     type: 'object',
     additionalProperties: false,
@@ -108,6 +139,7 @@ function nodeSchema(mode: Mode): Schema {
               items: { type: 'string' },
               description: "The host's addresses with their prefixes, IPv4 and IPv6: one, or a list. Default: none.",
             },
+            ...mode.endpointKeys,
             ...mode.portOptions,
           },
         },

@@ -15,6 +15,13 @@ export interface EndpointSpec {
   readonly mtu: number
 }
 
+/** What a node itself is at a port of its own, where it routes: an interface. */
+export interface InterfaceSpec {
+  /** Lower case with colons; made from the names where none is given. */
+  readonly mac: string
+  readonly addresses: readonly Address[]
+}
+
 /** A port of a node, with or without a host. */
 export interface PortSpec {
   /** The endpoint's name, the name under `ports`, or "uplink". */
@@ -25,6 +32,7 @@ export interface PortSpec {
   readonly endpoint: EndpointSpec | null
   /** On Linux, the TAP device in the namespace of the process that the port is; null for none. */
   readonly tap: string | null
+  readonly interface: InterfaceSpec
   /** Keys of the node's mode. */
   readonly options: Readonly<Record<string, unknown>>
   /** Where it stands in the node: ['endpoints', 'red']. */
@@ -44,9 +52,12 @@ export interface NodeSpec {
 /** A cable between two ports, by their labels. */
 export type LinkSpec = readonly [string, string]
 
+/** What can be tried. */
+export type CheckKind = 'ping' | 'tcp' | 'traceroute' | 'neigh'
+
 /** Something to try once the topology runs. */
 export interface CheckSpec {
-  readonly kind: 'ping' | 'tcp'
+  readonly kind: CheckKind
   readonly from: EndpointSpec
   /** The endpoint's name, or the address itself where the file names one. */
   readonly to: string
@@ -61,6 +72,10 @@ export interface CheckSpec {
   readonly count: number
   /** Pings: payload bytes of each. TCP: payload bytes in all. */
   readonly bytes: number
+  /** Traceroutes: the hops that must be seen before the end, in order; empty where any will do. */
+  readonly via: readonly Address[]
+  /** Neighbours: the MAC that the address must have; null where any will do. */
+  readonly mac: string | null
 }
 
 /** A whole topology. */

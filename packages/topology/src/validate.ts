@@ -71,7 +71,7 @@ function explain(doc: TopologyDocument, error: ErrorObject, all: readonly ErrorO
     case 'enum': {
       const values = params.allowedValues as unknown[]
       const hint = typeof error.data === 'string' ? didYouMean(error.data, values.map(String)) : ''
-      return doc.problem(path, `expected ${values.map(show).join(' or ')}, not ${show(error.data)}${hint}`)
+      return doc.problem(path, `expected ${oneOf(values.map(show))}, not ${show(error.data)}${hint}`)
     }
     case 'minimum':
     case 'maximum':
@@ -86,6 +86,11 @@ function explain(doc: TopologyDocument, error: ErrorObject, all: readonly ErrorO
     default:
       return doc.problem(path, error.message ?? keyword)
   }
+}
+
+/** "a", "a or b", "a, b or c". */
+function oneOf(words: readonly string[]): string {
+  return words.length < 3 ? words.join(' or ') : `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`
 }
 
 function notAPair(doc: TopologyDocument, path: Path, error: ErrorObject): Problem {

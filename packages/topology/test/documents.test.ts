@@ -31,8 +31,8 @@ describe('docs/topology.md', () => {
   it('names every option of every mode', () => {
     for (const mode of MODES.values()) {
       expect(text).toContain(`## mode: ${mode.name}`)
-      for (const key of [...Object.keys(mode.options), ...Object.keys(mode.portOptions)])
-        expect(text).toContain(`\`${key}\``)
+      const schemas = [mode.options, mode.portOptions, mode.endpointKeys ?? {}, mode.uplinkKeys ?? {}]
+      for (const key of schemas.flatMap(Object.keys)) expect(text).toContain(`\`${key}\``)
     }
   })
 })

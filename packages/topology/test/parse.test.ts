@@ -115,7 +115,7 @@ describe('what is wrong in a topology file is named with line, column, key and w
 
   it('a mode that is missing or unknown', () => {
     expect(problems('nodes:\n  a: { mode: swich }\n')).toEqual([
-      '2:14 nodes.a.mode: expected "switch", not "swich"; did you mean "switch"?',
+      '2:14 nodes.a.mode: expected "switch", "l2bridge", "router" or "l3", not "swich"; did you mean "switch"?',
     ])
     expect(problems('nodes:\n  a: {}\n')).toEqual(['2:3 nodes.a: the key "mode" is missing'])
   })
@@ -252,7 +252,9 @@ ${text}`)
     expect(checks('  - pign: { from: red, to: blue }\n')).toEqual([
       '4:5 checks[0].pign: unknown key "pign"; did you mean "ping"?',
     ])
-    expect(checks('  - expect: fail\n')).toEqual(['4:5 checks[0]: expected exactly one of the keys ping, tcp'])
+    expect(checks('  - expect: fail\n')).toEqual([
+      '4:5 checks[0]: expected exactly one of the keys ping, tcp, traceroute, neigh',
+    ])
     expect(checks('  - tcp: { from: red, to: 10.0.0.3, bytes: lots }\n')).toEqual([
       '4:44 checks[0].tcp.bytes: expected a number of bytes such as 1000000 or "10 MB", not "lots"',
     ])

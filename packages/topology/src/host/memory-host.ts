@@ -1,18 +1,21 @@
 import type { Clock } from '@l2l3/switch-core'
 import { arp, eth, icmp, icmpv6, ipv4, ipv6, tcp, u32, udp } from '@l2l3/switch-core/wire'
-import { type Address, macBytes, onLink } from '../address.ts'
+import { type Address, ipText, macBytes, onLink } from '../address.ts'
 import type { EndpointSpec } from '../topology.ts'
+import { type EchoError, echoError4, echoError6 } from './icmp-error.ts'
 import { Neighbours } from './neighbours.ts'
 import * as packet from './packet.ts'
 import { Receiver, type Segment, Sender } from './tcp.ts'
 
 /*
  * A small host without an operating system, on the far side of a port. It answers ARP requests, neighbour
- * solicitations, echo requests and UDP datagrams to port 7; it asks for its neighbours, pings, and transfers over TCP.
+ * solicitations, echo requests and UDP datagrams to port 7; it asks for its neighbours, pings, traces routes, and
+ * transfers over TCP.
  *
  *     receive(frame) -> is it for me? -> ARP | IPv4 | IPv6 -> answer, or note what was awaited -> send(frame)
  *
- * It has no routes: it speaks with hosts of its own networks. It does not fragment, and sends each frame as it would be
+ * It speaks with hosts of its own networks, and with all others by its gateway, of which it has at most one of each IP
+ * version. It does not fragment, and sends each frame as it would be
  * on a wire, checksums computed, in an array of its own. Time is the clock's; `nextTimer` and `tick` are its timers.
  */
 
@@ -28,6 +31,25 @@ export interface Ping {
   /** Why it ended without all answers; null while it goes on and when all came. */
   problem: string | null
   done: boolean
+}
+
+/** Longest path that a trace looks for. */
+export const HOPS = 16
+
+/** A trace of a route, by echo requests with a time to live of 1, 2, 3, ... */
+export interface RouteTrace {
+  /** Who has answered, in order, the end last if it was reached; null for a hop that did not. */
+  readonly hops: (Uint8Array | null)[]
+  /** Why it could not begin; null where it could. */
+  readonly problem: string | null
+  done: boolean
+}
+
+interface RunningTrace extends RouteTrace {
+  readonly address: Uint8Array
+  readonly id: number
+  readonly timeout: number
+  deadline: number
 }
 
 /** A transfer over TCP: its sending end, and the address and port that it comes from. */
@@ -57,17 +79,23 @@ export class MemoryHost {
   readonly #clock: Clock
   readonly #send: (frame: Uint8Array) => void
   readonly #groups: Uint8Array[]
+  readonly #gateways: readonly Address[]
   readonly #pings: RunningPing[] = []
+  readonly #traces: RunningTrace[] = []
   readonly #senders: Map<number, Sender> = new Map()
   readonly #receivers: Map<string, Receiver> = new Map()
   readonly #upper: ipv6.Upper = new ipv6.Upper()
   #ids = 0
 
-  /** @param send puts a frame on the wire */
-  constructor(spec: EndpointSpec, clock: Clock, send: (frame: Uint8Array) => void) {
+  /**
+   * @param gateways by which it reaches other networks than its own: at most one of each IP version
+   * @param send puts a frame on the wire
+   */
+  constructor(spec: EndpointSpec, gateways: readonly Address[], clock: Clock, send: (frame: Uint8Array) => void) {
     this.name = spec.name
     this.mac = macBytes(spec.mac)
     this.addresses = spec.addresses
+    this.#gateways = gateways
     this.#mtu = spec.mtu
     this.#clock = clock
     this.#send = send
@@ -80,6 +108,7 @@ export class MemoryHost {
   get nextTimer(): number {
     let next = this.neighbours.nextTimer
     for (const ping of this.#pings) next = Math.min(next, ping.deadline)
+    for (const trace of this.#traces) next = Math.min(next, trace.deadline)
     for (const sender of this.#senders.values()) next = Math.min(next, sender.nextTimer)
     return next
   }
@@ -88,6 +117,7 @@ export class MemoryHost {
   tick(): void {
     this.neighbours.tick()
     for (const ping of [...this.#pings]) if (this.#clock.now >= ping.deadline) this.#nextEcho(ping)
+    for (const trace of [...this.#traces]) if (this.#clock.now >= trace.deadline) this.#hop(trace, null)
     for (const sender of this.#senders.values()) sender.tick()
   }
 
@@ -107,13 +137,26 @@ export class MemoryHost {
     return ping
   }
 
+  /**
+   * Traces the route to an address: each probe is sent when the one before was answered or has waited for `timeout`
+   * nanoseconds. What is returned changes as time goes on.
+   */
+  traceroute(address: Uint8Array, timeout: number): RouteTrace {
+    const id = ++this.#ids & 0xffff
+    const trace = { address, id, timeout, hops: [], problem: null, done: false, deadline: 0 }
+    if (this.#source(address) === null) return { ...trace, done: true, problem: 'no route to the address' }
+    this.#traces.push(trace)
+    this.#probe(trace)
+    return trace
+  }
+
   /** Sends `bytes` bytes to the transfer port of an address over a TCP connection. Null where there is no route. */
   transfer(address: Uint8Array, bytes: number): Transfer | null {
     const src = this.#source(address)
     if (src === null) return null
     const port = 49_152 + (++this.#ids % 16_384)
     const sender = new Sender(this.#clock, bytes, this.#isn(port), this.#mss(address), (fields, length, fill) => {
-      this.neighbours.resolve(address, (dstMac) => {
+      this.neighbours.resolve(this.#nextHop(address), (dstMac) => {
         if (dstMac === null) return
         const ends = { srcMac: this.mac, dstMac, src, dst: address }
         this.#send(packet.tcpFrame(ends, { ...fields, srcPort: port, dstPort: TRANSFER_PORT }, length, fill))
@@ -150,9 +193,21 @@ export class MemoryHost {
     return this.addresses.some((a) => same(a.bytes, address))
   }
 
-  /** The own address in the network of another, or null. */
+  /** The own address that another is spoken to from: in its network, or in the gateway's, or any; null where the other
+   * cannot be reached. */
   #source(address: Uint8Array): Uint8Array | null {
-    return this.addresses.find((a) => onLink(a, address))?.bytes ?? null
+    const near = this.addresses.find((a) => onLink(a, address))
+    if (near !== undefined) return near.bytes
+    const gateway = this.#gateways.find((g) => g.bytes.length === address.length)
+    if (gateway === undefined) return null
+    const own = this.addresses.filter((a) => a.family === gateway.family)
+    return (own.find((a) => onLink(a, gateway.bytes)) ?? own[0])?.bytes ?? null
+  }
+
+  /** Who on the link gets what is for an address: itself, or the gateway. */
+  #nextHop(address: Uint8Array): Uint8Array {
+    if (this.addresses.some((a) => onLink(a, address))) return address
+    return this.#gateways.find((g) => g.bytes.length === address.length)?.bytes ?? address
   }
 
   #solicit(address: Uint8Array): void {
@@ -192,6 +247,7 @@ export class MemoryHost {
       if (!icmp.check(b, at, end) || !icmp.checksumOk(b, at, end)) return
       if (icmp.type(b, at) === icmp.Type.Echo) this.#answerEcho(src, dst, b, at, end)
       else if (icmp.type(b, at) === icmp.Type.EchoReply) this.#echoReply(src, b, at, end)
+      else this.#echoFailed(src, echoError4(b, at, end))
     } else this.#transport(ipv4.protocol(b, ip), src, dst, b, ip, at, end)
   }
 
@@ -216,6 +272,7 @@ export class MemoryHost {
     } else if (!this.#owns(dst)) return
     else if (type === icmpv6.Type.Echo) this.#answerEcho(src, dst, b, at, end)
     else if (type === icmpv6.Type.EchoReply) this.#echoReply(src, b, at, end)
+    else this.#echoFailed(src, echoError6(b, at, end))
   }
 
   #nd(type: number, src: Uint8Array, b: Uint8Array, at: number, end: number): void {
@@ -252,9 +309,45 @@ export class MemoryHost {
     const rest = u32(b, at + icmp.ID)
     const data = b.subarray(at + icmp.HLEN, end)
     const ping = this.#pings.find((p) => ((p.id << 16) | p.sent) >>> 0 === rest && same(p.address, src))
+    const trace = this.#traces.find((t) => probeOf(t) === rest && same(t.address, src))
+    if (trace !== undefined) this.#hop(trace, src)
     if (ping === undefined || !same(data, ping.data)) return
     ping.received++
     this.#nextEcho(ping)
+  }
+
+  /** A router, or the other end, says why an echo request is not answered. */
+  #echoFailed(src: Uint8Array, error: EchoError | null): void {
+    if (error === null) return
+    const trace = this.#traces.find((t) => probeOf(t) === error.rest)
+    if (trace !== undefined) this.#hop(trace, src, !error.timeExceeded)
+    const ping = this.#pings.find((p) => ((p.id << 16) | p.sent) >>> 0 === error.rest)
+    if (ping === undefined) return
+    ping.problem = `${error.what} from ${ipText(src)}`
+    this.#nextEcho(ping)
+  }
+
+  /** Notes who answered the probe that is out, and sends the next one unless that was the end. */
+  #hop(trace: RunningTrace, from: Uint8Array | null, last = false): void {
+    trace.hops.push(from)
+    if (last || trace.hops.length === HOPS || (from !== null && same(from, trace.address))) {
+      trace.done = true
+      this.#traces.splice(this.#traces.indexOf(trace), 1)
+    } else this.#probe(trace)
+  }
+
+  #probe(trace: RunningTrace): void {
+    trace.deadline = this.#clock.now + trace.timeout
+    const rest = probeOf(trace)
+    this.#echo(trace.address, rest, new Uint8Array(32), trace.hops.length + 1, () => {})
+  }
+
+  #echo(dst: Uint8Array, rest: number, data: Uint8Array, hops: number, unanswered: () => void): void {
+    const src = this.#source(dst) as Uint8Array
+    this.neighbours.resolve(this.#nextHop(dst), (dstMac) => {
+      if (dstMac === null) unanswered()
+      else this.#send(packet.echoFrame({ srcMac: this.mac, dstMac, src, dst }, false, rest, data, hops))
+    })
   }
 
   #nextEcho(ping: RunningPing): void {
@@ -266,11 +359,8 @@ export class MemoryHost {
     }
     ping.sent++
     ping.deadline = this.#clock.now + ping.timeout
-    const rest = (ping.id << 16) | ping.sent
-    const src = this.#source(ping.address) as Uint8Array
-    this.neighbours.resolve(ping.address, (dstMac) => {
-      if (dstMac === null) ping.problem = 'no such neighbour'
-      else this.#send(packet.echoFrame({ srcMac: this.mac, dstMac, src, dst: ping.address }, false, rest, ping.data))
+    this.#echo(ping.address, (ping.id << 16) | ping.sent, ping.data, 64, () => {
+      ping.problem = 'no such neighbour'
     })
   }
 
@@ -335,6 +425,11 @@ export class MemoryHost {
   #isn(port: number): number {
     return (u32(this.mac, 2) ^ (port * 0x9e3779b1)) >>> 0
   }
+}
+
+/** `id << 16 | sequence` of the probe that is out. */
+function probeOf(trace: RunningTrace): number {
+  return ((trace.id << 16) | (trace.hops.length + 1)) >>> 0
 }
 
 function same(a: Uint8Array, b: Uint8Array): boolean {

@@ -1,4 +1,5 @@
 import { type Clock, SECOND } from '@l2l3/switch-core'
+import { formatMac } from '@l2l3/switch-core/wire'
 import { ipText } from '../address.ts'
 
 /*
@@ -84,6 +85,12 @@ export class Neighbours {
         this.#ask(entry.address)
       }
     }
+  }
+
+  /** The MAC that an address is known to have, as text; null where none is. */
+  get(address: Uint8Array): string | null {
+    const mac = this.#entries.get(ipText(address))?.mac
+    return mac == null ? null : formatMac(mac)
   }
 
   /** What is known: addresses and their MACs. */

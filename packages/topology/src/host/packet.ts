@@ -81,17 +81,18 @@ export function naFrame(ends: Ends, target: Uint8Array, flags: number): Uint8Arr
   })
 }
 
-/** An echo request or reply, ICMP or ICMPv6 by the length of the addresses. `rest` is `id << 16 | seq`. */
-export function echoFrame(ends: Ends, reply: boolean, rest: number, data: Uint8Array): Uint8Array {
+/** An echo request or reply, ICMP or ICMPv6 by the length of the addresses. `rest` is `id << 16 | seq`,
+ * `hops` the time to live. */
+export function echoFrame(ends: Ends, reply: boolean, rest: number, data: Uint8Array, hops = 64): Uint8Array {
   const length = icmp.HLEN + data.length
   if (ends.dst.length === 16) {
-    return ipFrame(ends, ipv4.Protocol.Icmpv6, length, 64, (b, at, ip) => {
+    return ipFrame(ends, ipv4.Protocol.Icmpv6, length, hops, (b, at, ip) => {
       const type = reply ? icmpv6.Type.EchoReply : icmpv6.Type.Echo
       b.set(data, icmpv6.write(b, at, type, 0, rest))
       icmpv6.fillChecksum(b, ip, at, at + length)
     })
   }
-  return ipFrame(ends, ipv4.Protocol.Icmp, length, 64, (b, at) => {
+  return ipFrame(ends, ipv4.Protocol.Icmp, length, hops, (b, at) => {
     b.set(data, icmp.write(b, at, reply ? icmp.Type.EchoReply : icmp.Type.Echo, 0, rest))
     icmp.fillChecksum(b, at, at + length)
   })

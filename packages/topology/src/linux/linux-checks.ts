@@ -1,8 +1,8 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { type CheckResult, judge } from '../check-result.ts'
-import type { CheckSpec } from '../topology.ts'
+import { type CheckResult, judge, judgeNeighbour, judgeTrace, skip } from '../check-result.ts'
+import type { CheckKind, CheckSpec } from '../topology.ts'
 import { environment, installed } from './ip.ts'
 
 /*
@@ -26,9 +26,16 @@ export interface CheckPlace {
 
 /** Tries a check. Rejects with the signal's reason when it is told to stop. */
 export async function linuxCheck(check: CheckSpec, place: CheckPlace): Promise<CheckResult> {
-  const result = await (check.kind === 'ping' ? pingCheck(check, place) : tcpCheck(check, place))
+  const result = await CHECKS[check.kind](check, place)
   place.signal.throwIfAborted()
   return result
+}
+
+const CHECKS: Readonly<Record<CheckKind, (check: CheckSpec, place: CheckPlace) => Promise<CheckResult>>> = {
+  ping: pingCheck,
+  tcp: tcpCheck,
+  traceroute: traceCheck,
+  neigh: neighbourCheck,
 }
 
 function pingCheck(check: CheckSpec, place: CheckPlace): Promise<CheckResult> {
@@ -64,6 +71,32 @@ function pingResult(check: CheckSpec, received: number, rttMs: number | undefine
   const answers = `${received} of ${check.count} answered`
   const why = received === 0 && said !== '' ? `: ${said}` : ''
   return judge(check, received === check.count, answers + why, rttMs === undefined ? {} : { rttMs })
+}
+
+/** Longest path that is looked for. */
+const HOPS = 16
+
+/** One probe a hop and one at a time: hosts answer few in a second. */
+async function traceCheck(check: CheckSpec, place: CheckPlace): Promise<CheckResult> {
+  if (!installed('traceroute')) return skip(check, 'the program traceroute is missing: apt-get install traceroute')
+  const { address, family, timeout } = { ...check, family: check.address.family }
+  const numbers = ['-q', '1', '-N', '1', '-m', String(HOPS), '-w', String(timeout)]
+  const child = inside(place.from, ['traceroute', '-n', `-${family}`, ...numbers, address.text], place.signal)
+  const timer = setTimeout(() => child.kill('SIGKILL'), (HOPS * timeout + 3) * 1000)
+  const { output, said, code } = await finished(child)
+  clearTimeout(timer)
+  const hops = Array.from(output.matchAll(/^ *\d+ +(\S+)/gm), ([, hop]) => (hop === '*' ? null : (hop as string)))
+  return hops.length === 0
+    ? judge(check, false, said || `traceroute ended with status ${code}`)
+    : judgeTrace(check, hops)
+}
+
+async function neighbourCheck(check: CheckSpec, place: CheckPlace): Promise<CheckResult> {
+  const { text } = check.address
+  const { output } = await finished(
+    inside(place.from, ['ip', 'neigh', 'show', 'to', text, 'dev', 'eth0'], place.signal),
+  )
+  return judgeNeighbour(check, /lladdr ([0-9a-f:]{17})/.exec(output)?.[1] ?? null)
 }
 
 interface Served {

@@ -1,8 +1,10 @@
 import { existsSync } from 'node:fs'
 import { FramePool, Loop, MAX_FRAME, MemoryPort, Offload, RealClock } from '@l2l3/switch-core'
 import type { Runner, TapPort } from '@l2l3/tap-io'
+import { type Address, isLinkLocal, onLink } from '../address.ts'
 import type { CheckResult } from '../check-result.ts'
 import { buildFabric, type Fabric, type Snapshot, snapshot } from '../fabric.ts'
+import { gatewaysOf } from '../mode.ts'
 import { type MadeNamespace, RunDirectory } from '../run-directory.ts'
 import type { CheckSpec, EndpointSpec, Topology } from '../topology.ts'
 import { inNamespace, installed, ipBatch, namespaceInode, removeNamespaces, removeRemains } from './ip.ts'
@@ -165,7 +167,13 @@ export async function upOnLinux(topology: Topology, options: LinuxOptions = {}):
     for (const node of topology.nodes) {
       onProgress(`node ${node.name}: ${node.ports.map((port) => port.name).join(', ')}`)
     }
-    await Promise.all(topology.endpoints.map((endpoint) => configure(topology, endpoint)))
+    await Promise.all(
+      topology.nodes.flatMap((node) =>
+        node.ports.map(async (port) => {
+          if (port.endpoint !== null) await configure(topology, port.endpoint, gatewaysOf(node, port))
+        }),
+      ),
+    )
     signal?.throwIfAborted()
     const { runOnEventLoop } = await import('@l2l3/tap-io')
     const abort = new AbortController()
@@ -231,14 +239,21 @@ async function plugIn(topology: Topology, options: LinuxOptions, taps: TapPort[]
   )
 }
 
-/** Addresses an endpoint. Duplicate address detection would hold IPv6 back for a second, and is off; so is the search
+/** Addresses an endpoint, and sets its default routes. A gateway in none of its networks is first made one on the link,
+ * as Calico's plugin does it: `ip route add 169.254.1.1 dev eth0 scope link`. Duplicate address detection would hold IPv6 back for a second, and is off; so is the search
  * for routers, of which there are none. */
-async function configure(topology: Topology, endpoint: EndpointSpec): Promise<void> {
+async function configure(topology: Topology, endpoint: EndpointSpec, gateways: readonly Address[]): Promise<void> {
   const conf = '/proc/sys/net/ipv6/conf/eth0'
   const quiet = `if [ -d ${conf} ]; then echo 0 > ${conf}/accept_dad; echo 0 > ${conf}/router_solicitations; fi`
   const addresses = endpoint.addresses.map(({ family, text, prefix }) => {
     return `ip addr add ${text}/${prefix} dev eth0${family === 6 ? ' nodad' : ''}`
   })
-  const script = [quiet, 'ip link set lo up', 'ip link set eth0 up', ...addresses]
+  const routes = gateways.flatMap((gateway) => {
+    const { text, family } = gateway
+    const known = isLinkLocal(gateway) || endpoint.addresses.some((own) => onLink(own, gateway.bytes))
+    const toLink = known ? [] : [`ip -${family} route add ${text} dev eth0 scope link`]
+    return [...toLink, `ip -${family} route add default via ${text} dev eth0`]
+  })
+  const script = [quiet, 'ip link set lo up', 'ip link set eth0 up', ...addresses, ...routes]
   await inNamespace(namespaceName(topology, endpoint), script.join('\n'))
 }

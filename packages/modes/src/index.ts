@@ -1,0 +1,19 @@
+/**
+ * The network modes, each a short function that puts elements together and reads like the drawing above it: ports in,
+ * a node out. Read in this order: `ground` (what a node is built in), `routed-link` (a router's link with its
+ * neighbour table), `router`, `l3` (pods on /32 links, as Calico has them), `l2bridge` (pods behind the node's MAC).
+ * What people configure and how it is checked is in `@l2l3/topology`.
+ */
+export type { Ground } from './ground.ts'
+export { type L2BridgeModeOptions, type L2BridgeNode, type L2BridgePodPort, l2bridge } from './l2bridge.ts'
+export {
+  type L3Options,
+  type L3Pod,
+  l3,
+  POD_GATEWAY,
+  POD_GATEWAY_MAC,
+  type PodProxyOptions,
+  podGateway6,
+} from './l3.ts'
+export type { RoutedLink, RoutedPort } from './routed-link.ts'
+export { type Route, type RoutedNode, type RouterModeOptions, router } from './router.ts'

@@ -1,0 +1,77 @@
+import { NeighbourTable } from '@l2l3/arp'
+import {
+  type Link,
+  MILLISECOND,
+  type Port,
+  type ReversePathFilter,
+  type Router,
+  type RouterInterface,
+} from '@l2l3/switch-core'
+import { type Ground, linkTo } from './ground.ts'
+
+/** How often a neighbour table looks at its timers. */
+const NEIGHBOUR_TICK: number = 100 * MILLISECOND
+
+/** A port of a routed node. */
+export interface RoutedPort {
+  /** Name of the interface; unique in the node. */
+  readonly name: string
+  /** Name of the link to it, in a trace. Default: its name. */
+  readonly label?: string
+  readonly port: Port
+  /** MAC of the node's interface at the port. */
+  readonly mac: string
+  /** The node's addresses there, with prefix. */
+  readonly addresses: readonly string[]
+  /** The longest IP packet that leaves, in bytes. Default 1,500. */
+  readonly mtu?: number
+  /** Which sources may come in (RFC 3704). Default `off`. */
+  readonly rpFilter?: ReversePathFilter
+  /** Whether broadcasts to its network are let in from elsewhere. Default false. */
+  readonly directedBroadcast?: boolean
+}
+
+/** A port that is joined to a router: its interface, and the table that finds MACs on the link. */
+export interface RoutedLink {
+  readonly name: string
+  readonly port: Port
+  readonly iface: RouterInterface
+  readonly neighbours: NeighbourTable
+  /** The way out. */
+  readonly out: Link
+}
+
+/**
+ * Joins a port to a router, the way out. The way in is the caller's to put together, with `neighbours.input` before
+ * `iface`:
+ *
+ *     port --> ( ... neighbours.input ... iface ) --> router
+ *     port <------------- out <------ neighbours <--- router
+ *
+ * @param ports how many ports the node has
+ * @param askFrom the IPv4 address that asks where the interface has none
+ */
+export function routedLink(
+  ground: Ground,
+  router: Router,
+  spec: RoutedPort,
+  ports: number,
+  askFrom?: string,
+): RoutedLink {
+  const { pool, clock, loop } = ground
+  const { name, port, mac, addresses, mtu, rpFilter, directedBroadcast } = spec
+  const out = linkTo(ground, port, spec.label ?? name, ports)
+  const iface = router.addInterface({
+    ...{ name, mac, out, addresses },
+    ...(mtu === undefined ? {} : { mtu }),
+    ...(rpFilter === undefined ? {} : { reversePathFilter: rpFilter }),
+    ...(directedBroadcast === undefined ? {} : { directedBroadcast }),
+  })
+  const neighbours = new NeighbourTable(pool, clock, {
+    ...{ mac, out, addresses, client: iface, router: true },
+    ...(askFrom === undefined ? {} : { askFrom }),
+  })
+  iface.neighbours = neighbours
+  loop.every(NEIGHBOUR_TICK, neighbours)
+  return { name, port, iface, neighbours, out }
+}

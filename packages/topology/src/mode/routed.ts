@@ -1,0 +1,284 @@
+import type { Ground, Route, RoutedLink, RoutedNode, RoutedPort } from '@l2l3/modes'
+import type { Port, ReversePathFilter } from '@l2l3/switch-core'
+import { type Address, onLink, parseIp, parseNetwork } from '../address.ts'
+import { attempt } from '../attempt.ts'
+import { didYouMean } from '../did-you-mean.ts'
+import type { Path } from '../document.ts'
+import type { BuiltNode, FdbRow, NeighbourRow, PortRow, Report, RouteRow, Schema } from '../mode.ts'
+import type { NodeSpec, PortSpec } from '../topology.ts'
+
+/* What the modes that route have in common: keys for interfaces and routes, what is checked of them, the node. */
+
+const addresses = (description: string): Schema => ({
+  type: ['string', 'array'],
+  items: { type: 'string' },
+  description,
+})
+
+/** Keys of ports without a host. */
+export const uplinkKeys: { readonly ip: Schema; readonly mac: Schema } = {
+  ip: addresses("The node's addresses at the port with their prefixes: one, or a list. Default: none."),
+  mac: { type: 'string', description: 'MAC address of the node at the port. Default: made from the names, 02:....' },
+}
+
+/** Key of ports that every routed mode has. */
+export const mtu: Schema = {
+  type: 'integer',
+  minimum: 68,
+  maximum: 65_535,
+  description: 'MTU of the interface: the node fragments what is longer, or says so by ICMP. Default 1500.',
+}
+
+/** Which sources may come in. */
+export const rpFilter = (usual: ReversePathFilter): Schema => ({
+  enum: ['off', 'loose', 'strict'],
+  description:
+    'Reverse-path filter (RFC 3704): the source must be reachable by some port (loose), or by the one it came in by ' +
+    `(strict). Default ${usual}.`,
+})
+
+const flag: Schema = { enum: [true] }
+
+/** Options of the node that every routed mode has. */
+export const routedOptions: Readonly<Record<string, Schema>> = {
+  routes: {
+    type: 'array',
+    description: 'Static routes.',
+    items: {
+      type: 'object',
+      required: ['to'],
+      additionalProperties: false,
+      properties: {
+        to: { type: 'string', description: 'The network: 10.0.0.0/8, fd00::/8, 0.0.0.0/0.' },
+        via: {
+          type: ['string', 'array'],
+          minItems: 1,
+          items: { type: 'string' },
+          description: 'The gateway, or a list of them that share the flows.',
+        },
+        port: {
+          type: 'string',
+          description: 'The port that the gateway is behind. Default: the one in whose network.',
+        },
+        unreachable: { ...flag, description: 'In place of via: answered with an ICMP error, host unreachable.' },
+        prohibit: { ...flag, description: 'In place of via: answered with an ICMP error, prohibited.' },
+        blackhole: { ...flag, description: 'In place of via: dropped in silence.' },
+        metric: {
+          type: 'integer',
+          minimum: 0,
+          maximum: 4_294_967_294,
+          description: 'Of several routes to one network the lowest counts. Default 0.',
+        },
+      },
+      oneOf: [
+        { required: ['via'] },
+        { required: ['unreachable'] },
+        { required: ['blackhole'] },
+        { required: ['prohibit'] },
+      ],
+      dependencies: { port: ['via'] },
+    },
+  },
+  echo: { type: 'boolean', description: "Whether pings to the node's addresses are answered. Default true." },
+  icmpRateLimit: {
+    type: 'object',
+    additionalProperties: false,
+    description: 'Allowance for ICMP errors; path MTU errors are not limited.',
+    properties: {
+      rate: { type: 'integer', minimum: 0, maximum: 1e8, description: 'Errors a second; 0 for none. Default 1000.' },
+      burst: { type: 'integer', minimum: 1, maximum: 1e6, description: 'Errors at once. Default 50.' },
+    },
+  },
+  icmpSource: {
+    enum: ['outgoing', 'incoming'],
+    description:
+      'Whose address ICMP errors are from: that of the interface by which they leave (outgoing, the default) or by ' +
+      'which the packet came in.',
+  },
+}
+
+interface RawRoute {
+  to: string
+  via?: string | string[]
+  port?: string
+  unreachable?: true
+  prohibit?: true
+  blackhole?: true
+  metric?: number
+}
+
+/** Options that every routed mode has, as the schema assures them. */
+export interface RoutedOptions {
+  routes?: RawRoute[]
+  echo?: boolean
+  icmpRateLimit?: { rate?: number; burst?: number }
+  icmpSource?: 'outgoing' | 'incoming'
+  rpFilter?: ReversePathFilter
+}
+
+/** Checks that each port's networks are its own, and that routes mean something. */
+export function checkRouted(node: NodeSpec, report: Report): void {
+  const networks: { address: Address; port: PortSpec }[] = []
+  for (const port of node.ports) {
+    const key = port.endpoint === null ? 'ip' : 'gateway'
+    for (const address of port.interface.addresses) {
+      const other = networks.find(
+        (n) => n.port !== port && (onLink(n.address, address.bytes) || onLink(address, n.address.bytes)),
+      )
+      if (other === undefined) networks.push({ address, port })
+      else {
+        const { text, prefix } = other.address
+        report([...port.path, key], `${address.text} is in the network of port ${other.port.name}, ${text}/${prefix}`)
+      }
+    }
+  }
+  const { routes = [] } = node.options as RoutedOptions
+  const seen = new Set<string>()
+  routes.forEach((route, i) => {
+    const path = ['routes', i]
+    const to = attempt(report, [...path, 'to'], () => parseNetwork(route.to))
+    if (to === undefined) return
+    const key = `${to.text}/${to.prefix} ${route.metric ?? 0}`
+    if (seen.has(key))
+      report([...path, 'to'], `${to.text}/${to.prefix} is given twice with metric ${route.metric ?? 0}`)
+    seen.add(key)
+    gateways(route).forEach((text, j) => {
+      const at = Array.isArray(route.via) ? [...path, 'via', j] : [...path, 'via']
+      checkGateway(node, report, path, at, route, to, text)
+    })
+  })
+}
+
+function checkGateway(
+  node: NodeSpec,
+  report: Report,
+  path: Path,
+  at: Path,
+  route: RawRoute,
+  to: Address,
+  text: string,
+): void {
+  const via = attempt(report, at, () => parseIp(text))
+  if (via === undefined) return
+  if (via.family !== to.family)
+    report(at, `${text} is an IPv${via.family} address, and ${route.to} an IPv${to.family} network`)
+  else if (route.port !== undefined) {
+    const names = node.ports.map((p) => p.name)
+    if (names.includes(route.port)) return
+    const hint = didYouMean(route.port, names) || `; it has ${names.join(', ')}`
+    report([...path, 'port'], `node ${node.name} has no port "${route.port}"${hint}`)
+  } else if (behind(node, via) === undefined) {
+    report(at, `${text} is in no network of node ${node.name}; the key "port" says which port it is behind`)
+  } else if (node.ports.some((p) => p.interface.addresses.some((a) => a.text === via.text))) {
+    report(at, `${text} is an address of node ${node.name} itself`)
+  }
+}
+
+/** The port in whose network an address is. */
+function behind(node: NodeSpec, address: Address): PortSpec | undefined {
+  return node.ports.find((p) => p.interface.addresses.some((a) => onLink(a, address.bytes)))
+}
+
+function gateways({ via = [] }: RawRoute): string[] {
+  return Array.isArray(via) ? via : [via]
+}
+
+/** A port that something is plugged in to. */
+export interface Plugged {
+  readonly spec: PortSpec
+  readonly port: Port
+}
+
+/** The routes of a node without those by way of ports where nothing is plugged in. */
+export function routesOf(node: NodeSpec, plugged: readonly Plugged[]): Route[] {
+  const there = (name: string | undefined): boolean => plugged.some(({ spec }) => spec.name === name)
+  return ((node.options as RoutedOptions).routes ?? []).flatMap((raw): Route[] => {
+    const { to, metric = 0, port } = raw
+    const type = raw.blackhole ? 'blackhole' : raw.unreachable ? 'unreachable' : raw.prohibit ? 'prohibit' : 'unicast'
+    if (type !== 'unicast') return [{ to, type, metric }]
+    const via = gateways(raw).filter((text) => there(port ?? behind(node, parseIp(text))?.name))
+    return via.length === 0 ? [] : [{ to, via, metric, ...(port === undefined ? {} : { port }) }]
+  })
+}
+
+/** ICMP settings as the modes' functions take them. */
+export function icmpOf(node: NodeSpec): { icmpRate?: number; icmpBurst?: number; echo?: boolean } {
+  const { echo, icmpRateLimit: { rate, burst } = {}, icmpSource } = node.options as RoutedOptions
+  return {
+    ...(echo === undefined ? {} : { echo }),
+    ...(rate === undefined ? {} : { icmpRate: rate }),
+    ...(burst === undefined ? {} : { icmpBurst: burst }),
+    ...(icmpSource === undefined ? {} : { icmpSource }),
+  }
+}
+
+/** A plugged port as an interface with the addresses that the file gives it. */
+export function routedPort({ spec, port }: Plugged, node: NodeSpec): RoutedPort {
+  const { name, label, options } = spec
+  const { mac, addresses } = spec.interface
+  return {
+    ...{ rpFilter: (node.options as RoutedOptions).rpFilter ?? 'off' },
+    ...(options as Pick<RoutedPort, 'mtu' | 'rpFilter' | 'directedBroadcast'>),
+    ...{ name, label, port, mac, addresses: addresses.map(({ text, prefix }) => `${text}/${prefix}`) },
+  }
+}
+
+/** A node that routes. It is built when all of its ports are known. */
+export class RoutedModeNode implements BuiltNode {
+  readonly spec: NodeSpec
+  readonly #ground: Ground
+  readonly #build: (ground: Ground, plugged: readonly Plugged[]) => RoutedNode
+  readonly #plugged: Plugged[] = []
+  #node: RoutedNode | null = null
+
+  constructor(spec: NodeSpec, ground: Ground, build: (ground: Ground, plugged: readonly Plugged[]) => RoutedNode) {
+    this.spec = spec
+    this.#ground = ground
+    this.#build = build
+  }
+
+  attach(name: string, port: Port): void {
+    this.#plugged.push({ spec: this.spec.ports.find((p) => p.name === name) as PortSpec, port })
+  }
+
+  ready(): void {
+    this.#node = this.#build(this.#ground, this.#plugged)
+  }
+
+  ports(): PortRow[] {
+    return this.#links().map(({ name, port, iface }) => {
+      const { rxFrames, rxBytes, txFrames, txBytes, rxDropped, txDropped } = port.counters
+      return {
+        ...{ node: this.spec.name, port: name },
+        state: port.failure !== null ? port.failure.message : port.closed ? 'down' : 'up',
+        ...{ rxFrames, rxBytes, txFrames, txBytes },
+        dropped: iface.counters.rxDropped,
+        portDropped: rxDropped + txDropped,
+      }
+    })
+  }
+
+  fdb(): FdbRow[] {
+    return []
+  }
+
+  neighbours(): NeighbourRow[] {
+    return this.#links().flatMap(({ name, neighbours }) =>
+      Array.from(neighbours.list(), ({ address, mac, state }) => ({
+        ...{ node: this.spec.name, port: name },
+        ...{ address, mac, state },
+      })),
+    )
+  }
+
+  routes(): RouteRow[] {
+    return Array.from(this.#node?.router.routes() ?? [], ({ to, kind, hops, metric }) => {
+      const via = hops.map((hop) => (hop.via === undefined ? hop.dev : `${hop.via} ${hop.dev}`))
+      return { node: this.spec.name, to, kind, via, metric }
+    })
+  }
+
+  #links(): readonly RoutedLink[] {
+    return this.#node?.links ?? []
+  }
+}
