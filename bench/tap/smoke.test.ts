@@ -86,7 +86,8 @@ describe.runIf(why === null)('the bench on TAP devices', () => {
   })
 })
 
-it.skipIf(why === null)(`the bench on TAP devices says why it cannot run: ${why}`, async () => {
+it('the bench on TAP devices says why it cannot run', async (context) => {
+  if (why === null) context.skip('it can run here')
   const { code, said } = await bench('--quick').ended
   expect(code).toBe(1)
   expect(said).toContain(why)

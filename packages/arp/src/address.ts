@@ -61,11 +61,6 @@ export function isHost4(ip: number): boolean {
   return net !== 0 && net !== 127 && net < 224
 }
 
-/** Tells whether the IPv6 address at `at` can be one host's: neither unspecified nor multicast. */
-export function isHost6(b: Uint8Array, at: number): boolean {
-  return b[at] !== 0xff && !isUnspecified(b, at)
-}
-
 /** Tells whether the 16 bytes at `at` are `::`. */
 export function isUnspecified(b: Uint8Array, at: number): boolean {
   for (let i = 0; i < 16; i++) if (b[at + i] !== 0) return false
