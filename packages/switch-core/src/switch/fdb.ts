@@ -66,6 +66,8 @@ export interface FdbCounters {
   evicted: number
   /** New addresses that were not learnt: table full, or their part of it crowded. */
   refused: number
+  /** Watchers that were taken off because they threw. */
+  watchersLost: number
 }
 
 /** Slots that a search looks at: twice what was met in a half-full table over 7,200 sets of MACs and VLANs in sequence. */
@@ -93,7 +95,14 @@ export class Fdb {
   /** For `homeSlot`: how far to shift, and what to mix in. */
   readonly shift: number
   readonly salt: number
-  readonly counters: FdbCounters = { learned: 0, moved: 0, aged: 0, evicted: 0, refused: 0 }
+  readonly counters: FdbCounters = {
+    learned: 0,
+    moved: 0,
+    aged: 0,
+    evicted: 0,
+    refused: 0,
+    watchersLost: 0,
+  }
   readonly #mask: number
   #ageing = 0
   #size = 0
@@ -277,8 +286,11 @@ export class Fdb {
     }
   }
 
+  /** Is told of the error of a watcher that threw. Default: it is only counted. */
+  onWatcherError: ((error: unknown) => void) | null = null
+
   /** Has `watcher` called at every change, until the function that is returned is called. A watcher that throws is taken
-   * off, and its error surfaces as an unhandled rejection, not in a frame's way. */
+   * off and counted: its error does not stand in a frame's way. */
   watch(watcher: FdbWatcher): () => void {
     this.#watchers.push(watcher)
     return () => {
@@ -438,10 +450,19 @@ export class Fdb {
       } catch (error) {
         const i = this.#watchers.indexOf(watcher)
         if (i >= 0) this.#watchers.splice(i, 1)
-        void Promise.reject(error)
+        this.counters.watchersLost++
+        this.#report(error)
       }
     }
     this.#telling = false
+  }
+
+  #report(error: unknown): void {
+    try {
+      this.onWatcherError?.(error)
+    } catch {
+      // Whoever is told of an error may not make another one of it.
+    }
   }
 
   #mayChange(): void {
