@@ -7,18 +7,23 @@ import { formatAddress } from './address.ts'
  * an address in typed arrays indexed by the row, and finds the row without allocating.
  *
  *   slots   open addressing, at most half full, two words a slot:   tag | row + 1 (bit 30 set: IPv6)
- *   tag     an IPv4 address as it is; of an IPv6 address a sum of its words times odd factors drawn from the seed
+ *   tag     an IPv4 address as it is; an IPv6 address's words mixed one into the next, by odd factors from the seed
  *   rows    words[4 * row ..]: the address's 16 bytes, IPv4 in the last word
  *
  * An IPv4 address is found by its tag alone; only IPv6 looks at the row. ::ffff:10.0.0.1 is not 10.0.0.1 here, so that
  * ND cannot speak about IPv4. Collisions go to the next slot, removal moves later ones back, and no search looks at
- * more than PROBES slots: who finds colliding addresses (he does not know the seed) is refused, and costs no time.
+ * more than PROBES slots, its run. Who knows the seed can find addresses that fill a run: that costs no time, and an
+ * address that finds its run full may take over the row of one in it (`crowded`, `replace4`, `replace6`).
+ *
+ * Each word of an IPv6 address passes a multiplication and a shift before the next one comes: were it a mere sum of
+ * products, two words that differ in their top bits alone would cancel out, whatever the factors.
  */
 
 /** What a search gives that finds nothing, and an insertion that finds no room. */
 export const NO_ROW = -1
 
-const PROBES = 128
+/** Slots that a search looks at. */
+export const PROBES = 128
 const V6 = 1 << 30
 
 /** Finds rows by address. */
@@ -35,6 +40,8 @@ export class AddressIndex {
   readonly #factors: Int32Array
   readonly #free: Int32Array
   #spare: number
+  /** First slot of the run that the last insertion looked at. */
+  #run = 0
 
   /** @param max addresses at most, 1 to 1,048,576
    * @param seed 32 bits that stations should not know; 0 for runs that must repeat */
@@ -90,29 +97,40 @@ export class AddressIndex {
   /** Puts in an IPv4 address that is not there yet, and gives its row; `NO_ROW` where there is no room. */
   add4(ip: number): number {
     const row = this.#insert(ip | 0, 0)
-    if (row === NO_ROW) return row
-    this.words.fill(0, row << 2, (row << 2) + 3)
-    this.words[(row << 2) + 3] = ip
-    this.family[row] = 4
+    if (row !== NO_ROW) this.#name4(row, ip)
     return row
   }
 
   /** Puts in an IPv6 address that is not there yet, and gives its row; `NO_ROW` where there is no room. */
   add6(b: Uint8Array, at: number): number {
     const row = this.#insert(this.#tag6(b, at), V6)
-    if (row === NO_ROW) return row
-    for (let i = 0; i < 4; i++) this.words[(row << 2) + i] = u32(b, at + 4 * i)
-    this.family[row] = 6
+    if (row !== NO_ROW) this.#name6(row, b, at)
     return row
+  }
+
+  /** The row in the `i`-th slot, 0 to `PROBES` - 1, of the run in which the last insertion found no room; `NO_ROW`
+   * where the slot is free. */
+  crowded(i: number): number {
+    return (this.#slots[(((this.#run + i) & this.#mask) << 1) + 1] & ~V6) - 1
+  }
+
+  /** Gives a row that `crowded` has named to the IPv4 address that found no room: the address that had it is out. */
+  replace4(row: number, ip: number): void {
+    this.#take(row, ip | 0, 0)
+    this.#name4(row, ip)
+  }
+
+  /** The same for the IPv6 address at `at`. */
+  replace6(row: number, b: Uint8Array, at: number): void {
+    this.#take(row, this.#tag6(b, at), V6)
+    this.#name6(row, b, at)
   }
 
   /** Takes an address out; its row is free for others. */
   remove(row: number): void {
     const slots = this.#slots
     const mask = this.#mask
-    const wanted = (row + 1) | (this.family[row] === 6 ? V6 : 0)
-    let hole = this.#home(this.#tag(row))
-    while (slots[(hole << 1) + 1] !== wanted) hole = (hole + 1) & mask
+    let hole = this.#slotOf(row)
     // Later entries that may stand nearer to their home move into the hole.
     for (let next = (hole + 1) & mask; slots[(next << 1) + 1] !== 0; next = (next + 1) & mask) {
       const home = this.#home(slots[next << 1])
@@ -146,6 +164,7 @@ export class AddressIndex {
   #insert(tag: number, kind: number): number {
     if (this.#spare === 0) return NO_ROW
     let slot = this.#home(tag)
+    this.#run = slot
     for (let i = 0; i < PROBES; i++) {
       const at = slot << 1
       if (this.#slots[at + 1] === 0) {
@@ -157,6 +176,31 @@ export class AddressIndex {
       slot = (slot + 1) & this.#mask
     }
     return NO_ROW
+  }
+
+  /** Puts another tag where a row's stands: the slot stays taken, so that no search ends there too early. */
+  #take(row: number, tag: number, kind: number): void {
+    const at = this.#slotOf(row) << 1
+    this.#slots[at] = tag
+    this.#slots[at + 1] = (row + 1) | kind
+  }
+
+  #slotOf(row: number): number {
+    const wanted = (row + 1) | (this.family[row] === 6 ? V6 : 0)
+    let slot = this.#home(this.#tag(row))
+    while (this.#slots[(slot << 1) + 1] !== wanted) slot = (slot + 1) & this.#mask
+    return slot
+  }
+
+  #name4(row: number, ip: number): void {
+    this.words.fill(0, row << 2, (row << 2) + 3)
+    this.words[(row << 2) + 3] = ip
+    this.family[row] = 4
+  }
+
+  #name6(row: number, b: Uint8Array, at: number): void {
+    for (let i = 0; i < 4; i++) this.words[(row << 2) + i] = u32(b, at + 4 * i)
+    this.family[row] = 6
   }
 
   #home(tag: number): number {
@@ -175,7 +219,11 @@ export class AddressIndex {
 
   #mix(w0: number, w1: number, w2: number, w3: number): number {
     const k = this.#factors
-    return (Math.imul(w0, k[0]) + Math.imul(w1, k[1]) + Math.imul(w2, k[2]) + Math.imul(w3, k[3])) | 0
+    let h = Math.imul(k[4] ^ w0, k[0])
+    h = Math.imul(h ^ (h >>> 15) ^ w1, k[1])
+    h = Math.imul(h ^ (h >>> 13) ^ w2, k[2])
+    h = Math.imul(h ^ (h >>> 16) ^ w3, k[3])
+    return h ^ (h >>> 15)
   }
 
   #equal6(row: number, b: Uint8Array, at: number): boolean {

@@ -20,7 +20,8 @@ export class KnownNeighbours {
   readonly #flags: Uint8Array
 
   /** @param maxEntries 1 to 1,048,576; default 4,096
-   * @param seed of the hash; 0 for runs that must repeat */
+   * @param seed of the hash; 0 for runs that must repeat. To be drawn at random where those who are not trusted choose
+   * the addresses */
   constructor(maxEntries = 4096, seed = 0) {
     this.#index = new AddressIndex(maxEntries, seed)
     this.#macs = new Uint8Array(maxEntries * 6)

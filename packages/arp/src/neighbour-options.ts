@@ -30,7 +30,8 @@ export interface NeighbourCounters {
   created: number
   /** Entries that made room for others. */
   evicted: number
-  /** Entries that were wanted and not made: the table was full of neighbours in use. */
+  /** Entries that were wanted and not made: for a message, the table was full of neighbours in use; for a frame, of
+   * permanent ones. */
   refused: number
   /** Neighbours that did not answer. */
   failed: number
@@ -89,7 +90,9 @@ export interface NeighbourOptions {
   lockMs?: number
   /** Dice for randomised times. Default: seeded by the MAC. */
   random?: Dice
-  /** Seed of the hash: 32 bits that stations should not know. Default 0, for runs that must repeat. */
+  /** Seed of the hash: 32 bits that stations should not know. Default 0, for runs that must repeat: on a real wire,
+   * draw it at random, since who knows the seed can choose addresses that fall on a neighbour's slots and so put that
+   * neighbour out, again and again. */
   seed?: number
 }
 

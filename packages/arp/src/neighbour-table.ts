@@ -11,7 +11,7 @@ import {
 } from '@l2l3/switch-core'
 import { eth, formatMac, icmpv6 } from '@l2l3/switch-core/wire'
 import { macSeed, parseHost, parseStationMac } from './address.ts'
-import { AddressIndex, NO_ROW } from './address-index.ts'
+import { AddressIndex, NO_ROW, PROBES } from './address-index.ts'
 import { type Dice, seededDice } from './dice.ts'
 import { NeighbourInput } from './neighbour-input.ts'
 import {
@@ -45,8 +45,10 @@ import { type Watcher, Watchers } from './watchers.ts'
  * `resolve4` and `resolve6` are called for every frame that is routed: a search in typed arrays, a test and six bytes
  * written. `tick` does everything that takes time; call it every 100 ms or so (`loop.every`): it looks at the clock
  * alone until something is due. What frames can fill is bounded: entries, and frames that wait. When the table is
- * full, an entry makes room that failed, is stale, or - for a frame that wants to be sent, not for a message - was
- * never answered.
+ * full, an entry makes room that failed or is stale; for a frame that wants to be sent, not for a message, also one
+ * that was never answered, and at last one that is in use, so that no station can fill the table with addresses of
+ * its own and have it to itself. Only what is permanent stays. Where it is not the table that is full but the run of
+ * slots in which the address would have to stand, the room is made there.
  */
 
 export const INCOMPLETE = 1
@@ -67,9 +69,9 @@ const STATES: readonly NeighbourState[] = [
   'permanent',
 ]
 /** How readily an entry makes room, by state: 1 first; 9 never. */
-const EVICTION = Uint8Array.of(9, 3, 9, 2, 9, 9, 1, 9)
+const EVICTION = Uint8Array.of(9, 3, 4, 2, 5, 5, 1, 9)
 const FOR_A_MESSAGE = 2
-const FOR_A_FRAME = 3
+const FOR_A_FRAME = 5
 /** Entries that are looked at for one that makes room. */
 const SAMPLE = 64
 
@@ -520,14 +522,24 @@ export class NeighbourTable implements Neighbours, Ticker {
   }
 
   #create4(ip: number, reason: number): number {
-    let row = this.#index.add4(ip)
-    if (row === NO_ROW && this.#makeRoom(reason)) row = this.#index.add4(ip)
+    const index = this.#index
+    let row = index.add4(ip)
+    if (row === NO_ROW && this.#makeRoom(reason)) row = index.add4(ip)
+    if (row === NO_ROW) {
+      row = this.#clearRun(reason)
+      if (row !== NO_ROW) index.replace4(row, ip)
+    }
     return this.#created(row)
   }
 
   #create6(b: Uint8Array, at: number, reason: number): number {
-    let row = this.#index.add6(b, at)
-    if (row === NO_ROW && this.#makeRoom(reason)) row = this.#index.add6(b, at)
+    const index = this.#index
+    let row = index.add6(b, at)
+    if (row === NO_ROW && this.#makeRoom(reason)) row = index.add6(b, at)
+    if (row === NO_ROW) {
+      row = this.#clearRun(reason)
+      if (row !== NO_ROW) index.replace6(row, b, at)
+    }
     return this.#created(row)
   }
 
@@ -546,33 +558,63 @@ export class NeighbourTable implements Neighbours, Ticker {
     return row
   }
 
-  /** Removes the entry that can be done without best, among the next few; false where there is none. */
+  /** In a full table, removes the entry that can be done without best, among the next few; false where there is none,
+   * or the table is not full. */
   #makeRoom(reason: number): boolean {
+    if (this.#index.size < this.#index.max) return false
     const rows = this.#state.length
     let best = NO_ROW
     for (let i = 0; i < Math.min(SAMPLE, rows); i++) {
       const row = this.#hand
       this.#hand = row + 1 === rows ? 0 : row + 1
-      const rank = EVICTION[this.#state[row]]
-      if (rank > reason) continue
-      const least = best === NO_ROW ? 9 : EVICTION[this.#state[best]]
-      if (rank < least || (rank === least && this.#used[row] < this.#used[best])) best = row
+      best = this.#lesser(best, row, reason)
     }
     if (best === NO_ROW) return false
-    for (let f = this.#waiting.detach(best); f !== NO_FRAME; ) {
+    this.#evict(best)
+    this.#index.remove(best)
+    return true
+  }
+
+  /** Ends the entry that can be done without best in the run that the last insertion found full, and gives its row,
+   * which still stands in the index; `NO_ROW` where there is none, or the table itself is full. */
+  #clearRun(reason: number): number {
+    if (this.#index.size === this.#index.max) return NO_ROW
+    let best = NO_ROW
+    for (let i = 0; i < PROBES; i++) {
+      const row = this.#index.crowded(i)
+      if (row !== NO_ROW) best = this.#lesser(best, row, reason)
+    }
+    if (best !== NO_ROW) this.#evict(best)
+    return best
+  }
+
+  /** Which of two entries makes room: the one in the lesser state, then the one that was used longer ago. `row` may be
+   * one that does not for this reason. */
+  #lesser(best: number, row: number, reason: number): number {
+    const rank = EVICTION[this.#state[row]]
+    if (rank > reason) return best
+    const least = best === NO_ROW ? 9 : EVICTION[this.#state[best]]
+    return rank < least || (rank === least && this.#used[row] < this.#used[best]) ? row : best
+  }
+
+  #evict(row: number): void {
+    for (let f = this.#waiting.detach(row); f !== NO_FRAME; ) {
       const next = this.#waiting.after(f)
       this.#pool.drop(f, Drop.NeighbourTableFull)
       f = next
     }
     this.counters.evicted++
-    this.#remove(best)
-    return true
+    this.#forget(row)
   }
 
   #remove(row: number): void {
+    this.#forget(row)
+    this.#index.remove(row)
+  }
+
+  #forget(row: number): void {
     if (this.#watchers.any) this.#watchers.tell('removed', this.#entry(row))
     this.#state[row] = 0
-    this.#index.remove(row)
   }
 
   #find(address: string): number {
