@@ -37,4 +37,4 @@ export { Responder, type ResponderCounters, type ResponderOptions } from './resp
 export { SourceGuard, type SourceGuardOptions } from './source-guard.ts'
 export type { FrameSink } from './speaker.ts'
 export { Suppressor, type SuppressorCounters, type SuppressorOptions } from './suppressor.ts'
-export type { Watcher } from './watchers.ts'
+export type { ErrorHook, Watcher } from './watchers.ts'

@@ -83,7 +83,8 @@ export class NeighbourInput implements Element {
     const request = op === arp.Op.Request
     if (!probe) {
       const alone = !eth.isGroup(b, this.#pool.off[f])
-      const gratuitous = spa === tpa
+      // Who answers announces himself only where he names himself as the target too, as Linux wants it.
+      const gratuitous = spa === tpa && (request || eth.equalMac(b, at + arp.THA, b, sha))
       // An answer that was broadcast (Azure's bridge does it) is one all the same where it is to us.
       table.heard4(spa, b, sha, !request && (alone || ours), request && ours, gratuitous)
     }

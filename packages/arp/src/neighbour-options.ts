@@ -45,6 +45,8 @@ export interface NeighbourCounters {
   ignored: number
   /** Questions about our addresses that were answered. */
   answered: number
+  /** Watchers that were taken off because they threw. */
+  watchersLost: number
 }
 
 /** Settings of a neighbour table; times in milliseconds. */

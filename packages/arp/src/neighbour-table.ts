@@ -26,7 +26,7 @@ import {
 import { OwnAddresses } from './own-addresses.ts'
 import { Speaker } from './speaker.ts'
 import { WaitingFrames } from './waiting.ts'
-import { type Watcher, Watchers } from './watchers.ts'
+import { type ErrorHook, type Watcher, Watchers } from './watchers.ts'
 
 /*
  * The neighbours of one interface, IPv4 and IPv6 alike: RFC 4861, 7.3, which is how Linux does ARP too.
@@ -112,6 +112,7 @@ export class NeighbourTable implements Neighbours, Ticker {
     malformed: 0,
     ignored: 0,
     answered: 0,
+    watchersLost: 0,
   }
   readonly #pool: FramePool
   readonly #clock: Clock
@@ -120,7 +121,7 @@ export class NeighbourTable implements Neighbours, Ticker {
   readonly #dice: Dice
   readonly #index: AddressIndex
   readonly #waiting: WaitingFrames
-  readonly #watchers = new Watchers<NeighbourChange, Neighbour>()
+  readonly #watchers = new Watchers<NeighbourChange, Neighbour>(this.counters)
   readonly #source = new Uint8Array(16)
   readonly #target = new Uint8Array(16)
   readonly #asking = new Uint8Array(6)
@@ -249,9 +250,17 @@ export class NeighbourTable implements Neighbours, Ticker {
   }
 
   /** Has `watcher` called at every change of a state or a MAC, until the function that is returned is called. It may
-   * not change the table. */
+   * not change the table. One that throws is taken off, and counted. */
   watch(watcher: Watcher<NeighbourChange, Neighbour>): () => void {
     return this.#watchers.add(watcher)
+  }
+
+  /** Is told of the error of a watcher that threw. Default null: it is only counted. */
+  get onWatcherError(): ErrorHook | null {
+    return this.#watchers.onError
+  }
+  set onWatcherError(hook: ErrorHook | null) {
+    this.#watchers.onError = hook
   }
 
   /** Does what is due: asks again, gives up, ages. */

@@ -5,7 +5,7 @@ import { AddressIndex, NO_ROW } from './address-index.ts'
 import type { Dice } from './dice.ts'
 import { Kind, type Message } from './message.ts'
 import type { Speaker } from './speaker.ts'
-import { type Watcher, Watchers } from './watchers.ts'
+import { type ErrorHook, type Watcher, Watchers } from './watchers.ts'
 
 /*
  * The addresses of an interface: claimed, announced and defended.
@@ -17,15 +17,15 @@ import { type Watcher, Watchers } from './watchers.ts'
  *
  *   IPv4 (RFC 5227)   0-1 s, three probes 1-2 s apart, 2 s of silence; two announcements 2 s apart; defended by an
  *                     announcement, at most once in 10 s
- *   IPv6 (RFC 4862)   0-1 s, one solicitation from ::, 1 s of silence; then one unsolicited advertisement. RFC 4862
- * knows
- *                     no defence beyond answering solicitations
+ *   IPv6 (RFC 4862)   0-1 s, one solicitation from ::, 1 s of silence; then one unsolicited advertisement. No defence
+ *                     beyond answering solicitations: an advertisement that claims an address of ours is counted and
+ *                     told, and changes nothing, so that a forged one neither makes us speak nor takes the address
  *
  * A tentative address is not answered for, and not sent from. Addresses are few and added by hand.
  */
 
 /** What has become of an address. `conflict`: somebody else claimed an address of ours, and we keep it; `lost`: the
- * same, and we gave it up. */
+ * same, and we gave it up, which happens in IPv4 only. */
 export type OwnAddressChange = 'ready' | 'duplicate' | 'conflict' | 'lost'
 
 /** An address as people see it. */
@@ -43,15 +43,19 @@ export interface ClaimOptions {
   announce?: boolean
 }
 
-/** What happens when somebody else claims an address of ours (RFC 5227, 2.4): it is defended always, at most once in
+/** What happens when somebody else claims an IPv4 address of ours (RFC 5227, 2.4): it is defended always, at most once in
  * 10 s (`always`, for routers and servers, whose address must not change); or once, and given up at a second claim
- * within 10 s (`once`); or given up at once (`never`). */
+ * within 10 s (`once`); or given up at once (`never`). IPv6 addresses are kept whatever this says. */
 export type Defence = 'always' | 'once' | 'never'
 
 /** What happened to addresses. */
 export interface OwnAddressCounters {
+  /** Claims of others to addresses of ours. */
   conflicts: number
+  /** Claims that were answered by an announcement; IPv4 only. */
   defences: number
+  /** Watchers that were taken off because they threw. */
+  watchersLost: number
 }
 
 const TENTATIVE = 1
@@ -75,7 +79,7 @@ const UNSPECIFIED = new Uint8Array(16)
 
 /** The addresses of one interface. */
 export class OwnAddresses implements Ticker {
-  readonly counters: OwnAddressCounters = { conflicts: 0, defences: 0 }
+  readonly counters: OwnAddressCounters = { conflicts: 0, defences: 0, watchersLost: 0 }
   readonly #speaker: Speaker
   readonly #clock: Clock
   readonly #dice: Dice
@@ -89,7 +93,7 @@ export class OwnAddresses implements Ticker {
   readonly #said: Uint8Array
   readonly #due: Float64Array
   readonly #defended: Float64Array
-  readonly #watchers = new Watchers<OwnAddressChange, OwnAddress>()
+  readonly #watchers = new Watchers<OwnAddressChange, OwnAddress>(this.counters)
   readonly #v6 = new Uint8Array(16)
 
   /** @param router sets the R flag in advertisements
@@ -147,9 +151,17 @@ export class OwnAddresses implements Ticker {
   }
 
   /** Has `watcher` called when an address is ready, found to be a duplicate, claimed by others, or lost; until the
-   * function that is returned is called. */
+   * function that is returned is called. A watcher that throws is taken off, and counted. */
   watch(watcher: Watcher<OwnAddressChange, OwnAddress>): () => void {
     return this.#watchers.add(watcher)
+  }
+
+  /** Is told of the error of a watcher that threw. Default null: it is only counted. */
+  get onWatcherError(): ErrorHook | null {
+    return this.#watchers.onError
+  }
+  set onWatcherError(hook: ErrorHook | null) {
+    this.#watchers.onError = hook
   }
 
   /** Tells whether an IPv4 address is ours, and not tentative. */
@@ -240,6 +252,10 @@ export class OwnAddresses implements Ticker {
     const { now } = this.#clock
     if (this.#state[row] === TENTATIVE) {
       this.#end(row, 'duplicate')
+      return
+    }
+    if (this.#index.family[row] === 6) {
+      this.#tell('conflict', row)
       return
     }
     const recently = now - this.#defended[row] < DEFEND_INTERVAL

@@ -11,18 +11,23 @@ import { Speaker } from './speaker.ts'
  *     pod 10.244.1.5 ── "who has 169.254.1.1?" ──> cali1  ee:ee:ee:ee:ee:ee      a default route leads out by eth0:
  *                    <── "169.254.1.1 is at ee:.." ──     ProxyArp               so the node will take it
  *
- *   question                                                     answer (Linux 6.18, measured)
- *   for what a route leads to by another interface, or here      ours, to the asker alone, whatever spa it gives
+ *   question                                                     answer (Linux 6.18, measured, rp_filter 0)
+ *   for what a route leads to by another interface, or here      ours, to the asker alone, if spa is some host's
  *   for what no route leads to                                   none, unless `requireRoute` is off
  *   for what a route leads to by the interface it came in by     none
  *   for what a blackhole, unreachable or broadcast route covers  none
  *   with spa 0.0.0.0 (a probe)                                   none, unless `answerProbes` is on
- *   with spa equal to tpa; an answer                             none
+ *   with spa 0.x, 127.x, 224.0.0.0 or above                      none (Linux answers 0.0.0.7 and 240.0.0.1)
+ *   with an spa that a route says is this node's own             none
+ *   with spa equal to tpa                                        none (Linux answers where a route leads elsewhere)
+ *   with a sha that is zero or a group's                         none (Linux answers)
+ *   that is an answer                                            none
  *   for 127.0.0.0/8                                              none, unless `routeLocalnet` is on
  *   for multicast, 255.255.255.255, 0.0.0.0                      none
  *   to another MAC than ours                                     none
  *
- * What is not answered goes through, unchanged.
+ * Where we are stricter than Linux it is because no station asks so: an announcement is no question, and an answer to a
+ * group would tell all. What is not answered goes through, unchanged.
  */
 
 /** Settings of a proxy for ARP. */
@@ -97,6 +102,7 @@ export class ProxyArp implements Element, Ticker {
     const spa = arp.spa(b, at)
     const tpa = arp.tpa(b, at)
     if (spa === tpa || (spa === 0 && !this.#probes)) return false
+    if (spa !== 0 && (!isHost4(spa) || this.#routes.lookup4?.(spa)?.kind === 'local')) return false
     if (!(isHost4(tpa) || (this.#localnet && tpa >>> 24 === 127))) return false
     if (!proxies(this.#routes.lookup4?.(tpa), this.#interface, this.#requireRoute)) return false
     this.#speaker.answer4(b, at, this.#mac, this.#delay.sink(alone))

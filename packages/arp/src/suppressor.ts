@@ -14,6 +14,7 @@ import type { KnownNeighbours } from './known-neighbours.ts'
 import { Kind, Message, readMessage } from './message.ts'
 import { Responder } from './responder.ts'
 import type { FrameSink } from './speaker.ts'
+import { type ErrorHook, report } from './watchers.ts'
 
 /*
  * Keeps ARP and ND from being flooded into an overlay whose addresses are known: the question is answered here.
@@ -41,8 +42,11 @@ export interface SuppressorOptions {
   variant?: 'plain' | 'overlay'
   /** Whether probes are answered. Default: `overlay` does, `plain` does not. */
   answerProbes?: boolean
-  /** Is told of an address that was asked for and is not known, in `overlay`. */
+  /** Is told of an address that was asked for and is not known, in `overlay`. Where it throws, that is counted
+   * (`missErrors`), and it is called again for the next. */
   onMiss?: (address: string) => void
+  /** Is told of the error of an `onMiss` that threw. Default: it is only counted. */
+  onMissError?: ErrorHook
   /** How many misses are told of in a second at most; 1 to 1,000,000. Default 100. All are counted. */
   missesPerSecond?: number
 }
@@ -54,6 +58,8 @@ export interface SuppressorCounters {
   probes: number
   /** Questions for unknown addresses. */
   misses: number
+  /** Calls of `onMiss` that threw. */
+  missErrors: number
 }
 
 /** Answers ARP and ND from a table of what is known. */
@@ -64,10 +70,12 @@ export class Suppressor implements Element {
   readonly #known: KnownNeighbours
   readonly #overlay: boolean
   readonly #onMiss: ((address: string) => void) | undefined
+  readonly #onMissError: ErrorHook | null
   readonly #perSecond: number
   readonly #m = new Message()
   readonly #mac = new Uint8Array(6)
   #misses = 0
+  #missErrors = 0
   #told = 0
   #second = -1
 
@@ -86,11 +94,12 @@ export class Suppressor implements Element {
       answerProbes: options.answerProbes ?? this.#overlay,
     })
     this.#onMiss = options.onMiss
+    this.#onMissError = options.onMissError ?? null
     this.#perSecond = checkRange('missesPerSecond', options.missesPerSecond ?? 100, 1, 1_000_000)
   }
 
   get counters(): SuppressorCounters {
-    return { ...this.#responder.counters, misses: this.#misses }
+    return { ...this.#responder.counters, misses: this.#misses, missErrors: this.#missErrors }
   }
 
   process(batch: Batch): void {
@@ -137,7 +146,8 @@ export class Suppressor implements Element {
     try {
       this.#onMiss(formatAddress(family, v4, this.#pool.bytes, at))
     } catch (error) {
-      void Promise.reject(error)
+      this.#missErrors++
+      report(this.#onMissError, error)
     }
   }
 }

@@ -2,10 +2,21 @@
  * change what it watches. */
 export type Watcher<Change extends string, Entry> = (change: Change, entry: Entry) => void
 
-/** Those who want to be told of changes. One that throws is taken off, and its error surfaces as an unhandled
- * rejection, not in a frame's way. */
+/** Is told of an error of somebody else's function. What it throws itself is lost. */
+export type ErrorHook = (error: unknown) => void
+
+/** Those who want to be told of changes. One that throws is taken off and counted: its error does not stand in a
+ * frame's way, and does not end the process. */
 export class Watchers<Change extends string, Entry> {
+  /** Is told of the error of a watcher that threw; null: it is only counted. */
+  onError: ErrorHook | null = null
   readonly #list: Watcher<Change, Entry>[] = []
+  readonly #counters: { watchersLost: number }
+
+  /** @param counters where watchers are counted that were taken off because they threw */
+  constructor(counters: { watchersLost: number }) {
+    this.#counters = counters
+  }
 
   /** Whether anybody wants to be told: whoever tells makes no entry otherwise. */
   get any(): boolean {
@@ -24,7 +35,8 @@ export class Watchers<Change extends string, Entry> {
         watcher(change, entry)
       } catch (error) {
         this.#remove(watcher)
-        void Promise.reject(error)
+        this.#counters.watchersLost++
+        report(this.onError, error)
       }
     }
   }
@@ -32,5 +44,14 @@ export class Watchers<Change extends string, Entry> {
   #remove(watcher: Watcher<Change, Entry>): void {
     const i = this.#list.indexOf(watcher)
     if (i >= 0) this.#list.splice(i, 1)
+  }
+}
+
+/** Tells a hook, if there is one, of an error; never throws. */
+export function report(hook: ErrorHook | null, error: unknown): void {
+  try {
+    hook?.(error)
+  } catch {
+    // There is nobody left to tell.
   }
 }

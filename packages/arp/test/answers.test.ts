@@ -142,7 +142,7 @@ describe('suppressor', () => {
     expect(bench.send(known4)).toEqual([isAt(ANN, '10.0.0.10', REMOTE, '10.0.0.9')])
     expect(bench.send(known6)).toEqual([na(ANN, REMOTE, 'fd00::9', 'fd00::a', 'fd00::9', S | O, REMOTE)])
     expect(bench.through.take()).toEqual([])
-    expect(s.counters).toEqual({ answered: 2, probes: 0, misses: 0 })
+    expect(s.counters).toEqual({ answered: 2, probes: 0, misses: 0, missErrors: 0 })
   })
 
   it('plain: lets probes, unknown questions, answers and announcements through', () => {
@@ -158,7 +158,7 @@ describe('suppressor', () => {
     expect(bench.send(...frames)).toEqual([])
     expect(bench.through.take()).toEqual(frames)
     expect(misses).toEqual([])
-    expect(s.counters).toEqual({ answered: 0, probes: 1, misses: 2 })
+    expect(s.counters).toEqual({ answered: 0, probes: 1, misses: 2, missErrors: 0 })
   })
 
   it('overlay: answers a probe with tpa 0.0.0.0, forwards no ARP, and tells of misses', () => {
@@ -180,6 +180,29 @@ describe('suppressor', () => {
     bench.send(unknown4)
     expect(misses.length).toBe(4)
     expect(s.counters.misses).toBe(51)
+  })
+
+  it('overlay: counts an onMiss that throws, tells of its error, and goes on', () => {
+    const bench = new Bench()
+    const errors: unknown[] = []
+    const s = new Suppressor(bench.pool, bench.clock, {
+      out: bench.out,
+      known: new KnownNeighbours(),
+      variant: 'overlay',
+      onMiss: (address) => {
+        throw new Error(`no way to ${address}`)
+      },
+      onMissError: (error) => {
+        errors.push(error)
+        throw new Error('nor to tell')
+      },
+    })
+    bench.attach(s)
+    // An error that nobody takes would end the run.
+    bench.send(unknown4, unknown6)
+    expect(errors.map(String)).toEqual(['Error: no way to 10.0.0.77', 'Error: no way to fd00::77'])
+    expect(s.counters).toMatchObject({ misses: 2, missErrors: 2 })
+    expect(bench.drops).toEqual({ ArpFilter: 2 })
   })
 })
 

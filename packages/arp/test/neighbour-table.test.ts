@@ -204,6 +204,17 @@ describe('RFC 826, packet reception', () => {
     expect(eth0.state('10.0.0.10')).toBe(`reachable ${ANN}`)
   })
 
+  it('takes an answer for an announcement only where it names its sender as the target, as Linux does', () => {
+    const eth0 = new Interface()
+    eth0.to('10.0.0.10')
+    eth0.send(isAt(US, '10.0.0.1', ANN, '10.0.0.10'))
+    // Within the second in which the first answer stands: tpa is spa, tha is somebody.
+    eth0.send(arp(US, EVE, 2, EVE, '10.0.0.10', US, '10.0.0.10'))
+    expect(eth0.state('10.0.0.10')).toBe(`reachable ${ANN}`)
+    eth0.send(arp(ALL, BEN, 2, BEN, '10.0.0.10', BEN, '10.0.0.10'))
+    expect(eth0.state('10.0.0.10')).toBe(`stale ${BEN}`)
+  })
+
   it('believes an answer that is broadcast, as behind an Azure bridge', () => {
     const eth0 = new Interface()
     eth0.to('10.0.0.10', '07')
@@ -506,6 +517,29 @@ describe('looking at it', () => {
       { address: 'fe80::b', mac: mac(BEN), state: 'permanent', router: false, waiting: 0 },
     ])
     expect(told.length).toBe(4)
+  })
+
+  it('takes a watcher off that throws, counts it, and goes on, with or without somebody to tell', () => {
+    const eth0 = new Interface()
+    const errors: unknown[] = []
+    const told: string[] = []
+    const bad = (): void => {
+      throw new Error('not today')
+    }
+    // An error that nobody takes would end the run.
+    eth0.table.watch(bad)
+    eth0.table.watch((change) => told.push(change))
+    expect(eth0.to('10.0.0.10')).toEqual([ask4])
+    eth0.table.onWatcherError = (error) => {
+      errors.push(error)
+      throw new Error('nor to tell')
+    }
+    eth0.table.watch(bad)
+    eth0.send(isAt(US, '10.0.0.1', ANN, '10.0.0.10'))
+    eth0.table.remove('10.0.0.10')
+    expect(told).toEqual(['added', 'updated', 'removed'])
+    expect(errors.map(String)).toEqual(['Error: not today'])
+    expect(eth0.table.counters.watchersLost).toBe(2)
   })
 
   it.each([

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { ANN, EVE, Interface, isAt, na, ns, O, R, US, whoHas } from './lab.ts'
+import { ANN, EVE, Interface, isAt, na, ns, O, R, S, US, whoHas } from './lab.ts'
 
 /** RFC 5227 and RFC 4862 on a virtual clock; dice show 0.5. */
 
@@ -62,7 +62,7 @@ it('defends its address, at most once in ten seconds, and learns nothing from th
   for (let i = 0; i < 9; i++) expect(eth0.send(claim).concat(eth0.wait(1))).toEqual([])
   eth0.wait(1.1)
   expect(eth0.send(claim)).toEqual([announcement])
-  expect(eth0.table.addresses.counters).toEqual({ conflicts: 11, defences: 2 })
+  expect(eth0.table.addresses.counters).toEqual({ conflicts: 11, defences: 2, watchersLost: 0 })
   expect(told.every((t) => t === 'conflict 10.0.0.5/24 owned')).toBe(true)
   expect(eth0.table.size).toBe(0)
 })
@@ -115,4 +115,33 @@ it('takes and gives up addresses by hand', () => {
   expect(addresses.remove('10.0.0.5/24')).toBe(true)
   expect(addresses.remove('10.0.0.5/24')).toBe(false)
   expect([...addresses.list()]).toEqual([])
+})
+
+it.each(['always', 'once', 'never'] as const)(
+  'keeps an IPv6 address against forged advertisements, without a word, with defence %s (RFC 4862)',
+  (defence) => {
+    const { eth0, told } = claiming({ addresses: ['fe80::5/64'], defence })
+    const claim = na('333300000001', EVE, 'fe80::5', 'ff02::1', 'fe80::5', O, EVE)
+    expect(eth0.send(claim, claim, claim).concat(eth0.wait(30))).toEqual([])
+    expect(told).toEqual(new Array(3).fill('conflict fe80::5/64 owned'))
+    expect(eth0.table.addresses.counters).toMatchObject({ conflicts: 3, defences: 0 })
+    expect(eth0.send(ns(ANN, 'fe80::a', 'fe80::5'))).toEqual([na(ANN, US, 'fe80::5', 'fe80::a', 'fe80::5', S | O, US)])
+  },
+)
+
+it('takes a watcher off that throws, counts it, and tells of its error', () => {
+  const eth0 = new Interface({ addresses: ['10.0.0.5/24'] })
+  const { addresses } = eth0.table
+  const errors: unknown[] = []
+  let told = 0
+  addresses.onWatcherError = (error) => errors.push(error)
+  addresses.watch(() => {
+    throw new Error('not today')
+  })
+  addresses.watch(() => told++)
+  const claim = whoHas(EVE, '10.0.0.5', '10.0.0.5')
+  eth0.send(claim, claim)
+  expect(errors.map(String)).toEqual(['Error: not today'])
+  expect(told).toBe(2)
+  expect(addresses.counters).toMatchObject({ conflicts: 2, watchersLost: 1 })
 })

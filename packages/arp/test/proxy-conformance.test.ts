@@ -193,6 +193,10 @@ const TABLE: { title: string; node?: NodeOptions; frame: string; answers: string
     frame: ask('169.254.1.1', '172.16.0.9'),
     answers: [answer('169.254.1.1', '172.16.0.9')],
   },
+  { title: '8.8.8.8, asked from 127.0.0.1', frame: ask('8.8.8.8', '127.0.0.1'), answers: [] },
+  { title: '8.8.8.8, asked from 224.0.0.1', frame: ask('8.8.8.8', '224.0.0.1'), answers: [] },
+  { title: '8.8.8.8, asked from 255.255.255.255', frame: ask('8.8.8.8', '255.255.255.255'), answers: [] },
+  { title: '8.8.8.8, asked from an address of the node itself', frame: ask('8.8.8.8', '192.0.2.1'), answers: [] },
   {
     title: 'padded to 60 bytes',
     frame: ask('169.254.1.1') + '00'.repeat(18),
