@@ -25,11 +25,19 @@ export interface L2BridgePodPort {
   readonly mtu?: number
 }
 
+/** A port, and the name of the link to it in a trace. */
+interface Plug {
+  readonly port: Port
+  readonly label?: string
+}
+
 /** Settings of an l2bridge node; the engine's are `L2BridgeOptions`. */
 export interface L2BridgeModeOptions extends L2BridgeOptions {
   readonly pods: readonly L2BridgePodPort[]
   /** The port to the world; null where nothing is plugged in. */
-  readonly uplink: { readonly port: Port; readonly label?: string } | null
+  readonly uplink: Plug | null
+  /** The port to the node itself, which has `hostMac`; null where it has none. Default null. */
+  readonly host?: Plug | null
 }
 
 /** A node of pods behind its MAC. */
@@ -42,9 +50,9 @@ export interface L2BridgeNode {
 /**
  * mode: l2bridge - pods share the node's network and its MAC.
  *
- *     pod 02:..:01   pod 02:..:02
- *        |              |
- *     +--+--------------+-----------------------------+
+ *     pod 02:..:01   pod 02:..:02   host 00:0d:3a:00:00:01
+ *        |              |              |
+ *     +--+--------------+--------------+--------------+
  *     |  l2bridge engine: switch, ARP answers         |
  *     |  out: source := host MAC, ARP and ND included |
  *     |  in: destination := pod MAC, by IP address    |
@@ -54,12 +62,12 @@ export interface L2BridgeNode {
  */
 export function l2bridge(ground: Ground, options: L2BridgeModeOptions): L2BridgeNode {
   const { loop, pool } = ground
-  const { pods, uplink, ...settings } = options
-  const wire = (spec: { readonly port: Port; readonly label?: string }): Link =>
-    linkTo(ground, spec.port, spec.label ?? spec.port.name, pods.length + 1)
+  const { pods, uplink, host = null, ...settings } = options
+  const wire = (spec: Plug): Link => linkTo(ground, spec.port, spec.label ?? spec.port.name, pods.length + 2)
   const engine = new L2BridgeEngine(loop, uplink === null ? new Unplugged(pool) : new Onto(wire(uplink)), settings)
   loop.every(SECOND, engine)
   if (uplink !== null) loop.add(uplink.port, engine.ingress)
+  if (host !== null) loop.add(host.port, engine.attachHost(wire(host)))
   const added = pods.map((spec): [string, L2BridgePod] => {
     const { mac, ips, mtu } = spec
     const pod = engine.addPod(wire(spec), { mac, ips, ...(mtu === undefined ? {} : { port: { mtu } }) })

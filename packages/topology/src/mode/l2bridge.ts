@@ -8,11 +8,16 @@ import type { EndpointSpec, NodeSpec, PortSpec } from '../topology.ts'
 /* mode: l2bridge - see `l2bridge` in @l2l3/modes. */
 
 const options = {
-  hostMac: { type: 'string', description: "The node's MAC: the only one that is seen on the uplink." },
+  hostMac: {
+    type: 'string',
+    description:
+      "The node's MAC: the only one that is seen on the uplink. The endpoint that has it is the node itself.",
+  },
   hostIps: {
     type: 'array',
     items: { type: 'string' },
-    description: "The node's own addresses: ARP for them is answered with hostMac. Default: none.",
+    description:
+      "The node's own addresses: ARP for them is answered with hostMac. Default: those of the endpoint that is the node.",
   },
   tunnelMac: {
     type: 'string',
@@ -48,22 +53,26 @@ interface Options extends Partial<Omit<L2BridgeOptions, 'maxAddresses'>> {
   preset?: 'windows' | 'azure-linux'
 }
 
+/** Whether a port leads to the node itself. */
+function isHost(node: NodeSpec, { endpoint }: PortSpec): boolean {
+  return endpoint !== null && endpoint.mac === parseMac((node.options as Options).hostMac ?? '')
+}
+
 function check(node: NodeSpec, report: Report): void {
   const { hostMac, tunnelMac, hostIps = [] } = node.options as Options
   if (hostMac === undefined) report([], 'the key "hostMac" is missing')
   for (const [key, mac] of Object.entries({ hostMac, tunnelMac })) {
     if (mac !== undefined) attempt(report, [key], () => parseMac(mac))
   }
+  const own = hostMac?.toLowerCase().replaceAll('-', ':')
   hostIps.forEach((text, i) => {
     const ip = attempt(report, ['hostIps', i], () => parseIp(text))
     const pod = node.ports.find((p) => p.endpoint?.addresses.some((a) => a.text === ip?.text))
-    if (pod !== undefined) report(['hostIps', i], `address ${text} is given twice: ${pod.label} has it already`)
+    if (pod !== undefined && pod.endpoint?.mac !== own)
+      report(['hostIps', i], `address ${text} is given twice: ${pod.label} has it already`)
   })
   for (const { endpoint, path, name } of node.ports) {
     if (endpoint === null && name !== 'uplink') report(path, 'an l2bridge has one port without a host, the uplink')
-    if (endpoint !== null && hostMac?.toLowerCase().replaceAll('-', ':') === endpoint.mac) {
-      report([...path, 'mac'], `${endpoint.mac} is the node's own MAC`)
-    }
   }
 }
 
@@ -83,15 +92,19 @@ class L2BridgeModeNode implements BuiltNode {
   }
 
   ready(): void {
-    const { preset, hostMac = '', ...settings } = this.spec.options as Options
+    const { preset, hostMac = '', hostIps = [], ...settings } = this.spec.options as Options
     const uplink = this.#plugged.find(({ spec }) => spec.endpoint === null)
+    const host = this.#plugged.find(({ spec }) => isHost(this.spec, spec))
+    const own = host?.spec.endpoint?.addresses.map((a) => a.text) ?? []
     this.#node = l2bridge(this.#ground, {
       ...(preset === 'azure-linux' ? AZURE_LINUX : {}),
       ...settings,
       hostMac,
+      hostIps: [...new Set([...hostIps.map((text) => parseIp(text).text), ...own])],
       uplink: uplink === undefined ? null : { port: uplink.port, label: uplink.spec.label },
+      host: host === undefined ? null : { port: host.port, label: host.spec.label },
       pods: this.#plugged.flatMap(({ spec, port }) => {
-        if (spec.endpoint === null) return []
+        if (spec.endpoint === null || spec === host?.spec) return []
         const { name, mac, addresses } = spec.endpoint as EndpointSpec
         const more = spec.options as { mtu?: number }
         return [{ name, label: spec.label, port, mac, ips: addresses.map((a) => a.text), ...more }]
@@ -123,7 +136,9 @@ class L2BridgeModeNode implements BuiltNode {
   }
 
   #side(name: string): SwitchPort | undefined {
-    return name === 'uplink' ? this.#node?.engine.uplinkPort : this.#node?.pods.get(name)?.port
+    const spec = this.spec.ports.find((p) => p.name === name) as PortSpec
+    if (spec.endpoint === null) return this.#node?.engine.uplinkPort
+    return isHost(this.spec, spec) ? (this.#node?.engine.hostPort ?? undefined) : this.#node?.pods.get(name)?.port
   }
 }
 

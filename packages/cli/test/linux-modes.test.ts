@@ -1,0 +1,100 @@
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { linuxProblem } from '@l2l3/topology'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { l2l3, start, stopAll } from './command.ts'
+
+/*
+ * The routed modes on Linux, where the hosts are kernels: the examples pass their checks, and what the kernels see of us
+ * is what they see of a Linux router. Every test leaves the machine as it found it.
+ */
+
+const NAME = `modes${process.pid}`
+let dir: string
+const problem = await linuxProblem()
+
+/** An example under a name of its own, with smaller transfers. */
+function example(name: string): string {
+  const text = readFileSync(new URL(`../../../examples/${name}.yaml`, import.meta.url), 'utf8')
+  const path = join(dir, `${name}.yaml`)
+  writeFileSync(path, text.replace(/^name: .*$/m, `name: ${NAME}`).replace(/bytes: \d+ MB/g, 'bytes: 3 MB'))
+  return path
+}
+
+/** Runs a command in an endpoint's namespace; gives what it says. */
+function inside(endpoint: string, ...command: string[]): string {
+  return spawnSync('ip', ['netns', 'exec', `l2l3-${NAME}-${endpoint}`, ...command], { encoding: 'utf8' }).stdout
+}
+
+function left(): string[] {
+  const there = ['/run/netns', '/run/l2l3'].flatMap((path) => (existsSync(path) ? readdirSync(path) : []))
+  return there.filter((name) => name.includes(NAME))
+}
+
+beforeAll(() => {
+  dir = mkdtempSync(join(tmpdir(), 'l2l3-modes-'))
+})
+afterAll(() => rmSync(dir, { recursive: true }))
+beforeEach((context) => {
+  if (problem !== null) context.skip(problem)
+})
+afterEach(async () => {
+  await stopAll()
+  if (problem === null) expect(left()).toEqual([])
+})
+
+describe.each(['router', 'l3'])('examples/%s.yaml on Linux', (name) => {
+  it('passes its checks; without traceroute those are skipped, and say what to install', async () => {
+    const { status, stdout } = await l2l3(['up', example(name), '--check', '--json'])
+    const { checks, ledger } = JSON.parse(stdout) as {
+      checks: { kind: string; ok: boolean; skipped?: true; text: string; detail: string }[]
+      ledger: { balanced: boolean }
+    }
+    expect(checks.filter((c) => !c.ok)).toEqual([])
+    for (const c of checks.filter((c) => c.skipped)) {
+      expect([c.kind, c.detail]).toEqual([
+        'traceroute',
+        'skipped: the program traceroute is missing: apt-get install traceroute',
+      ])
+    }
+    expect(new Set(checks.map((c) => c.kind))).toEqual(new Set(['ping', 'tcp', 'traceroute', 'neigh']))
+    expect(ledger.balanced).toBe(true)
+    expect(status).toBe(0)
+  })
+})
+
+describe('mode l3 on Linux', () => {
+  it('is to a pod what a Calico node is: routes, neighbours, ICMP errors', async (context) => {
+    if (spawnSync('ping', ['-V']).status !== 0)
+      context.skip('the program ping is missing: apt-get install iputils-ping')
+    const up = start(['up', example('l3')])
+    await up.said(`${NAME} is up on Linux`)
+    expect(inside('web', 'ip', '-4', 'route').trim().split(/ *\n/)).toEqual([
+      'default via 169.254.1.1 dev eth0',
+      '169.254.1.1 dev eth0 scope link',
+    ])
+    expect(inside('web', 'ip', '-6', 'route', 'show', 'default')).toContain(
+      'default via fe80::ecee:eeff:feee:eeee dev eth0',
+    )
+    // A time to live of 1 ends at the node, which speaks with its uplink's address: it has no other.
+    expect(inside('web', 'ping', '-n', '-c1', '-W2', '-t1', '10.244.1.9')).toMatch(
+      /From 192\.0\.2\.1 icmp_seq=1 Time to live exceeded/,
+    )
+    expect(inside('web', 'ping', '-6', '-n', '-c1', '-W2', '-t1', 'fd44:1::9')).toMatch(
+      /From fd00:2:1::1 icmp_seq=1 Time exceeded: Hop limit/,
+    )
+    expect(inside('web', 'ip', 'neigh', 'show', 'to', '169.254.1.1')).toContain('lladdr ee:ee:ee:ee:ee:ee')
+    const six = inside('web', 'ip', 'neigh', 'show', 'to', 'fe80::ecee:eeff:feee:eeee')
+    expect(six).toMatch(/lladdr ee:ee:ee:ee:ee:ee router/)
+
+    const shown = JSON.parse((await l2l3(['show', 'routes', NAME, '--json'])).stdout) as { to: string; kind: string }[]
+    expect(shown.find((r) => r.to === '10.244.1.0/26')?.kind).toBe('blackhole')
+    const { stdout } = await l2l3(['show', 'neighbours', NAME])
+    expect(stdout).toMatch(/n1\/web +10\.244\.1\.5 +02(:[0-9a-f]{2}){5}/)
+
+    up.child.kill('SIGINT')
+    expect((await up.ended).status).toBe(0)
+  })
+})
