@@ -9,11 +9,13 @@ import { Port } from './port/port.ts'
 /*
  * The loop turns the wheel. One turn:
  *
- *   clock.update  ->  tickers that are due  ->  each port: receive a batch, give it to its element
- *                 ->  up to `rounds` times: each link that holds frames, its batch to its element
+ *   clock.update  ->  tickers that are due  ->  each port: receive a batch, give it to its element,
+ *                                               then up to `rounds` times: each link that holds frames, its batch to its
+ *                                               element
  *
- * What a link gets while links are delivered waits for the next round; what is left after the last round waits for the
- * next turn. So one broadcast in a looped topology keeps the loop busy, not hung, and fills links, not memory.
+ * Links are delivered before the next port is asked: asking costs a system call, and frames need not wait for it. What a
+ * link gets while links are delivered waits for the next round; what is left after the last round waits for the next turn.
+ * So one broadcast in a looped topology keeps the loop busy, not hung, and fills links, not memory.
  */
 
 /** Work that wants doing from time to time: ageing, timers. */
@@ -137,9 +139,11 @@ export class Loop {
         if (this.observer !== null) this.observer.received?.(port, element, batch)
         element.process(batch)
         if (batch.length > 0) this.#dropRest(batch, Drop.Unclaimed)
+        work += this.#deliverAll()
       }
     }
-    for (let round = 0; round < this.#rounds && this.#pendingLength > 0; round++) work += this.#deliver()
+    // What tickers have sent, and what the last turn left.
+    work += this.#deliverAll()
     if (this.#failed.length > 0) this.#report()
     return work
   }
@@ -185,6 +189,12 @@ export class Loop {
       due.ticker.tick(now)
       due.next += due.every * Math.max(1, Math.ceil((now - due.next + 1) / due.every))
     }
+  }
+
+  #deliverAll(): number {
+    let work = 0
+    for (let round = 0; round < this.#rounds && this.#pendingLength > 0; round++) work += this.#deliver()
+    return work
   }
 
   #deliver(): number {
