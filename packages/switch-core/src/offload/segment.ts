@@ -49,6 +49,11 @@ class Layout {
 const layout = new Layout()
 const found = new ipv6.Upper()
 
+/** Segments that a super-frame may stand for: what 64 KiB make with the smallest segment that Linux' TCP sends (48 bytes), and
+ * its UDP_MAX_SEGMENTS. More would be an hour's work in one frame: 64 of them with a byte a segment took 0.6 s. */
+const TCP_SEGMENTS = 1366
+const UDP_SEGMENTS = 128
+
 /** Finds the parts, and checks that metadata and headers agree; false where they do not. */
 function layOut(pool: FramePool, f: Frame, at: Layout): boolean {
   const b = pool.bytes
@@ -88,7 +93,9 @@ function layOut(pool: FramePool, f: Frame, at: Layout): boolean {
   if (!at.tcp && udp.length(b, l4) !== 0 && udp.length(b, l4) !== end - l4) return false
   const field = at.tcp ? tcp.CHECKSUM : udp.CHECKSUM
   if (partial && (pool.csumStart[f] !== l4 - o || pool.csumOffset[f] !== field)) return false
-  if (data - o + Math.min(pool.gsoSize[f] as number, end - data) > pool.frameSize) return false
+  const size = pool.gsoSize[f] as number
+  if (data - o + Math.min(size, end - data) > pool.frameSize) return false
+  if (end - data > size * (at.tcp ? TCP_SEGMENTS : UDP_SEGMENTS)) return false
 
   at.end = end
   at.l3 = l3

@@ -216,6 +216,7 @@ test('any super-frame becomes what it stands for, in order, in batches of bounde
   const wire = new Wire(pool)
   fc.assert(
     fc.property(shape, fc.boolean(), (s, partial) => {
+      fc.pre(Math.ceil(s.payload / s.size) <= (s.transport === 'tcp' ? 1366 : 128))
       wire.frames.length = wire.writes.length = wire.lost.length = 0
       const big = superFrame(s)
       const before = put1(pool, new Uint8Array([1, 2, 3]))
@@ -238,6 +239,24 @@ test('any super-frame becomes what it stands for, in order, in batches of bounde
     }),
     { numRuns: 150 },
   )
+})
+
+test('a super-frame that stands for more segments than any sender makes is refused', () => {
+  const pool = bigPool(1500)
+  const wire = new Wire(pool)
+  for (const [transport, size, most] of [
+    ['tcp', 2, 1366],
+    ['udp', 2, 128],
+  ] as const) {
+    for (const segments of [most, most + 1]) {
+      wire.frames.length = wire.lost.length = 0
+      const s: Shape = { transport, version: 4, payload: segments * size, size }
+      wire.send(batchOf(put(pool, superFrame(s), size)))
+      expect([transport, wire.frames.length, wire.lost]).toEqual(
+        segments === most ? [transport, most, []] : [transport, 0, ['BadOffload']],
+      )
+    }
+  }
 })
 
 test('segments are true in the eyes of the codecs, and have the port and no metadata', () => {
