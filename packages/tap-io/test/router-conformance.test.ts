@@ -289,6 +289,15 @@ function icmp6(type: number, code: number, rest: number, data: string): string {
 
 const ping = { protocol: 58, payload: icmp6(128, 0, 7, '') }
 
+const NEAR = '20010db8000a00000000000000000001'
+const ALL_NODES = 'ff020000000000000000000000000001'
+
+/** The echo to the near address, with headers in front. */
+function withHeaders(first: number, headers: string): string {
+  const b = Buffer.from(p6({ dst: '2001:db8:a::1', ...ping }), 'hex')
+  return p6({ dst: '2001:db8:a::1', protocol: first, payload: headers + b.toString('hex', 54) })
+}
+
 /** Puts destination options (eight bytes of padding) between the IPv6 header and what follows it. */
 function behindOptions(frame: string): string {
   const b = Buffer.from(frame, 'hex')
@@ -463,6 +472,30 @@ describe('IPv6, ours and the kernel', () => {
     p6({ dst: '2001:db8:b::1', payload: '13880007000ce1bdc0ffee00' }),
   )
   same('a protocol nobody speaks: parameter problem', '0: 1', p6({ dst: '2001:db8:a::1', protocol: 253 }))
+  for (const [name, first, headers] of [
+    ['routing type 0, segments left', 43, '3a0200010000000020010db8000b00000000000000000002'],
+    ['routing of an unknown type', 43, '3a00fd0100000000'],
+    ['hop-by-hop option c1', 0, '3a00c10400000000'],
+    ['hop-by-hop option 81, third', 0, '3a00000001008100'],
+    ['destination option c1', 60, '3a00c10400000000'],
+    ['unknown header behind options', 60, 'fd00010400000000'],
+    ['hop-by-hop options that are not first', 60, '00000104000000003a00010400000000'],
+  ] as const) {
+    same(`parameter problem: ${name}`, '0: 1', withHeaders(first, headers))
+  }
+  same('silent about option 41', '', withHeaders(0, '3a00410400000000'))
+  same('an option in the wrong length', '', withHeaders(0, '3a00010500000000'))
+  same('echo in a fragment that is a whole packet', '0: 1', withHeaders(44, '3a00000000000007'))
+  same('echo behind an unknown option that may be passed', '0: 1', withHeaders(0, '3a001e0400000000'))
+  same('echo behind a routing header that is done', '0: 1', withHeaders(43, '3a00fd0000000000'))
+  same(
+    'option 81 to all nodes: told; c1: not',
+    '0: 1',
+    ...['81', 'c1'].map((option) => withHeaders(0, `3a00${option}0400000000`).replace(NEAR, ALL_NODES)),
+  )
+  same('echo to all routers of the near network', '0: 1', p6({ dst: '2001:db8:a::', ...ping }))
+  same('echo to all routers of the far network', '0: 1', p6({ dst: '2001:db8:b::', ...ping }))
+  same('echo to all routers of the link', '0: 1', p6({ src: 'fe80::a', dst: 'fe80::', ...ping }))
   same('beyond scope: from a link-local address to elsewhere', '0: 1', p6({ src: 'fe80::a' }))
   for (const type of [1, 2, 3, 4, 100]) {
     same(`no error about ICMPv6 ${type}`, '', p6({ ttl: 1, protocol: 58, payload: icmp6(type, 0, 0, '00'.repeat(48)) }))

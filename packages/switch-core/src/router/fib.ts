@@ -1,3 +1,4 @@
+import { u32 } from '../wire/bytes.ts'
 import { seedOf } from './ecmp.ts'
 import type { RouterInterface } from './interface.ts'
 import { OwnAddresses } from './own-addresses.ts'
@@ -9,6 +10,7 @@ import {
   type Prefix,
   parseInterfaceAddress,
   parsePrefix,
+  wordMask,
   words6,
 } from './prefix.ts'
 import { RouteTable4, RouteTable6 } from './route-table.ts'
@@ -21,8 +23,9 @@ import { Hop, type Kind, Target } from './target.ts'
  *                                                     table4:  10.2.0.0/16, metric 1 -> 5
  *
  * An interface's addresses are in the table like everything else, so that one lookup says "ours": as /32 or /128 of
- * kind `local`, with the broadcast address of the prefix, and with metric 0, in front of all that is configured, whose
- * metrics are moved up by one. A link-local IPv6 address is not: it means something on one link only.
+ * kind `local`, with the broadcast address of the prefix (IPv4) or the anycast address of all its routers (IPv6; RFC
+ * 4291, 2.6.1), and with metric 0, in front of all that is configured, whose metrics are moved up by one. A link-local
+ * IPv6 address is not: it means something on one link only.
  */
 
 /** A next hop as it is configured. */
@@ -147,12 +150,18 @@ export class Fib {
 
   /** Gives an interface an address, and the routes that come of it. */
   addAddress(iface: RouterInterface, text: string): void {
+    this.#checkOurs(iface)
     const { words, length } = parseInterfaceAddress(text)
     if (words.length === 1) {
       const ip = words[0] as number
       if (iface.addresses4.some((a) => a.ip === ip)) throw new Error(`${iface.name} already has ${text}`)
       if (ip >>> 24 === 0 || ip >>> 24 === 127 || ip >>> 28 >= 14) {
         throw new RangeError(`an interface cannot have the address ${text}`)
+      }
+      const host = (ip & (0xffff_ffff >>> length)) >>> 0
+      if (length < 31 && (host === 0 || host === 0xffff_ffff >>> length)) {
+        const what = host === 0 ? 'network' : 'broadcast'
+        throw new RangeError(`an interface cannot have the address ${text}: it is the ${what} address of its prefix`)
       }
       iface.addresses4.push({ ip, length })
     } else {
@@ -163,7 +172,8 @@ export class Fib {
       if (bytes[0] === 0xff || words.every((w, i) => w === 0 || (i === 3 && w === 1))) {
         throw new RangeError(`an interface cannot have the address ${text}`)
       }
-      iface.addresses6.push({ bytes, length, linkLocal: isLinkLocal(bytes, 0) })
+      const anycast = length < 127 ? bytes6(masked(words, length)) : null
+      iface.addresses6.push({ bytes, length, linkLocal: isLinkLocal(bytes, 0), anycast })
     }
     this.#setUp(iface, words, length)
   }
@@ -171,34 +181,40 @@ export class Fib {
   /** Takes an address from an interface, with the routes that came of it. False where it does not have it. */
   removeAddress(iface: RouterInterface, text: string): boolean {
     const { words } = parseInterfaceAddress(text)
+    this.#checkOurs(iface)
+    return this.#removeAddress(iface, words)
+  }
+
+  #removeAddress(iface: RouterInterface, words: Uint32Array): boolean {
     const list: { ip?: number; bytes?: Uint8Array; length: number }[] =
       words.length === 1 ? iface.addresses4 : iface.addresses6
     const i = list.findIndex((a) => (a.bytes ? words6(a.bytes).join() === words.join() : a.ip === words[0]))
     if (i < 0) return false
     const [gone] = list.splice(i, 1) as [{ length: number }]
-    for (const prefix of ownPrefixes(words, gone.length)) this.#take(prefix, OWN)
+    for (const own of ownPrefixes(words, gone.length)) {
+      this.#take(own, OWN)
+      if (words.length === 1) this.own4.delete(own.words[0] as number)
+    }
     const network = { words: masked(words, gone.length), length: gone.length }
     const connected = this.#table(network).find(network.words, network.length, 1)
     if (connected >= 0 && (this.targets[connected] as Target).hop === iface.onLink) this.#take(network, 1)
-    // What another address of this or another interface also stands for is there still.
-    for (const other of this.interfaces) this.#setUpAll(other)
-    this.#refillOwn()
+    this.#restore(words, gone.length)
     return true
   }
 
   /** Takes all addresses and routes of an interface away. A route with several next hops keeps the others. */
   removeInterface(iface: RouterInterface): void {
-    const i = this.interfaces.indexOf(iface)
-    if (i >= 0) this.interfaces.splice(i, 1)
-    for (const address of iface.addresses) this.removeAddress(iface, address)
-    const affected: { prefix: Prefix; metric: number; target: Target }[] = []
-    for (const table of [this.table4, this.table6]) {
-      for (const { prefix, metric, value } of table.list()) {
-        const target = this.targets[value] as Target
-        if (target.leavesBy(iface)) affected.push({ prefix: parsePrefix(prefix), metric, target })
-      }
-    }
-    for (const { prefix, metric, target } of affected) {
+    this.#checkOurs(iface)
+    this.interfaces.splice(this.interfaces.indexOf(iface), 1)
+    iface.attached = false
+    for (const { ip } of [...iface.addresses4]) this.#removeAddress(iface, Uint32Array.of(ip))
+    for (const { bytes } of [...iface.addresses6]) this.#removeAddress(iface, words6(bytes))
+    const leaving = new Set<number>()
+    for (const [i, target] of this.targets.entries()) if (target.routes > 0 && target.leavesBy(iface)) leaving.add(i)
+    if (leaving.size === 0) return
+    const affected = [...this.table4.leadingTo(leaving), ...this.table6.leadingTo(leaving)]
+    for (const { prefix, metric, value } of affected) {
+      const target = this.targets[value] as Target
       const rest = target.hops.filter((hop) => hop.iface !== iface)
       if (rest.length === 0) this.#take(prefix, metric)
       else this.#put(prefix, metric, target.kind, rest, target.counted)
@@ -240,17 +256,43 @@ export class Fib {
     return any
   }
 
-  #setUpAll(iface: RouterInterface): void {
-    for (const a of iface.addresses4) this.#setUp(iface, Uint32Array.of(a.ip), a.length)
-    for (const a of iface.addresses6) this.#setUp(iface, words6(a.bytes), a.length)
+  #checkOurs(iface: RouterInterface): void {
+    if (!this.interfaces.includes(iface)) throw new Error(`${iface.name} is no interface of this router`)
   }
 
-  #setUp(iface: RouterInterface, words: Uint32Array, length: number): void {
+  /** Puts back what went with an address and another, of this or another interface, also stands for. That one's prefix
+   * then has this one's in it, or is in it: one comparison tells for nearly all others that they are not concerned. */
+  #restore(words: Uint32Array, length: number): void {
+    for (const iface of this.interfaces) {
+      if (words.length === 1) {
+        for (const a of iface.addresses4) {
+          const common = Math.min(a.length, length)
+          if (((a.ip ^ (words[0] as number)) & wordMask(common)) === 0) {
+            this.#setUp(iface, Uint32Array.of(a.ip), a.length, true)
+          }
+        }
+      } else {
+        for (const a of iface.addresses6) {
+          const common = Math.min(a.length, length)
+          const overlap = words.every((w, i) => ((w ^ u32(a.bytes, 4 * i)) & wordMask(common - 32 * i)) === 0)
+          if (overlap) this.#setUp(iface, words6(a.bytes), a.length, true)
+        }
+      }
+    }
+  }
+
+  /** Puts an address' routes into the table; those that are there already stay if `missing`. */
+  #setUp(iface: RouterInterface, words: Uint32Array, length: number, missing = false): void {
     const all = 32 * words.length
     const linkLocal = words.length === 4 && (words[0] as number) >>> 22 === 0x3fa
     if (linkLocal) return
-    for (const [i, prefix] of ownPrefixes(words, length).entries()) {
-      this.#put(prefix, OWN, i === 0 ? 'local' : 'broadcast', [iface.onLink], false)
+    for (const { kind, anycast, ...prefix } of ownPrefixes(words, length)) {
+      // An anycast address yields to the same as somebody's own.
+      const keep = missing || anycast
+      if (!keep || this.#table(prefix).find(prefix.words, prefix.length, OWN) < 0) {
+        this.#put(prefix, OWN, kind, [iface.onLink], false)
+      }
+      if (words.length === 1) this.own4.add(prefix.words[0] as number)
     }
     if (length < all) {
       const network = { words: masked(words, length), length }
@@ -258,12 +300,6 @@ export class Fib {
         this.#put(network, 1, 'unicast', [iface.onLink], false)
       }
     }
-    this.#refillOwn()
-  }
-
-  #refillOwn(): void {
-    const all = this.interfaces.flatMap((i) => i.addresses4).flatMap((a) => ownPrefixes(Uint32Array.of(a.ip), a.length))
-    this.own4.fill(all.map((p) => p.words[0] as number))
   }
 
   #hop(to: string, prefix: Prefix, { via, dev, weight = 1 }: NextHopOptions): Hop {
@@ -348,12 +384,25 @@ function viaOf(hop: Hop): { via?: string } {
   return hop.via4 === 0 ? {} : { via: formatWords(Uint32Array.of(hop.via4)) }
 }
 
-/** The address itself, and of an IPv4 prefix with room for one the broadcast address (RFC 3021: not of a /31). */
-function ownPrefixes(words: Uint32Array, length: number): Prefix[] {
-  const own: Prefix[] = [{ words, length: 32 * words.length }]
+interface OwnPrefix extends Prefix {
+  readonly kind: 'local' | 'broadcast'
+  /** The address of all routers on the link, as opposed to one's own. */
+  readonly anycast: boolean
+}
+
+/** The address itself; of an IPv4 prefix with room for one the broadcast address (RFC 3021: not of a /31); and of an
+ * IPv6 prefix likewise the subnet-router anycast address (RFC 4291, 2.6.1; RFC 6164: not of a /127). */
+function ownPrefixes(words: Uint32Array, length: number): OwnPrefix[] {
+  const own: OwnPrefix[] = [{ words, length: 32 * words.length, kind: 'local', anycast: false }]
   if (words.length === 1 && length < 31) {
     const last = ((words[0] as number) | (0xffff_ffff >>> length)) >>> 0
-    own.push({ words: Uint32Array.of(last), length: 32 })
+    own.push({ words: Uint32Array.of(last), length: 32, kind: 'broadcast', anycast: false })
+  }
+  if (words.length === 4 && length < 127) {
+    const network = masked(words, length)
+    const itself = network.every((w, i) => w === words[i])
+    // Not `::`, which is nobody's address.
+    if (!itself && network.some((w) => w !== 0)) own.push({ words: network, length: 128, kind: 'local', anycast: true })
   }
   return own
 }

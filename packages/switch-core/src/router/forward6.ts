@@ -7,6 +7,7 @@ import { Protocol } from '../wire/ipv4.ts'
 import * as ipv6 from '../wire/ipv6.ts'
 import { flowHash6 } from './ecmp.ts'
 import { isLinkLocal } from './fib.ts'
+import { Headers6, Walk } from './headers6.ts'
 import { type IcmpErrors, unspecified } from './icmp-errors.ts'
 import type { RouterInterface } from './interface.ts'
 import { DEFAULT_TTL, type Plane } from './plane.ts'
@@ -20,7 +21,8 @@ import type { Hop, Target } from './target.ts'
  *     of at least 1,280;
  *   - link-local addresses stay on their link: to one of ours it is ours, to another it ends here, and a packet from
  *     one to somewhere else is answered with "beyond scope of source address";
- *   - extension headers are looked at only in packets for the router itself.
+ *   - extension headers are looked at only in packets for the router itself, see `headers6`;
+ *   - the address of all routers on a link is ours too, but nothing comes from there (RFC 4291, 2.6.1).
  */
 
 const NEEDS_CSUM = 1
@@ -32,7 +34,7 @@ const Unreachable = { NoRoute: 0, Prohibited: 1, BeyondScope: 2, Address: 3, Por
 export class Forward6 {
   readonly #plane: Plane
   readonly #errors: IcmpErrors
-  readonly #upper: ipv6.Upper = new ipv6.Upper()
+  readonly #headers: Headers6 = new Headers6()
 
   constructor(plane: Plane, errors: IcmpErrors) {
     this.#plane = plane
@@ -74,13 +76,15 @@ export class Forward6 {
       }
     }
     if (d0 === 0xfe && isLinkLocal(b, l3 + 24)) {
-      if (has(iface, b, l3 + 24)) this.#local(iface, f, l3, total, nobody)
+      if (has(iface, b, l3 + 24)) this.#local(iface, f, l3, total, nobody, true)
+      else if (hasAnycast(iface, b, l3 + 24)) this.#local(iface, f, l3, total, nobody, false)
       else iface.end(f, Drop.LinkScope)
       return
     }
     const target = fib.lookup6(b, l3 + 24)
-    if (target !== null && target.kind === 'local') this.#local(iface, f, l3, total, nobody)
-    else if (group) iface.end(f, Drop.LinkBroadcast)
+    if (target !== null && target.kind === 'local') {
+      this.#local(iface, f, l3, total, nobody, has(target.out as RouterInterface, b, l3 + 24))
+    } else if (group) iface.end(f, Drop.LinkBroadcast)
     else if (nobody) iface.end(f, Drop.MartianSource)
     else if (target !== null && target.kind === 'unicast') this.#forward(iface, f, l3, total, local, target)
     else this.#refuse(iface, f, target)
@@ -152,53 +156,56 @@ export class Forward6 {
       return
     }
     if (plane.taken(iface, f)) return
-    if (isOurGroup(iface, b, l3 + 24) && !nobody && this.#echo(iface, f, l3, total, true)) return
-    if (!plane.handOn(iface, f)) iface.end(f, Drop.GroupDestination)
+    let walk: Walk = Walk.Done
+    if (isOurGroup(iface, b, l3 + 24) && !nobody) {
+      walk = this.#headers.walk(b, l3, l3 + total)
+      if (walk === Walk.Done && this.#echo(iface, f, l3, total, false)) return
+    }
+    if (plane.handOn(iface, f)) return
+    if (walk === Walk.GroupProblem) this.#problem(iface, f, false)
+    iface.end(f, Drop.GroupDestination)
   }
 
-  /** A packet for an address of ours. */
-  #local(iface: RouterInterface, f: Frame, l3: number, total: number, nobody: boolean): void {
+  /** A packet for an address of ours; `own` says that it is an interface's and not an anycast address. */
+  #local(iface: RouterInterface, f: Frame, l3: number, total: number, nobody: boolean, own: boolean): void {
     const plane = this.#plane
     const b = plane.pool.bytes
     if (plane.taken(iface, f)) return
-    if (!nobody && this.#echo(iface, f, l3, total, false)) return
+    const walk = this.#headers.walk(b, l3, l3 + total)
+    if (walk === Walk.Done && !nobody && this.#echo(iface, f, l3, total, own)) return
     if (plane.handOn(iface, f)) return
-    const found = this.#upper
-    if (!ipv6.upper(b, l3, l3 + total, found)) {
-      iface.end(f, Drop.Malformed)
-      return
-    }
-    if (found.fragment !== -1) {
-      iface.end(f, Drop.Fragment)
-      return
-    }
-    if (found.routing !== -1 && b[found.routing + 3] !== 0) {
-      iface.end(f, Drop.SourceRoute)
+    if (walk !== Walk.Done) {
+      const told = walk === Walk.Routed || walk === Walk.Problem || walk === Walk.GroupProblem
+      if (told) this.#problem(iface, f, own)
+      iface.end(f, walk === Walk.Routed ? Drop.SourceRoute : walk === Walk.Fragment ? Drop.Fragment : Drop.Malformed)
       return
     }
     if (plane.unreachable && !nobody) {
       const { Udp, Tcp, Icmpv6, NoNext } = Protocol
-      const { protocol, offset } = found
+      const { protocol, offset } = this.#headers
       if (protocol === Udp) {
         if (plane.udpSound(f, l3, offset, l3 + total)) {
-          this.#errors.send6(iface, f, icmpv6.Type.Unreachable, Unreachable.Port, 0, true)
+          this.#errors.send6(iface, f, icmpv6.Type.Unreachable, Unreachable.Port, 0, own)
         }
-      } else if (protocol !== Tcp && protocol !== Icmpv6 && protocol !== NoNext && offset === l3 + ipv6.HLEN) {
-        // Unrecognized next header (RFC 4443, 3.4): the pointer says where its number stands.
-        this.#errors.send6(iface, f, icmpv6.Type.ParameterProblem, 1, ipv6.NEXT_HEADER, true)
-      }
+      } else if (protocol !== Tcp && protocol !== Icmpv6 && protocol !== NoNext) this.#problem(iface, f, own)
     }
     iface.end(f, Drop.NoListener)
   }
 
-  /** Makes of an echo request its answer (RFC 4443, 4.2); false where it is none. Extension headers are left out. */
-  #echo(iface: RouterInterface, f: Frame, l3: number, total: number, toGroup: boolean): boolean {
+  /** Tells the sender what is wrong with the headers that were walked over last. */
+  #problem(iface: RouterInterface, f: Frame, own: boolean): void {
+    const { code, pointer } = this.#headers
+    this.#errors.send6(iface, f, icmpv6.Type.ParameterProblem, code, pointer, own)
+  }
+
+  /** Makes of an echo request its answer (RFC 4443, 4.2); false where it is none. Extension headers, which have been
+   * walked over, are left out. The answer comes from the address that was asked if it is an `own` one. */
+  #echo(iface: RouterInterface, f: Frame, l3: number, total: number, own: boolean): boolean {
     const plane = this.#plane
     const { pool, fib } = plane
     const b = pool.bytes
-    const found = this.#upper
-    if (!plane.echo || !ipv6.upper(b, l3, l3 + total, found)) return false
-    if (found.protocol !== Protocol.Icmpv6 || found.fragment !== -1 || found.routing !== -1) return false
+    const found = this.#headers
+    if (!plane.echo || found.protocol !== Protocol.Icmpv6) return false
     const headers = found.offset - l3
     if (total - headers < icmpv6.HLEN || b[found.offset] !== icmpv6.Type.Echo) return false
     if ((pool.flags[f]! & NEEDS_CSUM) === 0 && !icmpv6.checksumOk(b, l3, found.offset, l3 + total)) {
@@ -211,8 +218,8 @@ export class Forward6 {
       const target = fib.lookup6(b, src)
       hop = target !== null && target.kind === 'unicast' ? target.choose(u32(b, src + 12)) : null
     }
-    const from = toGroup ? fib.source6(iface, b, src) : null
-    if (hop === null || (toGroup && from === null)) {
+    const from = own ? null : fib.source6(iface, b, src)
+    if (hop === null || (!own && from === null)) {
       iface.end(f, Drop.NoRoute)
       return true
     }
@@ -261,6 +268,15 @@ function isOfHost(b: Uint8Array, at: number): boolean {
 function has(iface: RouterInterface, b: Uint8Array, at: number): boolean {
   for (let i = 0; i < iface.addresses6.length; i++) {
     if (equal(iface.addresses6[i]!.bytes, 0, b, at, 16)) return true
+  }
+  return false
+}
+
+/** Tells whether the address at `at` is that of all routers on the interface's link. */
+function hasAnycast(iface: RouterInterface, b: Uint8Array, at: number): boolean {
+  for (let i = 0; i < iface.addresses6.length; i++) {
+    const { anycast } = iface.addresses6[i] as { anycast: Uint8Array | null }
+    if (anycast !== null && equal(anycast, 0, b, at, 16)) return true
   }
   return false
 }

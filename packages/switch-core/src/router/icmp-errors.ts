@@ -15,8 +15,9 @@ import { DEFAULT_TTL, type Plane } from './plane.ts'
  *     | Ethernet | IP: from us, to the source | ICMP: type, code, MTU or pointer | the packet, as much as fits |
  *                                               up to 576 bytes in all for IPv4 (RFC 1812, 4.3.2.3), 1,280 for IPv6
  *
- * None is sent about an ICMP error, about what came as a broadcast or multicast or goes to one, about a fragment other
- * than the first, and to no address that is not one host's (RFC 1812, 4.3.2.7; RFC 4443, 2.4 e). What is left is
+ * None is sent about an ICMP error, about what came as a broadcast or multicast or goes to one (but for options of IPv6
+ * that ask for it), about a fragment other than the first, and to no address that is not one host's (RFC 1812, 4.3.2.7;
+ * RFC 4443, 2.4 e). What is left is
  * limited by a token bucket (RFC 1812, 4.3.2.8; RFC 4443, 2.4 f), but for the two that path MTU discovery lives on:
  * Linux does the same.
  *
@@ -59,6 +60,8 @@ export class IcmpErrors {
       if (about > LAST_ICMP_TYPE || icmp.isError(about)) return
     }
     if ((b[l3 + ipv4.DST] as number) >= 224) return
+    // A directed broadcast, that of a link of ours: beyond it nobody can tell (RFC 1812, 4.3.2.7).
+    if (fib.lookup4(ipv4.dst(b, l3))?.kind === 'broadcast') return
     const to = ipv4.src(b, l3)
     const target = fib.lookup4(to)
     if (target === null || target.kind !== 'unicast' || to === 0) return
@@ -109,7 +112,10 @@ export class IcmpErrors {
     const o = pool.off[f] as number
     const l3 = o + eth.HLEN
     const total = (pool.len[f] as number) - eth.HLEN
-    if ((iface !== null && eth.isGroup(b, o)) || b[l3 + ipv6.DST] === 0xff || unspecified(b, l3 + ipv6.SRC)) return
+    // Of an option that is unknown its sender is told even if it went to a group, if the option says so (2.4 e.3).
+    const option = type === icmpv6.Type.ParameterProblem && code === 2
+    if (!option && ((iface !== null && eth.isGroup(b, o)) || b[l3 + ipv6.DST] === 0xff)) return
+    if (unspecified(b, l3 + ipv6.SRC)) return
     if (this.#aboutError(b, l3, l3 + Math.min(total, ipv6.HLEN + (ipv6.payloadLength(b, l3) || total)))) return
     let hop = iface?.onLink ?? null
     if (!isLinkLocal(b, l3 + ipv6.SRC)) {

@@ -85,6 +85,9 @@ export interface Address6 {
   readonly length: number
   /** In fe80::/10: means something on this link only. */
   readonly linkLocal: boolean
+  /** The address of all routers on its link, the prefix without an interface identifier (RFC 4291, 2.6.1): ours too.
+   * Null where the prefix is too long to have one (RFC 6164). */
+  readonly anycast: Uint8Array | null
 }
 
 /** Where an interface leaves frames: the router. */
@@ -107,6 +110,8 @@ export class RouterInterface implements Element, NeighbourClient {
   readonly reversePathFilter: ReversePathFilter
   /** Finds MAC addresses of next hops; null: nobody answers. */
   neighbours: Neighbours | null
+  /** False once the router has taken it away: from then on it neither takes frames in nor sends any. */
+  attached = true
   /** Addresses, in the order in which they were given. The router changes them. */
   readonly addresses4: Address4[] = []
   readonly addresses6: Address6[] = []
@@ -135,6 +140,9 @@ export class RouterInterface implements Element, NeighbourClient {
     if (!['off', 'loose', 'strict'].includes(this.reversePathFilter)) {
       throw new RangeError(`reversePathFilter must be off, loose or strict, not ${this.reversePathFilter}`)
     }
+    if (options.out?.pool !== inlet.pool) {
+      throw new Error(`out: link ${options.out?.name} of ${this.name} has another frame pool than the router`)
+    }
     const mac = new DataView(this.mac.buffer)
     this.#mac32 = mac.getInt32(0, true)
     this.#mac16 = mac.getUint16(4, true)
@@ -162,6 +170,10 @@ export class RouterInterface implements Element, NeighbourClient {
 
   /** Takes frames in; leaves the batch empty. */
   process(batch: Batch): void {
+    if (!this.attached) {
+      this.#refuse(batch)
+      return
+    }
     const inlet = this.#inlet
     const { off, len, bytes: b, data } = this.#pool
     const { frames, length } = batch
@@ -193,6 +205,17 @@ export class RouterInterface implements Element, NeighbourClient {
     batch.length = 0
     this.#n[RX_FRAMES]! += length
     this.#n[RX_BYTES]! += bytes
+  }
+
+  /** Ends what still comes in after the interface was taken away. */
+  #refuse(batch: Batch): void {
+    for (let i = 0; i < batch.length; i++) {
+      const f = batch.frames[i] as Frame
+      this.#n[RX_FRAMES]!++
+      this.#n[RX_BYTES]! += this.#pool.len[f] as number
+      this.end(f, Drop.PortDown)
+    }
+    batch.length = 0
   }
 
   /** Ends a frame that came in here. */
@@ -251,6 +274,10 @@ export class RouterInterface implements Element, NeighbourClient {
 
   /** For neighbours: both MAC addresses are written, out with it. */
   resolved(f: Frame): void {
+    if (!this.attached) {
+      this.unsent(f, Drop.PortDown)
+      return
+    }
     this.#n[TX_FRAMES]!++
     this.#n[TX_BYTES]! += this.#pool.len[f] as number
     this.out.push(f)
@@ -258,6 +285,7 @@ export class RouterInterface implements Element, NeighbourClient {
 
   /** For neighbours: the next hop does not answer. */
   failed(f: Frame): void {
-    this.#inlet.unanswered(this, f)
+    if (!this.attached) this.unsent(f, Drop.PortDown)
+    else this.#inlet.unanswered(this, f)
   }
 }

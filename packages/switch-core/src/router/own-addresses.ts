@@ -7,13 +7,34 @@
 export class OwnAddresses {
   #slots: Uint32Array = new Uint32Array(16)
   #shift = 28
+  #size = 0
 
-  /** Puts these addresses in, and no others. */
-  fill(addresses: readonly number[]): void {
-    const bits = Math.max(4, Math.ceil(Math.log2(addresses.length * 4 + 1)))
-    this.#slots = new Uint32Array(2 ** bits)
-    this.#shift = 32 - bits
-    for (const ip of addresses) if (!this.has(ip)) this.#slots[this.#place(ip)] = ip
+  /** Puts an address in. */
+  add(ip: number): void {
+    if (ip === 0 || this.has(ip)) return
+    if (++this.#size * 4 > this.#slots.length) {
+      const before = this.#slots
+      this.#slots = new Uint32Array(before.length * 2)
+      this.#shift--
+      for (const other of before) if (other !== 0) this.#slots[this.#place(other)] = other
+    }
+    this.#slots[this.#place(ip)] = ip
+  }
+
+  /** Takes an address out. */
+  delete(ip: number): void {
+    if (!this.has(ip)) return
+    const slots = this.#slots
+    const mask = slots.length - 1
+    let i = this.#place(ip)
+    slots[i] = 0
+    this.#size--
+    // What follows without a gap may have been put there because this slot was taken.
+    for (i = (i + 1) & mask; slots[i] !== 0; i = (i + 1) & mask) {
+      const other = slots[i] as number
+      slots[i] = 0
+      slots[this.#place(other)] = other
+    }
   }
 
   has(ip: number): boolean {

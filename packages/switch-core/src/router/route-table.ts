@@ -128,6 +128,16 @@ abstract class RouteTable {
     }
   }
 
+  /** The routes with one of these values, in no order. The table must not be changed meanwhile. */
+  *leadingTo(values: ReadonlySet<number>): IterableIterator<{ prefix: Prefix; metric: number; value: number }> {
+    const store = this.#store
+    for (const row of store.rows()) {
+      const value = store.value(row)
+      if (!values.has(value)) continue
+      yield { prefix: { words: store.words(row), length: store.length(row) }, metric: store.metric(row), value }
+    }
+  }
+
   #row(p: Prefix, metric: number | undefined): number {
     const { words, length } = p
     return metric === undefined ? this.#store.best(words, length) : this.#store.find(words, length, metric)

@@ -89,7 +89,7 @@ export class Router implements Inlet {
       unreachable: options.unreachable ?? true,
       incomingSource: source === 'incoming',
     })
-    this.#plane.local = options.local ?? null
+    this.local = options.local ?? null
     this.#plane.onLocal = options.onLocal ?? null
     const errors = new IcmpErrors(this.#plane)
     this.#forward4 = new Forward4(this.#plane, errors)
@@ -110,6 +110,9 @@ export class Router implements Inlet {
     return this.#plane.local
   }
   set local(link: Link | null) {
+    if (link !== null && link.pool !== this.pool) {
+      throw new Error(`local: link ${link.name} has another frame pool than the router`)
+    }
     this.#plane.local = link
   }
 
@@ -138,7 +141,8 @@ export class Router implements Inlet {
     return iface
   }
 
-  /** Takes an interface away with its addresses and routes. A route with several next hops keeps the others. */
+  /** Takes an interface away with its addresses and routes. A route with several next hops keeps the others. Frames that
+   * still come in there, or wait to leave, end as `PortDown`. Throws where it is none of this router's. */
   removeInterface(iface: RouterInterface): void {
     this.#fib.removeInterface(iface)
   }

@@ -107,6 +107,14 @@ describe('ICMP errors', () => {
     expect(lab.drops).toEqual({ Malformed: 1 })
   })
 
+  it('is not sent about a directed broadcast (RFC 1812, 4.3.2.7)', () => {
+    const lab = new Lab({}, [{}, { directedBroadcast: true, mtu: 1000 }])
+    const to = { dst: '10.0.1.255' }
+    const long = packet4({ ...to, flags: 0x4000, payload: '00'.repeat(981) })
+    expect(lab.send(0, packet4({ ...to, ttl: 1 }), long, packet4({ ...to, options: '07 02 00 00' }))).toEqual({})
+    expect(lab.drops).toEqual({ TtlExceeded: 1, TooBig: 1, Malformed: 1 })
+  })
+
   it('is not longer than 576 bytes (RFC 1812, 4.3.2.3), or than the way back allows', () => {
     const frame = packet4({ ttl: 1, payload: 'ab'.repeat(1400) })
     expect(complaint(new Lab(), frame).length).toBe(576)

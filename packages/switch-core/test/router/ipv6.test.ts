@@ -1,6 +1,6 @@
 // An IPv6 router, packet by packet: bytes in, bytes out.
 import { describe, expect, it } from 'vitest'
-import { ALICE, BOB, ETH0, ETH1, flat, frame6, hex, Lab, packet6 } from './lab.ts'
+import { ALICE, BOB, ETH0, ETH1, errorOf, flat, frame6, hex, Lab, packet6 } from './lab.ts'
 
 describe('forwarding', () => {
   it('takes one off the hop limit and puts MACs on', () => {
@@ -176,7 +176,114 @@ describe('packets for the router itself', () => {
       packet6({ ...to, next: 43, payload: `1102000100000000${'20010db8000b00000000000000000002'}0000000000000000` }),
       packet6({ ...to, next: 0, payload: '11ff' }),
     ]
-    expect(lab.send(0, ...frames)).toEqual({})
+    // About the routing header alone is something said.
+    expect(Object.entries(lab.send(0, ...frames)).map(([i, out]) => [i, out.length])).toEqual([['0', 1]])
     expect(lab.drops).toEqual({ NoListener: 2, Fragment: 1, SourceRoute: 1, Malformed: 1 })
+  })
+})
+
+describe('extension headers of packets for the router itself', () => {
+  const ask = hex(frame6({ dst: '2001:db8:a::1' }, 128, 0, 0x00070001, 'c0ffee'))
+  const reply = frame6({ to: ALICE, from: ETH0, src: '2001:db8:a::1', dst: '2001:db8:a::2' }, 129, 0, 0x70001, 'c0ffee')
+  /** The echo request with headers in front; the first is of kind `next`. */
+  const behind = (next: number, headers: string, to: { to?: string; dst?: string } = {}): string =>
+    packet6({ dst: '2001:db8:a::1', ...to, next, payload: headers + Buffer.from(ask.subarray(54)).toString('hex') })
+  const problem = (code: number, rest: number) => ({ type: 4, code, rest, src: '2001:db8:a::1', dst: '2001:db8:a::2' })
+
+  it.each([
+    [
+      'routing header, segments left (RFC 5095)',
+      43,
+      '3a02000100000000 20010db8000b00000000000000000002',
+      problem(0, 42),
+      'SourceRoute',
+    ],
+    ['routing header of an unknown type (RFC 8200, 4.4)', 43, '3a00fd0100000000', problem(0, 42), 'SourceRoute'],
+    ['hop-by-hop option 11 (RFC 8200, 4.2)', 0, '3a00c10400000000', problem(2, 42), 'Malformed'],
+    ['hop-by-hop option 10', 0, '3a00000001008100', problem(2, 46), 'Malformed'],
+    ['destination option 11', 60, '3a00c10400000000', problem(2, 42), 'Malformed'],
+    ['unknown header behind options', 60, 'fd00010400000000', problem(1, 40), 'NoListener'],
+    ['unknown header behind two', 60, '3c00010400000000fd00010400000000', problem(1, 48), 'NoListener'],
+    [
+      'hop-by-hop options that are not first (RFC 8200, 4.1)',
+      60,
+      '00000104000000003a00010400000000',
+      problem(1, 40),
+      'NoListener',
+    ],
+  ])('%s: parameter problem, to the byte', (_, next, headers, expected, why) => {
+    const lab = new Lab()
+    const sent = behind(next, headers)
+    const out = lab.send(0, sent)
+    expect(errorOf(out[0]?.[0])).toMatchObject({ ...expected, quote: sent.slice(28) })
+    expect(lab.drops).toEqual({ [why]: 1 })
+  })
+  it.each([
+    ['option 01', 0, '3a00410400000000', 'Malformed'],
+    ['an option that is longer than its header', 0, '3a00010500000000', 'Malformed'],
+    ['an option without a length', 0, '3a00010300000001', 'Malformed'],
+    ['a header that is longer than the packet', 60, '3aff010400000000', 'Malformed'],
+    ['ten headers', 60, `${'3c00010400000000'.repeat(9)}3a00010400000000`, 'Malformed'],
+    ['a first fragment', 44, '3a00000100000007', 'Fragment'],
+    ['a later fragment', 44, '3a00000800000007', 'Fragment'],
+  ])('%s: silence', (_, next, headers, why) => {
+    const lab = new Lab()
+    expect(lab.send(0, behind(next, headers))).toEqual({})
+    expect(lab.drops).toEqual({ [why]: 1 })
+  })
+  it.each([
+    ['a fragment that is a whole packet (RFC 6946)', 44, '3a00000000000007'],
+    ['an option 00 that is unknown', 0, '3a001e0400000000'],
+    ['paddings', 60, '3a00000001020000'],
+    ['a routing header that is done', 43, '3a00000000000000'],
+    ['options, routing and fragment', 0, '2b000104000000002c000000000000003a00000000000007'],
+  ])('%s: answered as if it were not there', (_, next, headers) => {
+    expect(new Lab().send(0, behind(next, headers))).toEqual({ 0: [reply] })
+  })
+  it('of packets to a group: of option 10 the sender is told, of option 11 not (RFC 4443, 2.4 e.3)', () => {
+    const lab = new Lab()
+    const group = { to: '333300000001', dst: 'ff02::1' }
+    const out = lab.send(0, behind(0, '3a00c10400000000', group), behind(0, '3a00810400000000', group))[0]
+    expect(out?.map(errorOf)).toMatchObject([problem(2, 42)])
+    expect(lab.drops).toEqual({ GroupDestination: 2 })
+  })
+  it('are the local link to judge, where there is one', () => {
+    const lab = new Lab()
+    let n = 0
+    lab.router.local = lab.loop.link({ process: (batch) => void (n += batch.length) })
+    expect(lab.send(0, behind(0, '3a00c10400000000'), behind(44, '3a00000100000007'))).toEqual({})
+    expect(n).toBe(2)
+  })
+})
+
+describe('the address of all routers on a link (RFC 4291, 2.6.1)', () => {
+  it.each([
+    ['near', { dst: '2001:db8:a::' }, { src: '2001:db8:a::1', dst: '2001:db8:a::2' }],
+    ['far', { dst: '2001:db8:b::' }, { src: '2001:db8:a::1', dst: '2001:db8:a::2' }],
+    ['link-local', { src: 'fe80::a', dst: 'fe80::' }, { src: 'fe80::1', dst: 'fe80::a' }],
+  ])('%s: answers, from an address of our own', (_, to, from) => {
+    const lab = new Lab()
+    expect(lab.send(0, frame6(to, 128, 0, 7))).toEqual({ 0: [frame6({ to: ALICE, from: ETH0, ...from }, 129, 0, 7)] })
+    expect(errorOf(lab.send(0, packet6({ ...to, next: 253 }))[0]?.[0])).toMatchObject({ type: 4, code: 1, ...from })
+  })
+  it('is another host on links with /127 (RFC 6164)', () => {
+    const lab = new Lab()
+    lab.router.addAddress(lab.eth(1), '2001:db8:c::1/127')
+    lab.router.addAddress(lab.eth(1), '2001:db8:d::1/128')
+    expect([...lab.router.routes()].map((r) => r.to)).not.toContain('2001:db8:c::/128')
+  })
+  it('yields to an own address, and comes back behind it', () => {
+    const lab = new Lab()
+    const leads = () => [...lab.router.routes()].filter((r) => r.to === '2001:db8:a::/128').map((r) => r.hops[0]?.dev)
+    expect(leads()).toEqual(['eth0'])
+    lab.router.addAddress(lab.eth(1), '2001:db8:a::/128')
+    lab.router.addAddress(lab.eth(0), '2001:db8:a::9/64')
+    expect(leads()).toEqual(['eth1'])
+    lab.router.removeAddress(lab.eth(1), '2001:db8:a::')
+    expect(leads()).toEqual(['eth0'])
+    lab.router.removeAddress(lab.eth(0), '2001:db8:a::1')
+    expect(leads()).toEqual(['eth0'])
+    lab.router.removeAddress(lab.eth(0), '2001:db8:a::9')
+    expect(leads()).toEqual([])
   })
 })

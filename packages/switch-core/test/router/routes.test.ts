@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import type { Router } from '../../src/index.ts'
 import { formatIpv4, parseIpv4 } from '../../src/wire/index.ts'
-import { BOB, ETH1, Lab, packet4 } from './lab.ts'
+import { BOB, ETH1, hex, Lab, packet4, packet6 } from './lab.ts'
 
 const list = (router: Router): string[] =>
   [...router.routes()]
@@ -20,7 +20,9 @@ describe("an interface's addresses", () => {
       'connected 2001:db8:b::/64 @eth1',
       'local 10.0.0.1/32 @eth0',
       'local 10.0.1.1/32 @eth1',
+      'local 2001:db8:a::/128 @eth0',
       'local 2001:db8:a::1/128 @eth0',
+      'local 2001:db8:b::/128 @eth1',
       'local 2001:db8:b::1/128 @eth1',
     ])
   })
@@ -71,9 +73,11 @@ describe("an interface's addresses", () => {
 })
 
 describe('an interface', () => {
-  const options = { name: 'x', mac: '02:00:00:00:00:c0', out: {} as never }
+  const named = { name: 'x', mac: '02:00:00:00:00:c0' }
   it('is checked', () => {
-    const { router } = new Lab()
+    const lab = new Lab()
+    const { router } = lab
+    const options = { ...named, out: lab.eth(0).out }
     expect(() => router.addInterface({ ...options, name: 'eth0' })).toThrow('there is an interface eth0 already')
     expect(() => router.addInterface({ ...options, mac: '01:00:00:00:00:00' })).toThrow('mac must be a unicast address')
     expect(() => router.addInterface({ ...options, mac: '00:00:00:00:00:00' })).toThrow('mac must be a unicast address')
@@ -85,8 +89,10 @@ describe('an interface', () => {
     )
   })
   it('with an address at fault leaves nothing behind', () => {
-    const { router } = new Lab()
+    const lab = new Lab()
+    const { router } = lab
     const before = list(router)
+    const options = { ...named, out: lab.eth(0).out }
     expect(() => router.addInterface({ ...options, addresses: ['192.0.2.1/24', 'x'] })).toThrow('"x"')
     expect(list(router)).toEqual(before)
     expect(router.interfaces).toHaveLength(2)
@@ -99,6 +105,84 @@ describe('an interface', () => {
     expect(list(router).filter((r) => r.includes('eth1'))).toEqual([])
     expect(list(router)).toContain('static 198.51.100.0/24 10.0.0.2@eth0')
     expect(list(router).filter((r) => r.includes('192.0.2'))).toEqual([])
+  })
+  it('that has gone takes no frames in, sends none, and can be given nothing', () => {
+    const lab = new Lab()
+    const [eth0, eth1] = [lab.eth(0), lab.eth(1)]
+    // One frame waits for a neighbour on eth0, which then goes; another is on its way in.
+    lab.ports[1]?.inject(hex(packet4({ to: ETH1, from: BOB, src: '10.0.1.2', dst: '10.0.0.77' })))
+    lab.collect(1)
+    lab.router.removeInterface(eth0)
+    expect(lab.neighbours).toHaveLength(2)
+    lab.neighbours[0]?.giveUp()
+    expect(lab.send(0, packet4(), packet6())).toEqual({})
+    expect(lab.drops).toEqual({ PortDown: 3 })
+    expect(eth0.counters).toMatchObject({ rxFrames: 2, rxDropped: 2, txDropped: 1, txFrames: 0 })
+    const late = lab.pool.from(hex(packet4())) as never
+    lab.pool.ledger.originate(1)
+    eth0.resolved(late)
+    expect(lab.collect()).toEqual({})
+    expect(lab.drops).toEqual({ PortDown: 4 })
+    for (const use of [
+      () => lab.router.addAddress(eth0, '192.0.2.1/24'),
+      () => lab.router.removeAddress(eth0, '10.0.0.1'),
+      () => lab.router.removeInterface(eth0),
+      () => new Lab().router.removeInterface(eth1),
+    ]) {
+      expect(use).toThrow(/^eth[01] is no interface of this router$/)
+    }
+  })
+  it('sends by links of the same pool', () => {
+    const [lab, other] = [new Lab(), new Lab()]
+    const out = other.loop.link(other.ports[0]!, 'elsewhere')
+    const message = 'link elsewhere of x has another frame pool than the router'
+    expect(() => lab.router.addInterface({ ...named, out })).toThrow(message)
+    expect(lab.router.interfaces).toHaveLength(2)
+    const local = 'local: link elsewhere has another frame pool than the router'
+    expect(() => (lab.router.local = out)).toThrow(local)
+    expect(() => new Lab({ local: out })).toThrow(local)
+  })
+  it('goes in a time that does not grow with the others, nor with the routes of others', () => {
+    const lab = new Lab()
+    const { out } = lab.eth(0)
+    const many = Array.from({ length: 2000 }, (_, i) => {
+      const net = `10.${100 + (i >>> 8)}.${i & 255}`
+      const mac = '02:00:00:00:00:c0'
+      return lab.router.addInterface({
+        name: `x${i}`,
+        mac,
+        out,
+        addresses: [`${net}.1/24`, `2001:db8:${i + 16}::1/64`],
+      })
+    })
+    const before = list(lab.router)
+    for (let i = 0; i < 50_000; i++) {
+      lab.router.addRoute({ to: `${30 + (i >>> 16)}.${(i >>> 8) & 255}.${i & 255}.0/24`, via: '10.0.1.2' })
+    }
+    const start = performance.now()
+    for (const iface of many) lab.router.removeInterface(iface)
+    // 0.7 s in all where this was written; seconds each where a removal sets all others up again.
+    expect(performance.now() - start).toBeLessThan(10_000)
+    expect(before).toHaveLength(12 + 6 * 2000)
+    expect(lab.router.interfaces).toHaveLength(2)
+    expect([...lab.router.routes()].filter((r) => r.hops[0]?.dev.startsWith('x'))).toEqual([])
+  })
+})
+
+describe('own addresses as senders', () => {
+  it('are martians exactly as long as they are ours, whatever came and went', () => {
+    const lab = new Lab()
+    const hosts = Array.from({ length: 200 }, (_, i) => `192.0.2.${i + 1}`)
+    const martian = (src: string): boolean => {
+      const before = lab.drops.MartianSource ?? 0
+      lab.send(0, packet4({ src }))
+      return (lab.drops.MartianSource ?? 0) > before
+    }
+    for (const ip of hosts) lab.router.addAddress(lab.eth(1), `${ip}/32`)
+    expect(hosts.filter(martian)).toEqual(hosts)
+    for (const ip of hosts.filter((_, i) => i % 3 !== 0)) lab.router.removeAddress(lab.eth(1), ip)
+    expect(hosts.filter(martian)).toEqual(hosts.filter((_, i) => i % 3 === 0))
+    expect(['10.0.1.1', '10.0.1.255', '10.0.1.3'].map(martian)).toEqual([true, true, false])
   })
 })
 
