@@ -19,7 +19,8 @@ import type { Fabric } from './fabric.ts'
  *
  * The tracer listens at the loop, which sees frames come in and links delivered, and at the pool, which sees copies and
  * drops. It follows rows: a flooded frame is one row on several links, a frame that gets a tag on its way a row of its
- * own. A row that comes in again other than over a cable is another frame, and ends that branch.
+ * own. When a row has left by all ports that it went to, or was dropped, it is somebody else's; and one that comes in
+ * again other than over a cable is another frame.
  */
 
 /** A place that the frame passed. */
@@ -48,6 +49,8 @@ export class Tracer {
   readonly #rows: Map<number, number> = new Map()
   /** Rows that have left by a cable, and the port where they come in next. */
   readonly #onCable: Map<number, Port> = new Map()
+  /** How many holders rows still have of which one has let go. */
+  readonly #holders: Map<number, number> = new Map()
   #branches = 0
   #found = false
 
@@ -88,11 +91,12 @@ export class Tracer {
         if (!this.#fits(this.#fabric.ground.pool.view(f), label)) continue
         this.#found = true
         this.#rows.set(f, 0)
-      } else if (this.#onCable.get(f) === port) this.#onCable.delete(f)
-      else {
-        // The row was given back and filled anew: it is another frame.
-        this.#rows.delete(f)
+      } else if (this.#onCable.get(f) === port) {
         this.#onCable.delete(f)
+        this.#holders.delete(f)
+      } else {
+        // The row was given back and filled anew: it is another frame.
+        this.#forget(f)
         continue
       }
       this.#note('entered', label, f)
@@ -114,11 +118,12 @@ export class Tracer {
       this.#note('left', label, f)
       const far = this.#fabric.cables.get(target)
       if (far !== undefined) this.#onCable.set(f, far)
+      else this.#ended(f)
     }
   }
 
   #copied(from: Frame, to: Frame): void {
-    this.#rows.delete(to)
+    this.#forget(to)
     if (!this.#rows.has(from)) return
     this.#rows.set(to, ++this.#branches)
     // A cable hands on a row of its own where others hold the frame too.
@@ -128,10 +133,26 @@ export class Tracer {
       this.#onCable.set(to, far)
     }
     this.#note('copied', `branch ${this.#branches}`, to)
+    if (far !== undefined) this.#ended(from)
   }
 
   #dropped(f: Frame, why: Drop): void {
-    if (this.#rows.has(f)) this.#note('dropped', `${DROP_NAMES[why]}: ${dropSentence(why)}`, f)
+    if (!this.#rows.has(f)) return
+    this.#note('dropped', `${DROP_NAMES[why]}: ${dropSentence(why)}`, f)
+    this.#ended(f)
+  }
+
+  /** One holder of a row lets go of it; after the last, the row is filled anew. */
+  #ended(f: Frame): void {
+    const left = (this.#holders.get(f) ?? (this.#fabric.ground.pool.refs[f] as number)) - 1
+    if (left > 0) this.#holders.set(f, left)
+    else this.#forget(f)
+  }
+
+  #forget(f: number): void {
+    this.#rows.delete(f)
+    this.#onCable.delete(f)
+    this.#holders.delete(f)
   }
 
   #note(kind: TraceStep['kind'], at: string, f: Frame): void {

@@ -89,6 +89,28 @@ links: [[s1/uplink, s2/uplink]]
   })
 })
 
+describe('a frame that ends at a node', () => {
+  it('is followed no further, though its row is filled anew for what the node says itself', () => {
+    const w = world(`
+nodes:
+  n:
+    mode: l3
+    endpoints:
+      a: { mac: 02:00:00:00:00:0a, ip: 10.244.1.5/32 }
+      b: { mac: 02:00:00:00:00:0b, ip: 10.244.1.9/32 }
+    uplink: { ip: 192.0.2.1/24 }
+    routes: [{ to: 0.0.0.0/0, via: 192.0.2.2 }]
+    proxyArp: { requireRoute: false }
+checks: [ping: { from: a, to: b, count: 1 }]
+`)
+    const tracer = new Tracer(w.fabric)
+    // The node asks who has b once it has answered a.
+    expect(w.runChecks().map((r) => r.ok)).toEqual([true])
+    expect(tracer.steps.map((s) => s.kind)).toEqual(['entered', 'dropped'])
+    expect(tracer.steps[1]?.at).toMatch(/^Consumed: /)
+  })
+})
+
 describe('a frame in words', () => {
   it('for any bytes', () => {
     const ip4 = '4500001c000000004001000' + '00a0000010a000002'
