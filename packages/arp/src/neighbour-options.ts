@@ -113,8 +113,34 @@ export interface NeighbourSettings {
   readonly askFrom: number
 }
 
+const KEYS: readonly string[] = [
+  'mac',
+  'out',
+  'client',
+  'addresses',
+  'askFrom',
+  'router',
+  'defence',
+  'maxEntries',
+  'queuePerNeighbour',
+  'queueTotal',
+  'retransMs',
+  'multicastProbes',
+  'unicastProbes',
+  'reachableMs',
+  'delayMs',
+  'staleMs',
+  'lockMs',
+  'random',
+  'seed',
+] satisfies (keyof NeighbourOptions)[]
+
 /** Checks settings; throws a RangeError or TypeError with key and value. */
 export function checkNeighbourOptions(pool: FramePool, o: NeighbourOptions): NeighbourSettings {
+  for (const key of Object.keys(o)) if (!KEYS.includes(key)) throw new TypeError(`unknown key ${JSON.stringify(key)}`)
+  if (o.router !== undefined && typeof o.router !== 'boolean') {
+    throw new TypeError(`router must be true or false, not ${JSON.stringify(o.router)}`)
+  }
   const ms = (key: keyof NeighbourOptions, fallback: number, low: number, high: number): number =>
     checkRange(key, (o[key] as number | undefined) ?? fallback, low, high) * MILLISECOND
   const askFrom = o.askFrom === undefined ? null : parseHost('askFrom', o.askFrom)

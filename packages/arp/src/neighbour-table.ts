@@ -72,6 +72,8 @@ const STATES: readonly NeighbourState[] = [
 const EVICTION = Uint8Array.of(9, 3, 4, 2, 5, 5, 1, 9)
 const FOR_A_MESSAGE = 2
 const FOR_A_FRAME = 5
+/** Entries that a tick deals with at most: each may cost a question, or a queue of frames given back. */
+const WORK = 1024
 /** Entries that are looked at for one that makes room. */
 const SAMPLE = 64
 
@@ -142,6 +144,8 @@ export class NeighbourTable implements Neighbours, Ticker {
   readonly #updated: Float64Array
   /** No row is due before. */
   #next = NEVER
+  /** Where the next tick begins: the first row that the last one had no time for. */
+  #resume = 0
   #hand = 0
 
   /** Throws where a setting makes no sense. */
@@ -263,15 +267,25 @@ export class NeighbourTable implements Neighbours, Ticker {
     this.#watchers.onError = hook
   }
 
-  /** Does what is due: asks again, gives up, ages. */
+  /** Does what is due: asks again, gives up, ages. Where very much is due at once, the next ticks do the rest. */
   tick(now: number): void {
     this.addresses.tick(now)
     if (now < this.#next) return
     this.#next = NEVER
-    for (let row = 0; row < this.#state.length; row++) {
-      if (this.#state[row] === 0) continue
-      if (this.#due[row] <= now) this.#expire(row, now)
-      if (this.#state[row] !== 0 && this.#due[row] < this.#next) this.#next = this.#due[row]
+    const rows = this.#state.length
+    let row = this.#resume
+    let left = WORK
+    this.#resume = 0
+    for (let i = 0; i < rows; i++) {
+      if (this.#state[row] !== 0) {
+        if (this.#due[row] <= now) {
+          if (left > 0) this.#expire(row, now)
+          else if (left === 0) this.#resume = row
+          left--
+        }
+        if (this.#state[row] !== 0 && this.#due[row] < this.#next) this.#next = this.#due[row]
+      }
+      row = row + 1 === rows ? 0 : row + 1
     }
   }
 

@@ -95,6 +95,8 @@ export class OwnAddresses implements Ticker {
   readonly #defended: Float64Array
   readonly #watchers = new Watchers<OwnAddressChange, OwnAddress>(this.counters)
   readonly #v6 = new Uint8Array(16)
+  /** No row from here on has an address: rows are given from the lowest up. */
+  #top = 0
 
   /** @param router sets the R flag in advertisements
    * @param max addresses at most, 1 to 65,536 */
@@ -118,13 +120,20 @@ export class OwnAddresses implements Ticker {
   }
 
   /** Takes an address, as `10.0.0.1/24` or `fe80::1/64`; without a prefix it is one host's. Throws where it is no
-   * host's, is there already, or there are too many. */
+   * host's (the first and last of an IPv4 prefix are the subnet's, RFC 1122, 3.2.1.3; not in a /31, RFC 3021), is
+   * there already, or there are too many. */
   add(address: string, options: ClaimOptions = {}): void {
     const a = parseAddress('address', address)
     parseHost('address', address.split('/')[0])
+    if (a.family === 4 && a.prefix < 31) {
+      const host = a.v4 & (2 ** (32 - a.prefix) - 1)
+      const all = (2 ** (32 - a.prefix) - 1) | 0
+      if (host === 0 || host === all) throw new TypeError(`address: ${address} is its whole subnet's, not one host's`)
+    }
     if (this.#find(a) !== NO_ROW) throw new RangeError(`address: ${address} is there already`)
     const row = a.family === 4 ? this.#index.add4(a.v4) : this.#index.add6(a.v6, 0)
     if (row === NO_ROW) throw new RangeError(`addresses: more than ${this.#index.max}`)
+    this.#top = Math.max(this.#top, row + 1)
     this.#prefix[row] = a.prefix
     this.#announce[row] = (options.announce ?? options.probe ?? false) ? 1 : 0
     this.#said[row] = 0
@@ -142,12 +151,13 @@ export class OwnAddresses implements Ticker {
     if (row === NO_ROW) return false
     this.#index.remove(row)
     this.#state[row] = 0
+    while (this.#top > 0 && this.#state[this.#top - 1] === 0) this.#top--
     return true
   }
 
   /** Lists the addresses. */
   *list(): Generator<OwnAddress> {
-    for (let row = 0; row < this.#index.max; row++) if (this.#state[row] !== 0) yield this.#entry(row)
+    for (let row = 0; row < this.#top; row++) if (this.#state[row] !== 0) yield this.#entry(row)
   }
 
   /** Has `watcher` called when an address is ready, found to be a duplicate, claimed by others, or lost; until the
@@ -179,7 +189,7 @@ export class OwnAddresses implements Ticker {
   /** The address to ask for `target` from: the first of ours whose prefix holds it, else the first; 0 without any. */
   source4(target: number): number {
     let first = 0
-    for (let row = 0; row < this.#index.max; row++) {
+    for (let row = 0; row < this.#top; row++) {
       if (this.#state[row] !== OWNED || this.#index.family[row] !== 4) continue
       const ip = this.#index.ip4(row)
       const bits = this.#prefix[row]
@@ -193,7 +203,7 @@ export class OwnAddresses implements Ticker {
    * is link-local, else the first; false without any. */
   source6(target: Uint8Array, at: number, to: Uint8Array): boolean {
     let best = NO_ROW
-    for (let row = 0; row < this.#index.max; row++) {
+    for (let row = 0; row < this.#top; row++) {
       if (this.#state[row] !== OWNED || this.#index.family[row] !== 6) continue
       this.#index.copy6(row, this.#v6, 0)
       const local = this.#v6[0] === 0xfe && (this.#v6[1] & 0xc0) === 0x80
@@ -217,7 +227,7 @@ export class OwnAddresses implements Ticker {
 
   /** Sends what is due: probes and announcements. */
   tick(now: number): void {
-    for (let row = 0; row < this.#index.max; row++) {
+    for (let row = 0; row < this.#top; row++) {
       if (this.#state[row] === 0 || now < this.#due[row]) continue
       if (this.#state[row] === TENTATIVE) this.#probe(row, now)
       else this.#announceNow(row, now)

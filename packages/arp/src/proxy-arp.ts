@@ -47,7 +47,6 @@ export interface ProxyArpOptions extends ProxyOptions {
 export class ProxyArp implements Element, Ticker {
   /** Whether anything is answered. */
   enabled = true
-  readonly counters: { answered: number } = { answered: 0 }
   readonly #pool: FramePool
   readonly #routes: ProxyRoutes
   readonly #interface: unknown
@@ -59,16 +58,29 @@ export class ProxyArp implements Element, Ticker {
   readonly #delay: AnswerDelay
   readonly #m = new Message()
 
+  /** Throws where a setting makes no sense. */
   constructor(pool: FramePool, clock: Clock, options: ProxyArpOptions) {
+    const needsRoutes = options.requireRoute ?? true
+    if (needsRoutes && typeof options.routes?.lookup4 !== 'function') {
+      throw new TypeError('routes: must have lookup4, unless requireRoute is off')
+    }
+    if (needsRoutes && options.interface === undefined) {
+      throw new TypeError('interface: is undefined, so that questions would be answered back to where a route leads')
+    }
     this.#pool = pool
-    this.#routes = options.routes
+    this.#routes = options.routes ?? {}
     this.#interface = options.interface
     this.#probes = options.answerProbes ?? false
-    this.#requireRoute = options.requireRoute ?? true
+    this.#requireRoute = needsRoutes
     this.#localnet = options.routeLocalnet ?? false
     this.#mac = parseStationMac('mac', options.mac)
     this.#speaker = new Speaker(pool, this.#mac, options.out)
     this.#delay = new AnswerDelay(pool, clock, this.#mac, options)
+  }
+
+  /** Answers that have left or wait for their time: not those for which the pool or the delay queue had no room. */
+  get counters(): { answered: number } {
+    return { answered: this.#speaker.sent - this.#delay.frames.refused }
   }
 
   /** Answers that wait for their time. */
@@ -106,7 +118,6 @@ export class ProxyArp implements Element, Ticker {
     if (!(isHost4(tpa) || (this.#localnet && tpa >>> 24 === 127))) return false
     if (!proxies(this.#routes.lookup4?.(tpa), this.#interface, this.#requireRoute)) return false
     this.#speaker.answer4(b, at, this.#mac, this.#delay.sink(alone))
-    this.counters.answered++
     return true
   }
 }

@@ -41,7 +41,6 @@ export interface ProxyNdOptions extends ProxyOptions {
 export class ProxyNd implements Element, Ticker {
   /** Whether anything is answered. */
   enabled = true
-  readonly counters: { answered: number } = { answered: 0 }
   readonly #pool: FramePool
   readonly #any: boolean
   readonly #routes: ProxyRoutes
@@ -62,6 +61,7 @@ export class ProxyNd implements Element, Ticker {
       throw new RangeError(`mode must be 'entries' or 'any', not ${String(mode)}`)
     }
     if (mode === 'any' && !options.routes?.lookup6) throw new RangeError("routes: mode 'any' needs lookup6")
+    if (mode === 'any' && options.interface === undefined) throw new TypeError("interface: mode 'any' needs it")
     this.#pool = pool
     this.#any = mode === 'any'
     this.#routes = options.routes ?? {}
@@ -74,6 +74,11 @@ export class ProxyNd implements Element, Ticker {
     this.#entries = new AddressIndex(options.maxEntries ?? 1024)
     this.#speaker = new Speaker(pool, this.#mac, options.out)
     this.#delay = new AnswerDelay(pool, clock, this.#mac, options)
+  }
+
+  /** Answers that have left or wait for their time: not those for which the pool or the delay queue had no room. */
+  get counters(): { answered: number } {
+    return { answered: this.#speaker.sent - this.#delay.frames.refused }
   }
 
   /** Answers that wait for their time. */
@@ -126,7 +131,6 @@ export class ProxyNd implements Element, Ticker {
     if (probe && !this.#probes) return false
     if (!this.#answersFor(b, m.at + icmpv6.TARGET)) return false
     this.#speaker.answer6(b, m, this.#flags, this.#address, this.#mac, this.#delay.sink(alone || probe))
-    this.counters.answered++
     return true
   }
 

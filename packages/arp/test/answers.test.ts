@@ -247,9 +247,63 @@ describe('proxy ARP', () => {
     const { bench, proxy: p } = proxy({ delayMaxMs: 800, delayQueue: 4 })
     for (let i = 0; i < 50; i++) bench.send(question)
     expect(p.waiting).toBe(4)
+    expect(p.counters).toEqual({ answered: 4 })
     expect(bench.drops).toEqual({ Consumed: 50, NeighbourQueueFull: 46 })
     expect(bench.wait(0.9, 10)).toEqual([answer, answer, answer, answer])
     expect(bench.pool.report()).toMatchObject({ held: 0, balanced: true })
+  })
+
+  it('keeps 30,000 answers in order, and lets them all go in a moment', () => {
+    const n = 30_000
+    const bench = new Bench(n + 100)
+    const left: number[] = []
+    let dice = 0
+    const p = new ProxyArp(bench.pool, bench.clock, {
+      mac: mac(US),
+      out: {
+        push: (f) => {
+          left.push(bench.pool.view(f).readUInt32BE(28))
+          bench.pool.sent(f)
+        },
+      },
+      interface: 'cali1',
+      routes: { lookup4: () => route },
+      delayMaxMs: 800,
+      delayQueue: n,
+      // A thousand different times, thirty answers to each.
+      random: () => ((dice++ * 7919) % 1000) / 1000,
+    })
+    bench.attach(p)
+    const due = Array.from({ length: n }, (_, i) => (i * 7919) % 1000)
+    for (let i = 0; i < n; i += 50) {
+      const questions = due.slice(0, 50).map((_, k) => whoHas(ANN, '10.0.0.10', `8.0.${(i + k) >> 8}.${(i + k) & 255}`))
+      bench.send(...questions)
+    }
+    expect(p.waiting).toBe(n)
+    bench.clock.advance(8e8)
+    const start = performance.now()
+    p.tick(bench.clock.now)
+    // Looking through all of them for each takes seconds.
+    expect(performance.now() - start).toBeLessThan(500)
+    const inOrder = due.map((time, i) => ({ time, i })).sort((a, b) => a.time - b.time || a.i - b.i)
+    expect(left).toEqual(inOrder.map(({ i }) => 0x08000000 + i))
+  })
+
+  it.each(['127.0.0.1', '0.0.0.7', '224.0.0.1', '255.255.255.255', '10.99.0.2'])(
+    'does not answer %s, which no other host can be',
+    (spa) => {
+      const routes = { lookup4: (ip: number) => (ip === 0x0a630002 ? { kind: 'local' as const } : route) }
+      const { bench } = proxy({ routes, routeLocalnet: true })
+      expect(bench.send(whoHas(ANN, spa, '8.8.8.8'))).toEqual([])
+      expect(bench.through.take()).toEqual([whoHas(ANN, spa, '8.8.8.8')])
+    },
+  )
+
+  it('refuses to be without routes, or not to know where it stands', () => {
+    expect(() => proxy({ routes: {} })).toThrow(/routes.*lookup4/)
+    expect(() => proxy({ routes: undefined })).toThrow(/routes.*lookup4/)
+    expect(() => proxy({ interface: undefined })).toThrow(/interface/)
+    proxy({ routes: {}, interface: undefined, requireRoute: false })
   })
 
   it('answers probes if told so', () => {
@@ -326,6 +380,8 @@ describe('proxy ND, mode any', () => {
     const bench = new Bench()
     const base = { mac: mac(US), out: bench.out }
     expect(() => new ProxyNd(bench.pool, bench.clock, { ...base, mode: 'any' })).toThrow(/routes/)
+    const any = { ...base, mode: 'any' as const, routes, interface: undefined }
+    expect(() => new ProxyNd(bench.pool, bench.clock, any)).toThrow(/interface/)
     expect(() => new ProxyNd(bench.pool, bench.clock, { ...base, mode: 'all' as never })).toThrow(/mode.*all/)
     expect(() => new ProxyNd(bench.pool, bench.clock, base).add('10.0.0.1')).toThrow(/10\.0\.0\.1.*IPv6/)
     const p = new ProxyNd(bench.pool, bench.clock, { ...base, maxEntries: 1 })

@@ -1,5 +1,6 @@
-import type { Frame } from '@l2l3/switch-core'
+import { type Frame, FramePool, VirtualClock } from '@l2l3/switch-core'
 import { describe, expect, it } from 'vitest'
+import { NeighbourTable } from '../src/index.ts'
 import {
   ALL,
   ANN,
@@ -477,6 +478,39 @@ describe('bounds', () => {
     expect(() => eth0.table.add('10.0.0.60', mac(ANN))).toThrow(/10\.0\.0\.60.*full/)
   })
 
+  it('of a tick: what is due at once is dealt with in several, a thousand and some at a time, and none is left', () => {
+    const pool = new FramePool({ frames: 8192 })
+    const clock = new VirtualClock()
+    const asked: string[] = []
+    const table = new NeighbourTable(pool, clock, {
+      mac: mac(US),
+      addresses: ['10.0.0.1/8'],
+      maxEntries: 4096,
+      queueTotal: 4096,
+      out: {
+        push: (f) => {
+          asked.push(pool.view(f).toString('hex'))
+          pool.sent(f)
+        },
+      },
+      client: { resolved: (f) => pool.sent(f), failed: (f) => pool.sent(f) },
+    })
+    for (let i = 0; i < 3000; i++) table.resolve4(pool.alloc() as Frame, 0x0a010000 + i)
+    pool.ledger.originate(3000)
+    expect(asked.length).toBe(3000)
+    const later: string[] = []
+    for (const questions of [1024, 1024, 952, 0]) {
+      asked.length = 0
+      clock.advance(later.length === 0 ? 1.1e9 : 1e6)
+      table.tick(clock.now)
+      expect(asked.length).toBe(questions)
+      later.push(...asked)
+    }
+    expect(new Set(later).size).toBe(3000)
+    table.flush()
+    expect(pool.report()).toMatchObject({ balanced: true, held: 0 })
+  })
+
   it('of a client that asks again from within `failed` and `resolved`', () => {
     const eth0 = new Interface({ maxEntries: 2, queuePerNeighbour: 4 })
     let again = 0
@@ -552,8 +586,16 @@ describe('looking at it', () => {
     [{ addresses: ['10.0.0.1', '10.0.0.1/8'] }, /there already/],
     [{ askFrom: 'fe80::1' }, /askFrom/],
     [{ defence: 'maybe' as never }, /defence.*maybe/],
-  ])('refuses %o', (options, message) => {
-    expect(() => new Interface(options)).toThrow(message)
+    [{ maxEntrys: 5 } as object, /unknown key "maxEntrys"/],
+    [{ router: 'no' as never }, /router.*"no"/],
+    [{ addresses: ['10.0.0.0/24'] }, /10\.0\.0\.0\/24.*subnet/],
+    [{ addresses: ['10.0.0.255/24'] }, /10\.0\.0\.255\/24.*subnet/],
+    [{ addresses: ['9.255.255.255/6'] }, null],
+    [{ addresses: ['10.0.0.0/31', '10.0.0.3/31'] }, null],
+  ])('refuses %o, or takes what only looks odd', (options, message) => {
+    const make = (): Interface => new Interface(options)
+    if (message === null) make()
+    else expect(make).toThrow(message)
   })
 })
 

@@ -1,4 +1,7 @@
+import { FramePool, VirtualClock } from '@l2l3/switch-core'
 import { expect, it } from 'vitest'
+import { OwnAddresses } from '../src/own-addresses.ts'
+import { Speaker } from '../src/speaker.ts'
 import { ANN, EVE, Interface, isAt, na, ns, O, R, S, US, whoHas } from './lab.ts'
 
 /** RFC 5227 and RFC 4862 on a virtual clock; dice show 0.5. */
@@ -145,3 +148,25 @@ it('takes a watcher off that throws, counts it, and tells of its error', () => {
   expect(told).toBe(2)
   expect(addresses.counters).toMatchObject({ conflicts: 2, watchersLost: 1 })
 })
+
+it('looks at the addresses that are there, not at the room for others, for the one to ask from', () => {
+  const pool = new FramePool({ frames: 4 })
+  const speaker = new Speaker(pool, Buffer.from(US, 'hex'), { push: (f) => pool.sent(f) })
+  const many = new OwnAddresses(speaker, new VirtualClock(), () => 0.5, 'always', false, 65_536)
+  for (let i = 1; i <= 1000; i++) many.add(`10.0.${i >> 8}.${i & 255}`)
+  for (let i = 2; i <= 1000; i++) many.remove(`10.0.${i >> 8}.${i & 255}`)
+  const start = performance.now()
+  for (let i = 0; i < 100_000; i++) first(many.source4(0x08080808))
+  // All 65,536 rows a hundred thousand times take seconds.
+  expect(performance.now() - start).toBeLessThan(1000)
+  many.add('8.8.8.1/24')
+  expect(many.source4(0x08080808)).toBe(0x08080801)
+  many.remove('10.0.0.1')
+  expect(many.source4(0x09090909)).toBe(0x08080801)
+  many.remove('8.8.8.1')
+  expect(many.source4(0x08080808)).toBe(0)
+})
+
+function first(ip: number): void {
+  if (ip !== 0x0a000001) throw new Error(`asks from ${ip}`)
+}
