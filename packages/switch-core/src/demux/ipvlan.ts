@@ -13,7 +13,8 @@ import { HOP_LIMIT } from '../wire/ipv6.ts'
 
 /*
  * ipvlan: several stations behind one MAC address, told apart by IP address (modes.md 13). All children have the parent's
- * MAC, and outside nobody sees another.
+ * MAC. In l3 and l3s it is written over whatever a child has as its source, and outside nobody sees another; in l2, as in
+ * Linux, frames leave as the child wrote them, and a child that must not show another MAC needs a guard in front of it.
  *
  *   found by     IPv4, IPv6: destination       ARP: tpa       neighbour solicitation: target
  *
@@ -104,6 +105,7 @@ export class Ipvlan {
       throw new RangeError(`mode must be 'l2', 'l3' or 'l3s', not ${String(this.mode)}`)
     }
     this.#pool = loop.pool
+    this.#checkPool(wire)
     this.#wire = wire
     this.#mac = stationMac('parentMac', options.parentMac)
     this.#gateway = options.gatewayMac === undefined ? null : stationMac('gatewayMac', options.gatewayMac)
@@ -131,12 +133,14 @@ export class Ipvlan {
   /** Has what is for no child leave by `link`; without it such frames end as `UnknownEndpoint`. */
   attachParent(link: Link): void {
     if (this.#toParent !== null) throw new Error('ipvlan: the parent is attached already')
+    this.#checkPool(link)
     this.#toParent = link
   }
 
   /** Adds a child whose frames leave by `link`, found by its addresses: gives the element for the frames that it sends.
    * Throws where an address is taken or wrong; then nothing has changed. */
   addChild(link: Link, options: { ips: readonly string[] }): IpvlanChild {
+    this.#checkPool(link)
     let index = this.#byIndex.indexOf(undefined)
     if (index < 0) index = this.#byIndex.length
     const added: string[] = []
@@ -282,6 +286,10 @@ export class Ipvlan {
     if (n > 1) this.#pool.share(f, n - 1)
     for (let i = 0; i < targets.length; i++) if (targets[i] !== sender) (targets[i] as IpvlanChild).link.push(f)
     last?.push(f)
+  }
+
+  #checkPool(link: Link): void {
+    if (link.pool !== this.#pool) throw new Error(`ipvlan: link ${link.name} has another frame pool than the loop`)
   }
 
   #parentOr(f: Frame, why: Drop): void {

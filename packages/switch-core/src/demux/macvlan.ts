@@ -119,6 +119,7 @@ export class Macvlan {
   /** @param wire leads to the interface */
   constructor(loop: Loop, wire: Link, options: MacvlanOptions) {
     this.#pool = loop.pool
+    this.#checkPool(wire)
     this.#wire = wire
     this.mode = checkMode(options.mode ?? 'bridge')
     this.#parentMac = stationMac('parentMac', options.parentMac)
@@ -139,12 +140,14 @@ export class Macvlan {
   /** Has frames for the parent, and broadcasts, leave by `link`; without it they end as `UnknownEndpoint`. */
   attachParent(link: Link): void {
     if (this.#toParent !== null) throw new Error('macvlan: the parent is attached already')
+    this.#checkPool(link)
     this.#toParent = link
   }
 
   /** Adds a child whose frames leave by `link`: gives the element for the frames that it sends. Throws where its MAC is
    * taken, the macvlan is full, or a child in passthru mode would not be alone. */
   addChild(link: Link, options: MacvlanChildOptions): MacvlanChild {
+    this.#checkPool(link)
     const mode = checkMode(options.mode ?? this.mode)
     const words = stationMac('mac', options.mac)
     const mac = formatMac(parseMac(options.mac))
@@ -275,6 +278,10 @@ export class Macvlan {
     }
     if (n > 1) this.#pool.share(f, n - 1)
     for (let i = 0; i < n; i++) (this.#out[i] as Link).push(f)
+  }
+
+  #checkPool(link: Link): void {
+    if (link.pool !== this.#pool) throw new Error(`macvlan: link ${link.name} has another frame pool than the loop`)
   }
 
   #pushAll(batch: Batch, link: Link): void {

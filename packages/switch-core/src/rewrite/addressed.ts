@@ -15,6 +15,9 @@ import { isTpid } from '../wire/vlan.ts'
  *     neighbour solicitation      source          the target that is asked for: the destination is a group
  *     any other IPv4, IPv6        source          destination
  *
+ * ARP counts whatever hardware type it names, if its addresses are as long as Ethernet's and IPv4's: Linux learns from
+ * type 6 (IEEE 802) as from type 1, and a MAC that is to be hidden must not pass with another number in front.
+ *
  * Up to two VLAN tags are passed. Only what is read is checked: a header that is cut short leaves the frame without
  * addresses, and a wrong length further up is the receiver's business.
  */
@@ -76,7 +79,7 @@ export class Addressed {
     this.l3 = l3
     if (type === EtherType.IPv4) return (this.kind = this.#ipv4(b, l3, end))
     if (type === EtherType.IPv6) return (this.kind = this.#ipv6(b, l3, end))
-    if (type === EtherType.Arp && arp.check(b, l3, end)) {
+    if (type === EtherType.Arp && isArp(b, l3, end)) {
       this.from = l3 + arp.SPA
       this.to = l3 + arp.TPA
       return (this.kind = Kind.Arp)
@@ -115,4 +118,9 @@ export class Addressed {
     this.ndEnd = end
     if (type === icmpv6.Type.NeighborSolicitation) this.to = at + icmpv6.TARGET
   }
+}
+
+/** Tells whether an ARP packet with addresses of 6 bytes and of IPv4 lies in `[o, end)`, of any hardware type. */
+function isArp(b: Uint8Array, o: number, end: number): boolean {
+  return end - o >= arp.LENGTH && u16(b, o + 2) === EtherType.IPv4 && b[o + 4] === 6 && b[o + 5] === 4
 }

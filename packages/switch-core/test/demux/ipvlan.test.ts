@@ -259,6 +259,16 @@ describe('setting up', () => {
     expect(lab.ipvlan.addChild(lab.loop.link(lab.ports.a as MemoryPort), { ips: ['10.0.0.1'] }).index).toBe(0)
   })
 
+  it('have links of the same pool', () => {
+    const [lab, other] = [new Lab({}, false), new Lab()]
+    const link = other.loop.link(other.ports.wire as MemoryPort, 'elsewhere')
+    const message = 'ipvlan: link elsewhere has another frame pool than the loop'
+    expect(() => lab.ipvlan.addChild(link, { ips: ['10.0.0.9'] })).toThrow(message)
+    expect(() => lab.ipvlan.attachParent(link)).toThrow(message)
+    expect(() => new Ipvlan(lab.loop, link, { parentMac: '0e:00:00:00:00:ff' })).toThrow(message)
+    expect(lab.ipvlan.addresses.size).toBe(4)
+  })
+
   it('an address is one child’s; a child that is refused leaves nothing behind', () => {
     const lab = new Lab()
     const { size } = lab.ipvlan.addresses

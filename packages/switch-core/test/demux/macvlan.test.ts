@@ -125,6 +125,17 @@ describe('children', () => {
     expect([again.index, again.mode]).toEqual([0, 'bridge'])
   })
 
+  it('have links of the same pool', () => {
+    const [lab, other] = [new Lab([]), new Lab([])]
+    const link = other.loop.link(other.ports.wire as MemoryPort, 'elsewhere')
+    const message = 'macvlan: link elsewhere has another frame pool than the loop'
+    expect(() => lab.macvlan.addChild(link, { mac: colons(A) })).toThrow(message)
+    expect(() => new Macvlan(lab.loop, link, { parentMac: colons(PARENT) })).toThrow(message)
+    const bare = new Macvlan(lab.loop, lab.loop.link(lab.ports.wire as MemoryPort), { parentMac: colons(PARENT) })
+    expect(() => bare.attachParent(link)).toThrow(message)
+    expect(lab.macvlan.children).toEqual([])
+  })
+
   it('in passthru mode are alone', () => {
     expect(() => new Lab(['bridge', 'passthru'])).toThrow('takes one child')
     expect(() => new Lab(['passthru', 'bridge'])).toThrow('the only one')

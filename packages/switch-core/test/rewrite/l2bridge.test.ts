@@ -34,6 +34,20 @@ describe('rule 1: what leaves has the MAC of the host', () => {
     ])
   })
 
+  it('in ARP of another hardware type, from which Linux learns too (6, IEEE 802)', () => {
+    const node = new Node()
+    const of6 = (frame: string): string => frame.replace('08060001', '08060006')
+    const ask = (mac: string): string => of6(arpFrame(ALL, mac, 1, mac, IP.pod1, ZERO, IP.gateway))
+    expect(node.send('pod1', ask(POD1)).fabric).toEqual([ask(HOST)])
+    // And back: to the pod, tha too.
+    const reply = (mac: string): string => of6(arpFrame(mac, ROUTER, 2, ROUTER, IP.gateway, mac, IP.pod1))
+    expect(node.send('fabric', reply(HOST))).toEqual({ pod1: [reply(POD1)] })
+    const foreign = of6(arpFrame(ALL, ROUTER, 1, ROUTER, IP.gateway, ZERO, IP.pod2))
+    expect(node.send('fabric', foreign).fabric).toEqual([
+      of6(arpFrame(ROUTER, HOST, 2, HOST, IP.pod2, ROUTER, IP.gateway)),
+    ])
+  })
+
   it('behind VLAN tags too', () => {
     const node = new Node()
     const tagged = (mac: string): string =>
