@@ -376,6 +376,16 @@ describe('proxy ND, mode any', () => {
     expect(bench.send(ns(ANN, 'fe80::a', 'fd00::9'))).toEqual([answer('fd00::9')])
   })
 
+  it('counts the answers that its queue has room for', () => {
+    const bench = new Bench()
+    const base = { mac: mac(US), out: bench.out, mode: 'any' as const, routes, interface: 'cali1' }
+    const p = new ProxyNd(bench.pool, bench.clock, { ...base, delayMaxMs: 800, delayQueue: 2, random: () => 0.5 })
+    bench.attach(p)
+    for (let i = 0; i < 5; i++) bench.send(ns(ANN, 'fe80::a', '2001:db8::9'))
+    expect(p.counters).toEqual({ answered: 2 })
+    expect(bench.drops).toEqual({ Consumed: 5, NeighbourQueueFull: 3 })
+  })
+
   it('refuses what makes no sense', () => {
     const bench = new Bench()
     const base = { mac: mac(US), out: bench.out }
