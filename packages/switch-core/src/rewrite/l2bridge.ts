@@ -91,7 +91,13 @@ export class L2BridgeEngine implements Ticker {
     this.#hostMac = parseMac(options.hostMac)
     this.#tunnelMac = options.tunnelMac === undefined ? null : parseMac(options.tunnelMac)
     this.endpoints = new AddressTable(maxAddresses)
-    for (const ip of options.hostIps ?? []) this.endpoints.add(ip, HOST)
+    for (const [i, ip] of (options.hostIps ?? []).entries()) {
+      try {
+        this.endpoints.add(ip, HOST)
+      } catch (error) {
+        throw new RangeError(`hostIps[${i}]: ${(error as Error).message}`, { cause: error })
+      }
+    }
     const fdb = {
       ...(ageing === undefined ? {} : { ageing }),
       ...(maxEntries === undefined ? {} : { maxEntries }),

@@ -2,7 +2,7 @@ import { checkRange } from '../frame-pool.ts'
 import { formatIpv4, parseIpv4, parseIpv6 } from '../wire/address.ts'
 import { u32 } from '../wire/bytes.ts'
 import { Kind } from './addressed.ts'
-import { type MacWords, macWords } from './mac-words.ts'
+import { namedMac } from './mac-words.ts'
 
 /*
  * A rule as people write it, and as the data path reads it: a row of 32-bit words.
@@ -136,14 +136,6 @@ function toWrite(key: string, text: string | undefined): number[] {
   return [mac.hi, 0, mac.lo, 0]
 }
 
-function namedMac(key: string, text: string): MacWords {
-  try {
-    return macWords(text)
-  } catch (error) {
-    throw new TypeError(`${key}: ${(error as Error).message}`)
-  }
-}
-
 /** A MAC and its mask: hi, mask, lo, mask. */
 function maskedMac(key: string, text: string): number[] {
   // The group bit is the lowest of the first byte, and so of the first word.
@@ -168,8 +160,13 @@ function prefix(key: string, text: string): number[] {
   if (more.length > 0 || bits < 0 || bits > (six ? 128 : 32)) {
     throw new RangeError(`${key} must be an address or a prefix, not ${JSON.stringify(text)}`)
   }
-  const ip = six ? parseIpv6(address) : null
-  const words = ip === null ? [parseIpv4(address), 0, 0, 0] : [0, 4, 8, 12].map((i) => u32(ip, i))
+  let words: number[]
+  try {
+    const ip = six ? parseIpv6(address) : null
+    words = ip === null ? [parseIpv4(address), 0, 0, 0] : [0, 4, 8, 12].map((i) => u32(ip, i))
+  } catch (error) {
+    throw new TypeError(`${key}: ${(error as Error).message}`, { cause: error })
+  }
   const masks = [0, 1, 2, 3].map((i) => {
     const n = Math.max(0, Math.min(32, bits - 32 * i))
     return n === 0 ? 0 : (-1 << (32 - n)) >>> 0

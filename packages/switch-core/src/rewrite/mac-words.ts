@@ -20,9 +20,18 @@ export function macWords(text: string): MacWords {
   return { hi, lo }
 }
 
+/** Like `macWords`, for a setting: what is thrown names its key. */
+export function namedMac(key: string, text: string): MacWords {
+  try {
+    return macWords(text)
+  } catch (error) {
+    throw new TypeError(`${key}: ${(error as Error).message}`, { cause: error })
+  }
+}
+
 /** Reads the MAC of a station: a unicast address that is not zero. Throws with `key` and the value where it is not. */
 export function stationMac(key: string, text: string): MacWords {
-  const mac = macWords(text)
+  const mac = namedMac(key, text)
   if ((mac.hi & 1) !== 0 || (mac.hi | mac.lo) === 0) {
     throw new RangeError(`${key} must be the address of a station, not ${text}`)
   }

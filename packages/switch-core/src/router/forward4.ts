@@ -208,10 +208,12 @@ export class Forward4 {
     return false
   }
 
+  readonly #isOwn = (ip: number): boolean => this.#plane.fib.lookup4(ip)?.kind === 'local'
+
   #record(hop: Hop, ip: number, header: number, dst: number): void {
     const { pool, clock, fib } = this.#plane
     const time = Math.floor(this.#epoch + clock.now / 1e6) % 86_400_000
-    record(pool.bytes, ip, header, fib.source4(hop, dst), time)
+    record(pool.bytes, ip, header, fib.source4(hop, dst), time, this.#isOwn)
     ipv4.fillChecksum(pool.bytes, ip)
   }
 

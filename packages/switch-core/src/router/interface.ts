@@ -126,16 +126,23 @@ export class RouterInterface implements Element, NeighbourClient {
   constructor(inlet: Inlet, options: RouterInterfaceOptions) {
     this.#inlet = inlet
     this.#pool = inlet.pool
+    if (typeof options.name !== 'string' || options.name === '') {
+      throw new TypeError(`name must be a text that is not empty, not ${JSON.stringify(options.name)}`)
+    }
     this.name = options.name
     this.onLink = new Hop(this, 0, null, 1, seedOf(options.name))
-    this.mac = parseMac(options.mac)
+    try {
+      this.mac = parseMac(options.mac)
+    } catch (error) {
+      throw new TypeError(`mac: ${(error as Error).message}`, { cause: error })
+    }
     if (isGroup(this.mac, 0) || isZero(this.mac, 0)) {
       throw new RangeError(`mac must be a unicast address, not ${options.mac}`)
     }
     this.out = options.out
     this.mtu = checkRange('mtu', options.mtu ?? 1500, 68, 65_535)
     this.neighbours = options.neighbours ?? null
-    this.directedBroadcast = options.directedBroadcast ?? false
+    this.directedBroadcast = flag('directedBroadcast', options.directedBroadcast, false)
     this.reversePathFilter = options.reversePathFilter ?? 'off'
     if (!['off', 'loose', 'strict'].includes(this.reversePathFilter)) {
       throw new RangeError(`reversePathFilter must be off, loose or strict, not ${this.reversePathFilter}`)
@@ -288,4 +295,12 @@ export class RouterInterface implements Element, NeighbourClient {
     if (!this.attached) this.unsent(f, Drop.PortDown)
     else this.#inlet.unanswered(this, f)
   }
+}
+
+/** A setting that is true or false, or left out. Throws a TypeError with the key and the value for anything else. */
+export function flag(key: string, value: boolean | undefined, usual: boolean): boolean {
+  if (value !== undefined && typeof value !== 'boolean') {
+    throw new TypeError(`${key} must be true or false, not ${JSON.stringify(value)}`)
+  }
+  return value ?? usual
 }

@@ -62,20 +62,28 @@ function checkTime(b: Uint8Array, i: number, n: number): number {
 
 /** Writes what this router has to say into options that passed `checkOptions`; the header checksum is the caller's.
  * @param address the router's address on the way to the next hop
- * @param time milliseconds since midnight UTC */
-export function record(b: Uint8Array, ip: number, header: number, address: number, time: number): void {
+ * @param time milliseconds since midnight UTC
+ * @param isOwn tells whether an address is one of the router's, whichever way it leads */
+export function record(
+  b: Uint8Array,
+  ip: number,
+  header: number,
+  address: number,
+  time: number,
+  isOwn: (ip: number) => boolean,
+): void {
   const end = ip + header
   for (let i = ip + ipv4.HLEN; i < end && b[i] !== 0; ) {
     const kind = b[i] as number
     if (kind === RECORD_ROUTE && b[i + 2]! <= b[i + 1]!) {
       put32(b, i + b[i + 2]! - 1, address)
       b[i + 2]! += 4
-    } else if (kind === TIMESTAMP) stamp(b, i, address, time)
+    } else if (kind === TIMESTAMP) stamp(b, i, address, time, isOwn)
     i += kind === 1 ? 1 : (b[i + 1] as number)
   }
 }
 
-function stamp(b: Uint8Array, i: number, address: number, time: number): void {
+function stamp(b: Uint8Array, i: number, address: number, time: number, isOwn: (ip: number) => boolean): void {
   const flag = b[i + 3]! & 15
   const pointer = b[i + 2] as number
   if (pointer > b[i + 1]!) {
@@ -87,7 +95,7 @@ function stamp(b: Uint8Array, i: number, address: number, time: number): void {
   else if (flag === 1) {
     put32(b, at, address)
     put32(b, at + 4, time)
-  } else if (flag === 3 && u32(b, at) === address) put32(b, at + 4, time)
+  } else if (flag === 3 && isOwn(u32(b, at))) put32(b, at + 4, time)
   else return
   b[i + 2]! += flag === 0 ? 4 : 8
 }

@@ -6,7 +6,7 @@ import { Fib, type RouteInfo, type RouteOptions } from './fib.ts'
 import { Forward4 } from './forward4.ts'
 import { Forward6 } from './forward6.ts'
 import { IcmpErrors } from './icmp-errors.ts'
-import { type Inlet, RouterInterface, type RouterInterfaceOptions } from './interface.ts'
+import { flag, type Inlet, RouterInterface, type RouterInterfaceOptions } from './interface.ts'
 import { type LocalTaker, Plane } from './plane.ts'
 import type { Target } from './target.ts'
 import { TokenBucket } from './token-bucket.ts'
@@ -83,10 +83,10 @@ export class Router implements Inlet {
       throw new TypeError(`icmpSource must be outgoing or incoming, not ${source}`)
     }
     this.#fib = new Fib()
-    const bucket = new TokenBucket(clock, options.icmpRate ?? 1000, options.icmpBurst ?? 50)
+    const bucket = new TokenBucket(clock, options.icmpRate ?? 1000, options.icmpBurst ?? 50, ['icmpRate', 'icmpBurst'])
     this.#plane = new Plane(pool, clock, this.#fib, bucket, {
-      echo: options.echo ?? true,
-      unreachable: options.unreachable ?? true,
+      echo: flag('echo', options.echo, true),
+      unreachable: flag('unreachable', options.unreachable, true),
       incomingSource: source === 'incoming',
     })
     this.local = options.local ?? null

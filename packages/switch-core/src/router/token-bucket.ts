@@ -12,10 +12,15 @@ export class TokenBucket {
   #tokens: number
   #filled: number
 
-  /** @param rate a second; 0 is never, Infinity always. Throws a RangeError where a figure is below zero or none. */
-  constructor(clock: Clock, rate: number, burst: number) {
-    if (!(rate >= 0)) throw new RangeError(`rate must be 0 or more a second, not ${rate}`)
-    if (!(burst >= 1)) throw new RangeError(`burst must be 1 or more, not ${burst}`)
+  /** @param rate a second; 0 is never, Infinity always
+   * @param keys what the two figures are called where they are set: a RangeError names them */
+  constructor(clock: Clock, rate: number, burst: number, keys: readonly [string, string] = ['rate', 'burst']) {
+    if (typeof rate !== 'number' || !(rate >= 0)) {
+      throw new RangeError(`${keys[0]} must be 0 or more a second, not ${String(rate)}`)
+    }
+    if (typeof burst !== 'number' || !(burst >= 1)) {
+      throw new RangeError(`${keys[1]} must be 1 or more, not ${String(burst)}`)
+    }
     this.#clock = clock
     this.rate = rate
     this.burst = burst

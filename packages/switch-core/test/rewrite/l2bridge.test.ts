@@ -341,7 +341,9 @@ describe('setting up', () => {
 
   it.each([
     [{ hostMac: 'ff:ff:ff:ff:ff:ff' }, 'hostMac'],
-    [{ hostIps: ['10.0.0'] }, '10.0.0'],
+    [{ hostIps: ['10.0.0.1', '10.0.0'] }, 'hostIps[1]: not an IPv4 address: "10.0.0"'],
+    [{ hostMac: 'banana' }, 'hostMac: not a MAC'],
+    [{ tunnelMac: 'banana' }, 'tunnelMac: not a MAC'],
     [{ tunnelMac: '00:00:00:00:00:00' }, 'tunnelMac'],
     [{ arpReplyMode: 'unicast' as never }, 'arpReplyMode'],
     [{ foreignArpAnswer: 'both' as never }, 'foreignArpAnswer'],

@@ -158,6 +158,8 @@ describe('a wrong rule', () => {
     [{ match: { to: 'fd00::1/64' } }, 'match.to'],
     [{ match: { to: '10.0.0.0/33' } }, 'match.to'],
     [{ match: { to: '10.0.0.0/' } }, 'match.to'],
+    [{ match: { from: 'banana' } }, 'rules[1]: match.from: not an IPv4 address: "banana"'],
+    [{ match: { to: '::g' } }, 'rules[1]: match.to: not an IPv6 address: "::g"'],
     [{ match: { vlan: 5 } as never }, 'match.vlan'],
     [{ action: 'reject' as never }, 'action'],
     [{ action: 'drop' as const, setSrc: NEW }, 'sets no address'],

@@ -290,8 +290,9 @@ describe('the rate limit (RFC 1812, 4.3.2.8; RFC 4443, 2.4 f)', () => {
   it('none, and all', () => {
     expect(new Lab({ icmpRate: 0 }).send(0, ...frames(1))).toEqual({})
     expect(new Lab({ icmpRate: Number.POSITIVE_INFINITY }).send(0, ...frames(100))[0]).toHaveLength(100)
-    expect(() => new Lab({ icmpRate: -1 })).toThrow('rate must be 0 or more a second, not -1')
-    expect(() => new Lab({ icmpBurst: 0 })).toThrow('burst must be 1 or more, not 0')
+    expect(() => new Lab({ icmpRate: -1 })).toThrow(/^icmpRate must be 0 or more a second, not -1$/)
+    expect(() => new Lab({ icmpBurst: 0 })).toThrow(/^icmpBurst must be 1 or more, not 0$/)
+    expect(() => new Lab({ icmpRate: '9' as never })).toThrow(/^icmpRate must be 0 or more a second, not 9$/)
   })
   it('does not hold back what path MTU discovery lives on', () => {
     const lab = new Lab({ icmpRate: 0 }, [{}, { mtu: 1280 }])

@@ -308,7 +308,10 @@ describe('options (RFC 791, 3.1; RFC 1812, 5.3.13)', () => {
     expect(pass('44 08 05 00 00000000')).toBe(flat('44 08 09 00 00001388'))
     expect(pass('44 0c 05 01 00000000 00000000')).toBe(flat('44 0c 0d 01 0a000101 00001388'))
     expect(pass('44 0c 05 03 0a000101 00000000')).toBe(flat('44 0c 0d 03 0a000101 00001388'))
+    // Any address of ours is meant, the near one too; nobody else's, and no broadcast address.
+    expect(pass('44 0c 05 03 0a000001 00000000')).toBe(flat('44 0c 0d 03 0a000001 00001388'))
     expect(pass('44 0c 05 03 0a090909 00000000')).toBe(flat('44 0c 05 03 0a090909 00000000'))
+    expect(pass('44 0c 05 03 0a0000ff 00000000')).toBe(flat('44 0c 05 03 0a0000ff 00000000'))
     expect(pass('44 08 09 20 00000000')).toBe(flat('44 08 09 30 00000000'))
   })
   it.each(['83 07 04 0a000102 00', '89 07 04 0a000102 00'])('a source route is not followed: %s', (options) => {

@@ -88,6 +88,27 @@ describe('an interface', () => {
       'reversePathFilter must be',
     )
   })
+  it.each([
+    [{ name: undefined }, 'name must be a text that is not empty, not undefined'],
+    [{ name: '' }, 'name must be a text that is not empty, not ""'],
+    [{ mac: 'zz' }, 'mac: not a MAC'],
+    [{ directedBroadcast: 'yes' }, 'directedBroadcast must be true or false, not "yes"'],
+    [{ addresses: ['192.0.2.0/24'] }, '192.0.2.0/24: it is the network address of its prefix'],
+    [{ addresses: ['192.0.2.255/24'] }, '192.0.2.255/24: it is the broadcast address of its prefix'],
+    [{ addresses: ['128.0.0.0/30'] }, '128.0.0.0/30: it is the network address of its prefix'],
+  ])('with %j is refused, with key and value', (options, message) => {
+    const lab = new Lab()
+    expect(() => lab.router.addInterface({ ...named, out: lab.eth(0).out, ...(options as object) })).toThrow(message)
+    expect(lab.router.interfaces).toHaveLength(2)
+  })
+  it.each(['0.0.0.1/0', '192.0.2.0/31', '192.0.2.1/31', '192.0.2.255/32', '192.0.2.255/23'])('may have %s', (a) => {
+    const lab = new Lab()
+    lab.router.addAddress(lab.eth(0), a.replace('0.0.0.1', '192.0.2.1'))
+    expect(lab.eth(0).addresses4).toHaveLength(2)
+  })
+  it.each(['echo', 'unreachable'])('of a router whose setting %s is neither true nor false is not had', (key) => {
+    expect(() => new Lab({ [key]: 'no' })).toThrow(`${key} must be true or false, not "no"`)
+  })
   it('with an address at fault leaves nothing behind', () => {
     const lab = new Lab()
     const { router } = lab
