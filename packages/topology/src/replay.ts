@@ -1,5 +1,7 @@
 import {
+  Batch,
   type Clock,
+  Drop,
   type Frame,
   FramePool,
   type LedgerReport,
@@ -55,13 +57,13 @@ export interface ReplayOptions {
 export interface ReplayReport {
   /** The account of all frames. */
   readonly ledger: LedgerReport
-  /** Whether it came to rest after every record; false where a loop of links had to be cut short. */
+  /** Whether it came to rest after every record; false where frames went round in a loop of links and were dropped. */
   readonly settled: boolean
 }
 
 /** Where the time of a pcap file ends: 2^32 seconds after 1970. */
 const PCAP_END: bigint = (1n << 32n) * 1_000_000_000n
-/** Turns of the loop that a moment may take, before what still goes round is left to the next. */
+/** Turns of the loop that a moment may take after its last record, before what still goes round is dropped. */
 const TURNS = 2000
 
 /**
@@ -84,6 +86,7 @@ export function replay(topology: Topology, options: ReplayOptions): ReplayReport
     writers.push(to)
     return to
   }
+  const cables: RecordedEnd[] = []
   const fabric = buildFabric(
     topology,
     { pool, clock, loop },
@@ -95,35 +98,50 @@ export function replay(topology: Topology, options: ReplayOptions): ReplayReport
         if (input !== undefined) players.push(port)
         return port
       },
-      cableEnd: (label) => new RecordedEnd(pool, label, clock, writer(label)),
+      cableEnd: (label) => {
+        const end = new RecordedEnd(pool, label, clock, writer(label))
+        cables.push(end)
+        return end
+      },
     },
   )
-  let settled = true
+  // Once frames have gone round, a moment gets what it takes to cross all nodes and come back, and little more: each
+  // further broadcast would go round as long as the first, and all of it is written down.
+  let turns = TURNS
+  const due = (): boolean => players.some((port) => port.nextTime <= clock.now)
+  const settle = (): void => {
+    for (let left = turns; left > 0; ) {
+      if (loop.turn() === 0 && !loop.busy) return
+      if (!due()) left--
+    }
+    turns = 16 + 4 * topology.nodes.length
+    loop.abandon()
+    for (const end of cables) end.abandon()
+  }
   for (;;) {
-    if (loop.settle(TURNS) === TURNS) settled = false
+    settle()
     for (const { failure } of players) if (failure !== null) throw failure
     const next = Math.min(...players.map((port) => port.nextTime))
     if (next === Number.POSITIVE_INFINITY) break
-    advance(loop, clock, next)
+    advance(loop, clock, next, settle)
   }
-  loop.abandon()
   for (const port of fabric.ports.values()) {
     port.close()
     if (port.failure !== null) throw port.failure
   }
   for (const to of writers) to.flush()
-  return { ledger: pool.report(), settled }
+  return { ledger: pool.report(), settled: turns === TURNS }
 }
 
 /** How long after a record timers run at their own times: what waits for an answer has given up by then. */
 const TIMERS: number = 600 * SECOND
 
 /** Moves the clock to `time`. In a long gap between records timers run once more at its end. */
-function advance(loop: Loop, clock: VirtualClock, time: number): void {
+function advance(loop: Loop, clock: VirtualClock, time: number, settle: () => void): void {
   const end = Math.min(time, clock.now + TIMERS)
   for (let next = loop.nextTick; next < end; next = loop.nextTick) {
     clock.set(Math.max(clock.now, next))
-    loop.settle(TURNS)
+    settle()
   }
   clock.set(Math.max(clock.now, time))
 }
@@ -154,7 +172,7 @@ function checkInputs(topology: Topology, inputs: readonly ReplayInput[]): Map<st
 /** Reads all captures and says when they start and how long their longest frame is. */
 function measure(inputs: readonly ReplayInput[]): { start: bigint; longest: number } {
   let start: bigint | undefined
-  let last = 0n
+  let last: bigint | undefined
   let longest = 0
   for (const input of inputs) {
     for (const record of reader(input)) {
@@ -166,9 +184,11 @@ function measure(inputs: readonly ReplayInput[]): { start: bigint; longest: numb
       longest = Math.max(longest, record.data.length)
       const { time } = record
       if (time === undefined) continue
-      if (time >= PCAP_END) throw new CaptureError(input.file, record.position, 'a time that a pcap file cannot have')
+      if (time < 0n || time >= PCAP_END) {
+        throw new CaptureError(input.file, record.position, 'a time that a pcap file cannot have')
+      }
       if (start === undefined || time < start) start = time
-      if (time > last) last = time
+      if (last === undefined || time > last) last = time
       if (last - start > BigInt(Number.MAX_SAFE_INTEGER)) {
         throw new CaptureError(input.file, record.position, 'the captures span more than 104 days')
       }
@@ -187,6 +207,15 @@ class RecordedEnd extends MemoryPort {
     super(pool, name, { capacity: pool.frames })
     this.#clock = clock
     this.#to = to
+  }
+
+  /** Drops what waits to be received, as `PathTooLong`. */
+  abandon(): void {
+    const batch = new Batch()
+    for (this.receive(batch); batch.length > 0; this.receive(batch)) {
+      for (let i = 0; i < batch.length; i++) this.pool.drop(batch.frames[i] as Frame, Drop.PathTooLong)
+      batch.length = 0
+    }
   }
 
   protected override leaving(f: Frame): void {

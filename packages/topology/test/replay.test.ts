@@ -1,4 +1,14 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { execFileSync, spawn } from 'node:child_process'
+import {
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseTopology, type ReplayReport, replay, replayFiles } from '@l2l3/topology'
@@ -136,6 +146,60 @@ links: [[s1/x, s2/x], [s1/y, s2/y]]`,
     expect(report.ledger).toMatchObject({ balanced: true, held: 0 })
   })
 
+  it('writes little of what goes round in a loop, however many broadcasts start it', () => {
+    const looped = parseTopology(
+      `nodes:
+  s1: { mode: switch, endpoints: { a: {} }, ports: { x: {}, y: {} } }
+  s2: { mode: switch, ports: { x: {}, y: {} } }
+links: [[s1/x, s2/x], [s1/y, s2/y]]`,
+      'loop.yaml',
+    )
+    const broadcasts = (n: number): string =>
+      Array.from({ length: n }, (_, i) => `0${i}000000 00000000 2a000000 2a000000 ${ARP_REQUEST}`).join(' ')
+    const bytes = (n: number): number => {
+      const { report, out } = run(looped, { 's1/a': `${HEADER} ${broadcasts(n)}` })
+      expect(report.settled).toBe(false)
+      expect(report.ledger).toMatchObject({ balanced: true, held: 0 })
+      // The frames of every broadcast were on their way when it was cut short, in both directions.
+      expect(report.ledger.dropped.PathTooLong).toBe(2 * n)
+      return Object.values(out).join('').length / 2
+    }
+    const one = bytes(1)
+    expect(one).toBeLessThan(1_000_000)
+    expect(bytes(9)).toBeLessThan(1.2 * one)
+  })
+
+  it('takes in more records of one moment than it has turns for, and calls that no loop', () => {
+    // 2,049 batches of 256: a packet of a pcapng file without a time comes right behind the one before it, too.
+    const n = 2049 * 256
+    const record = hex(`80009265 01000000 0e000000 0e000000 ${ARP_REQUEST.replaceAll(' ', '').slice(0, 28)}`)
+    const all = Buffer.concat(Array.from({ length: n }, () => record))
+    const report = replay(ONE, {
+      inputs: [{ port: 'sw1/red', file: 'many.pcap', open: () => [hex(HEADER), all] }],
+      output: () => () => {},
+    })
+    expect(report).toMatchObject({ settled: true, ledger: { received: n, dropped: {}, balanced: true } })
+  })
+
+  it('refuses times that a pcap file cannot have: before 1970, after 2106', () => {
+    // pcapng, little-endian: section header, interface with if_tsoffset (14), one packet at 0 units of a microsecond.
+    const section = '0a0d0d0a 1c000000 4d3c2b1a 0100 0000 ffffffffffffffff 1c000000'
+    const at = (seconds: bigint): string => {
+      const offset = Buffer.alloc(8)
+      offset.writeBigInt64LE(seconds)
+      const on = `01000000 24000000 0100 0000 00000400 0e00 0800 ${offset.toString('hex')} 0000 0000 24000000`
+      const packet = `06000000 4c000000 00000000 00000000 00000000 2a000000 2a000000 ${ARP_REQUEST} 0000 4c000000`
+      return `${section} ${on} ${packet}`
+    }
+    const day = 86_400n
+    expect(run(ONE, { 'sw1/red': at(0n) }).report.ledger.received).toBe(1)
+    for (const seconds of [-day, -30n * 365n * day, 1n << 32n]) {
+      expect(() => run(ONE, { 'sw1/red': at(seconds) })).toThrow(
+        'sw1/red.pcap: at byte 64: a time that a pcap file cannot have',
+      )
+    }
+  })
+
   it('refuses ports that are not there, given twice, or linked', () => {
     expect(() => run(ONE, { 'sw1/rde': HEADER })).toThrow(
       'sw1/rde.pcap: there is no port "sw1/rde" in one (expected node/port); did you mean "sw1/red"?',
@@ -160,6 +224,55 @@ describe('replay of files', () => {
     replayFiles(ONE, { inputs: [['sw1/red', path]], out })
     expect(readdirSync(out).sort()).toEqual(['sw1.blue.pcap', 'sw1.red.pcap', 'sw1.uplink.pcap'])
     expect(readFileSync(join(out, 'sw1.blue.pcap')).equals(readFileSync(path))).toBe(true)
+  })
+
+  it('never empties a capture that it is to read, under whatever name', () => {
+    const whole = hex(`${HEADER} 80009265 01000000 2a000000 2a000000 ${ARP_REQUEST}`)
+    // Itself, a symbolic link to it, another name of it.
+    const links = [null, symlinkSync, linkSync]
+    links.forEach((link, i) => {
+      const out = join(dir, `same${i}`)
+      mkdirSync(out)
+      writeFileSync(join(out, 'sw1.red.pcap'), whole)
+      const input = link === null ? join(out, 'sw1.red.pcap') : join(dir, `same${i}.pcap`)
+      link?.(join(out, 'sw1.red.pcap'), input)
+      expect(() => replayFiles(ONE, { inputs: [['sw1/red', input]], out })).toThrow(
+        `cannot write the capture ${join(out, 'sw1.red.pcap')}: it is the input ${input}; choose another directory`,
+      )
+      expect(readFileSync(input).equals(whole)).toBe(true)
+      expect(readdirSync(out)).toEqual(['sw1.red.pcap'])
+    })
+    // Nor where it has the name that an output has while it is written.
+    const out = join(dir, 'fresh')
+    mkdirSync(out)
+    const input = join(out, 'sw1.blue.pcap.new')
+    writeFileSync(input, whole)
+    expect(() => replayFiles(ONE, { inputs: [['sw1/red', input]], out })).toThrow('it is the input')
+    expect(readFileSync(input).equals(whole)).toBe(true)
+    expect(readdirSync(out)).toEqual(['sw1.blue.pcap.new'])
+  })
+
+  it('leaves the captures of the run before where one fails', () => {
+    const path = join(dir, 'again.pcap')
+    writeFileSync(path, hex(`${HEADER} 80009265 01000000 2a000000 2a000000 ${ARP_REQUEST}`))
+    const out = join(dir, 'again')
+    mkdirSync(join(out, 'sw1.uplink.pcap.new'), { recursive: true })
+    writeFileSync(join(out, 'sw1.blue.pcap'), 'of before')
+    expect(() => replayFiles(ONE, { inputs: [['sw1/red', path]], out })).toThrow(/cannot write the capture .*EISDIR/)
+    expect(readFileSync(join(out, 'sw1.blue.pcap'), 'utf8')).toBe('of before')
+    expect(readdirSync(out).sort()).toEqual(['sw1.blue.pcap', 'sw1.uplink.pcap.new'])
+  })
+
+  it('refuses a pipe, which could be read once only, and does not wait for it', () => {
+    const pipe = join(dir, 'pipe.pcap')
+    execFileSync('mkfifo', [pipe])
+    // Somebody writes to it, so that opening it would not wait for ever.
+    const writer = spawn('sh', ['-c', ': > "$0"', pipe])
+    expect(() => replayFiles(ONE, { inputs: [['sw1/red', pipe]], out: join(dir, 'piped') })).toThrow(
+      `cannot read the capture ${pipe}: it must be a regular file, it is read twice`,
+    )
+    writer.kill()
+    expect(readdirSync(dir)).not.toContain('piped')
   })
 
   it('names file, position and cause of a malformed capture, and writes nothing', () => {
