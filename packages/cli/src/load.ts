@@ -4,13 +4,19 @@ import { parseTopology, type Topology } from '@l2l3/topology'
 /** Reads a topology file. Throws an Error with a sentence where it cannot be read, a TopologyError where it is
  * wrong. */
 export function loadTopology(path: string): Topology {
-  let text: string
+  let bytes: Uint8Array
   try {
-    text = readFileSync(path, 'utf8')
+    bytes = readFileSync(path)
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
     const why = code === 'ENOENT' ? 'there is no such file' : code === 'EISDIR' ? 'it is a directory' : message
     throw new Error(`cannot read the topology ${path}: ${why}`)
+  }
+  let text: string
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch {
+    throw new Error(`cannot read the topology ${path}: it is not text in UTF-8`)
   }
   return parseTopology(text, path)
 }

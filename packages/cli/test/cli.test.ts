@@ -1,4 +1,14 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -77,6 +87,30 @@ describe('l2l3', () => {
       `${bad}:2:14: nodes.a.mode: expected "switch", "l2bridge", "router" or "l3", not "swich"; did you mean "switch"?\n`,
     )
     expect(nothing).toMatchObject({ status: 1, stderr: expect.stringMatching(/^l2l3: no topology is running/) })
+  })
+
+  it('refuses a topology that is not UTF-8, instead of guessing at names', async () => {
+    // "description: café" in Latin-1.
+    const latin = file('latin.yaml', Buffer.from(`description: caf\xe9\n${TWO}`, 'latin1'))
+    expect(await l2l3(['up', '--memory', '--check', latin], env)).toMatchObject({
+      status: 1,
+      stdout: '',
+      stderr: `l2l3: cannot read the topology ${latin}: it is not text in UTF-8\n`,
+    })
+  })
+
+  it('says so where its output cannot be written, with status 1 and no stack', async () => {
+    const path = file('full.yaml', TWO.replace('cli-two', 'cli-full'))
+    const commands = [
+      ['replay', path, '--out', join(dir, 'full')],
+      ['up', path, '--memory', '--check'],
+    ]
+    const full = openSync('/dev/full', 'w')
+    const ended = await Promise.all(commands.map((args) => l2l3(args, env, full)))
+    closeSync(full)
+    for (const end of ended) {
+      expect(end).toMatchObject({ status: 1, stderr: expect.stringMatching(/^l2l3: cannot write: .*ENOSPC.*\n$/) })
+    }
   })
 })
 
@@ -196,7 +230,7 @@ describe('l2l3 replay', () => {
 describe('l2l3 demo --memory', () => {
   it('ends without a word where its reader goes away', async () => {
     const demo = start(['demo', file('gone.yaml', TWO.replace('cli-two', 'cli-gone')), '--memory'], env)
-    demo.child.stdout.destroy()
+    demo.child.stdout?.destroy()
     const { stderr } = await demo.ended
     expect(stderr).toBe('')
     expect(readdirSync(env.L2L3_RUN_DIR as string)).toEqual([])

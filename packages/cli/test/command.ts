@@ -1,4 +1,4 @@
-import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
 /* Runs the command as a child process, from source, as a shell would. */
@@ -12,7 +12,7 @@ export interface Ended {
   stderr: string
 }
 
-const running: Set<{ child: ChildProcessWithoutNullStreams; ended: Promise<Ended> }> = new Set()
+const running: Set<{ child: ChildProcess; ended: Promise<Ended> }> = new Set()
 
 /** Asks those that still run to stop, as after a test that failed, and waits for them. */
 export async function stopAll(): Promise<void> {
@@ -22,20 +22,24 @@ export async function stopAll(): Promise<void> {
   }
 }
 
-/** Starts `l2l3 ...args`; `ended` settles when it has ended. */
+/** Starts `l2l3 ...args`; `ended` settles when it has ended. `stdout` is the file its output goes to, if to one. */
 export function start(
   args: string[],
   env: Record<string, string> = {},
-): { child: ChildProcessWithoutNullStreams; ended: Promise<Ended>; said: (text: string) => Promise<void> } {
-  const child = spawn(process.execPath, [...NODE, ...args], { env: { ...process.env, ...env } })
+  stdout: number | 'pipe' = 'pipe',
+): { child: ChildProcess; ended: Promise<Ended>; said: (text: string) => Promise<void> } {
+  const child = spawn(process.execPath, [...NODE, ...args], {
+    env: { ...process.env, ...env },
+    stdio: ['pipe', stdout, 'pipe'],
+  })
   const out: Ended = { status: null, stdout: '', stderr: '' }
   const waiting: { text: string; resolve: () => void }[] = []
   const hear = (stream: 'stdout' | 'stderr') => (data: Buffer) => {
     out[stream] += data
     for (const w of waiting) if (out.stdout.includes(w.text) || out.stderr.includes(w.text)) w.resolve()
   }
-  child.stdout.on('data', hear('stdout'))
-  child.stderr.on('data', hear('stderr'))
+  child.stdout?.on('data', hear('stdout'))
+  child.stderr?.on('data', hear('stderr'))
   const ended = new Promise<Ended>((resolve) => child.on('close', (status) => resolve({ ...out, status })))
   /** Settles when it has said something; rejects where it ends without. */
   const said = (text: string): Promise<void> =>
@@ -51,6 +55,10 @@ export function start(
 }
 
 /** Runs `l2l3 ...args` to its end. */
-export function l2l3(args: string[], env: Record<string, string> = {}): Promise<Ended> {
-  return start(args, env).ended
+export function l2l3(
+  args: string[],
+  env: Record<string, string> = {},
+  stdout: number | 'pipe' = 'pipe',
+): Promise<Ended> {
+  return start(args, env, stdout).ended
 }

@@ -1,4 +1,4 @@
-import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml'
+import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, visit } from 'yaml'
 import type { Problem } from './topology-error.ts'
 
 /*
@@ -22,19 +22,35 @@ export class TopologyDocument {
 
   constructor(text: string, file: string) {
     this.file = file
-    const doc = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false })
+    const doc = parseDocument(text, {
+      lineCounter: this.#lines,
+      prettyErrors: false,
+      // Plain data, whatever tags and %YAML directives ask for: no byte arrays, sets or dates.
+      schema: 'core',
+      resolveKnownTags: false,
+      logLevel: 'error',
+    })
     this.#root = doc.contents as Node | null
     this.#resolve = (node) => (isAlias(node) ? ((node.resolve(doc) as Node | undefined) ?? null) : node)
-    const problems: Problem[] = [...doc.errors, ...doc.warnings].map((e) => {
-      const message = e.code === 'DUPLICATE_KEY' ? 'this key was given before; names must be unique' : e.message
-      return { file, ...this.#at(e.pos[0]), key: '', message }
-    })
+    const problem = (offset: number, message: string): Problem => ({ file, ...this.#at(offset), key: '', message })
+    const deep = doc.errors.findLast((e) => e.code === 'RESOURCE_EXHAUSTION')
+    // Past the depth that the parser can follow its other errors are about its own confusion.
+    const problems =
+      deep !== undefined
+        ? [problem(deep.pos[0], 'lists and maps are nested too deep')]
+        : [...doc.errors, ...doc.warnings].map((e) => problem(e.pos[0], syntaxMessage(e.code, e.message)))
     let value: unknown = null
     if (problems.length === 0) {
+      let at = 0
       try {
-        value = doc.toJS()
+        const { unknown, first } = aliases(doc)
+        at = first
+        for (const { offset, name } of unknown)
+          problems.push(problem(offset, `there is no anchor &${name} before this`))
+        if (problems.length === 0) value = doc.toJS()
       } catch (error) {
-        problems.push({ file, line: 1, column: 1, key: '', message: (error as Error).message })
+        const { message } = error as Error
+        problems.push(problem(at, error instanceof RangeError ? 'lists and maps are nested too deep' : message))
       }
     }
     this.value = value
@@ -76,6 +92,29 @@ export class TopologyDocument {
     }
     return offset
   }
+}
+
+function syntaxMessage(code: string, message: string): string {
+  if (code === 'DUPLICATE_KEY') return 'this key was given before; names must be unique'
+  if (code === 'TAG_RESOLVE_FAILED') return `${message}; a topology is plain text, numbers, lists and maps`
+  return message
+}
+
+/** Aliases whose anchor was not given before them, and where the first alias of all stands (0 without any). */
+function aliases(doc: Document): { unknown: { offset: number; name: string }[]; first: number } {
+  const anchors = new Set<string>()
+  const unknown: { offset: number; name: string }[] = []
+  let first: number | undefined
+  visit(doc, {
+    Node: (_, node) => {
+      const offset = node.range?.[0] ?? 0
+      if (isAlias(node)) {
+        first ??= offset
+        if (!anchors.has(node.source)) unknown.push({ offset, name: node.source })
+      } else if (node.anchor !== undefined) anchors.add(node.anchor)
+    },
+  })
+  return { unknown, first: first ?? 0 }
 }
 
 /** Writes a path as people do: nodes.sw1.endpoints.red, checks[0].ping. */

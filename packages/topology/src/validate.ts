@@ -131,7 +131,8 @@ function show(value: unknown): string {
   if (value === null || value === undefined) return 'nothing'
   if (Array.isArray(value)) return 'a list'
   if (isRecord(value)) return 'a map'
-  const text = JSON.stringify(value)
+  // JSON has no word for .nan and .inf.
+  const text = typeof value === 'number' ? String(value) : JSON.stringify(value)
   return text.length > 60 ? `${text.slice(0, 57)}..."` : text
 }
 

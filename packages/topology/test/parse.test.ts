@@ -276,7 +276,36 @@ ${text}`)
 
   it('aliases that blow up are refused, not expanded', () => {
     const bomb = Array.from({ length: 30 }, (_, i) => `a${i}: &a${i} [${`*a${i - 1}, `.repeat(i === 0 ? 0 : 9)}x]`)
-    expect(problems(bomb.join('\n'))).toEqual([expect.stringMatching(/alias/i)])
+    expect(problems(bomb.join('\n'))).toEqual([expect.stringMatching(/^2:10 : .*alias/)])
+  })
+
+  it('aliases of nothing', () => {
+    expect(problems('nodes:\n  a: *b\n  b: &b {mode: switch}\n  c: *c\n')).toEqual([
+      '2:6 : there is no anchor &b before this',
+      '4:6 : there is no anchor &c before this',
+    ])
+    expect(problems('nodes:\n  b: &b {mode: switch}\n  a: *b\n')).toEqual([])
+  })
+
+  it('tags that make something else than plain data, also in YAML 1.1', () => {
+    const plain = '; a topology is plain text, numbers, lists and maps'
+    expect(problems('nodes: !!binary aGVsbG8=\n')).toEqual([`1:8 : Unresolved tag: tag:yaml.org,2002:binary${plain}`])
+    expect(problems('%YAML 1.1\n---\nnodes: !!binary aGVsbG8=\n')).toEqual([
+      `3:8 : Unresolved tag: tag:yaml.org,2002:binary${plain}`,
+    ])
+    expect(problems('nodes: !!set { a }\n')).toEqual([`1:8 : Unresolved tag: tag:yaml.org,2002:set${plain}`])
+    expect(problems('name: !!str two\nnodes: !!map { a: { mode: switch } }\n')).toEqual([])
+  })
+
+  it('nesting that is too deep to follow', () => {
+    const deep = problems(`nodes: ${'['.repeat(100_000)}`)
+    expect(deep).toEqual([expect.stringMatching(/^1:\d{3,} : lists and maps are nested too deep$/)])
+  })
+
+  it('numbers that are none', () => {
+    const ageing = (text: string): string[] => problems(node(`    ageing: ${text}\n`))
+    expect(ageing('.nan')).toEqual(['4:13 nodes.sw1.ageing: expected a number, not NaN'])
+    expect(ageing('-.inf')).toEqual([expect.stringMatching(/^4:13 nodes\.sw1\.ageing: expected .*, not -Infinity$/)])
   })
 
   it('is one line for each problem as an error message', () => {
