@@ -26,3 +26,10 @@ export function receive(port: Port): Uint8Array[] {
     return bytes
   })
 }
+
+/** Has a port receive until nothing comes any more; gives copies of the frames. */
+export function drain(port: Port): Uint8Array[] {
+  const all: Uint8Array[] = []
+  for (let some = receive(port); some.length > 0; some = receive(port)) all.push(...some)
+  return all
+}

@@ -4,7 +4,7 @@ import { Worker } from 'node:worker_threads'
 import { tunAvailable } from '@l2l3/tap-io'
 import { afterAll, beforeEach } from 'vitest'
 
-export { frameOf, receive, send } from './frames.ts'
+export { drain, frameOf, receive, send } from './frames.ts'
 
 /* Namespaces of our own, removed at the end, and programs in them. */
 
