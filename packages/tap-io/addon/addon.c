@@ -129,16 +129,17 @@ static napi_value open_device(napi_env env, napi_callback_info info) {
   memset(&q, 0, sizeof q);
   uint8_t *mac = NULL;
   int32_t mtu, persist;
-  /* open(netns, name, flags, mac, [mtu, persist]) */
+  /* open(netns, name, flags, mac, [mtu, persist, queueLength]) */
   if (!get_path(&c, 0, path, &q.netns)) return bad(&c, "open: netns");
   if (!get_string(&c, 1, q.name, IFNAMSIZ)) return bad(&c, "open: name");
   if (!get_u32(&c, 2, &flags)) return bad(&c, "open: flags");
   q.set_mac = !is_null(&c, 3);
   if (q.set_mac && !get_bytes(&c, 3, MAC_SIZE, &mac, NULL)) return bad(&c, "open: mac");
   int32_t *numbers;
-  if (!get_array(env, c.args[4], napi_int32_array, 2, &numbers, NULL)) return bad(&c, "open: numbers");
+  if (!get_array(env, c.args[4], napi_int32_array, 3, &numbers, NULL)) return bad(&c, "open: numbers");
   mtu = numbers[0];
   persist = numbers[1];
+  q.queue_length = numbers[2];
   if (mac != NULL) memcpy(q.mac, mac, MAC_SIZE);
   q.tun = (flags & FLAG_TUN) != 0;
   q.multi_queue = (flags & FLAG_MULTI_QUEUE) != 0;
@@ -150,9 +151,14 @@ static napi_value open_device(napi_env env, napi_callback_info info) {
   int32_t handle = -1;
   if (q.outcome.error == 0 && (handle = handle_new(c.at, TAP, q.fd)) < 0) q.outcome = (struct outcome){STEP_MEMORY, ENOMEM};
   if (handle >= 0) {
-    struct tap *t = &handle_get(c.at, (uint32_t)handle, TAP)->tap;
-    t->tun = q.tun;
-    t->vnet = q.vnet;
+    struct handle *h = handle_get(c.at, (uint32_t)handle, TAP);
+    h->tap.tun = q.tun;
+    h->tap.vnet = q.vnet;
+    if (!handle_show(h)) {
+      q.outcome = (struct outcome){STEP_TUN_OPEN, errno};
+      handle_close(env, c.at, (uint32_t)handle);
+      handle = -1;
+    }
   }
   napi_value object = result_object(&c, q.outcome);
   if (object == NULL || handle < 0) return object;
@@ -255,6 +261,7 @@ static napi_value get_info(napi_env env, napi_callback_info info) {
   set(&c, object, "tunFlags", number(&c, d.tun_flags));
   set(&c, object, "index", integer(&c, d.index));
   set(&c, object, "mtu", integer(&c, d.mtu));
+  set(&c, object, "queueLength", integer(&c, d.queue_length));
   set(&c, object, "up", boolean(&c, d.up));
   return object;
 }
@@ -308,17 +315,16 @@ static napi_value check(napi_env env, napi_callback_info info) {
   if (!begin(env, info, &c)) return NULL;
   struct handle *h = get_handle(&c, TAP);
   if (h == NULL) return bad(&c, "check");
-  return integer(&c, device_check(h->fd));
+  const int error = device_check(h->fd);
+  return integer(&c, error != 0 ? error : handle_shown(h));
 }
 
 static napi_value close_handle(napi_env env, napi_callback_info info) {
   struct call c;
   uint32_t n;
-  bool keep;
   if (!begin(env, info, &c)) return NULL;
   if (!get_u32(&c, 0, &n) || n >= c.at->size || c.at->table[n] == NULL) return bad(&c, "close: handle");
-  if (napi_get_value_bool(env, c.args[1], &keep) != napi_ok) return bad(&c, "close: keep");
-  handle_close(env, c.at, n, keep);
+  handle_close(env, c.at, n);
   return NULL;
 }
 

@@ -1,7 +1,7 @@
 /*
  * A TAP or TUN device: made or attached, set up, moved.
  *
- *   open /dev/net/tun -> TUNSETIFF -> TUNSETVNETHDRSZ -> TUNSETOFFLOAD -> MAC, MTU -> persistent? -> up
+ *   open /dev/net/tun -> TUNSETIFF -> TUNSETVNETHDRSZ -> TUNSETOFFLOAD -> MAC, MTU, queue -> up -> persistent?
  *
  * All of it happens inside the wanted namespace, and a step that fails closes the descriptor, with which a device that is not
  * persistent vanishes. Afterwards the device is known by its descriptor alone: TUNGETIFF says what it is called by now, and
@@ -21,9 +21,6 @@
 #include <unistd.h>
 
 /* Of newer kernels than the headers may be. */
-#ifndef TUNGETDEVNETNS
-#define TUNGETDEVNETNS _IO('T', 227)
-#endif
 #define L2L3_TUN_F_USO4 0x20
 #define L2L3_TUN_F_USO6 0x40
 
@@ -63,6 +60,13 @@ static struct outcome set_mtu(int sock, const char *name, int mtu) {
   return ioctl(sock, SIOCSIFMTU, &ifr) == 0 ? fine : failed(STEP_MTU, errno);
 }
 
+static struct outcome set_queue_length(int sock, const char *name, int length) {
+  struct ifreq ifr = {0};
+  memcpy(ifr.ifr_name, name, IFNAMSIZ);
+  ifr.ifr_qlen = length;
+  return ioctl(sock, SIOCSIFTXQLEN, &ifr) == 0 ? fine : failed(STEP_QUEUE_LENGTH, errno);
+}
+
 static struct outcome set_up(int sock, const char *name, bool up) {
   struct ifreq ifr = {0};
   memcpy(ifr.ifr_name, name, IFNAMSIZ);
@@ -96,10 +100,11 @@ static struct outcome attach(struct device_request *q, int fd) {
 
   struct outcome o = fine;
   if (q->set_mac) o = set_mac(fd, q->mac);
-  if (o.error == 0 && (q->mtu > 0 || q->up)) {
+  if (o.error == 0 && (q->mtu > 0 || q->queue_length > 0 || q->up)) {
     int sock = any_socket();
     if (sock < 0) return failed(STEP_SOCKET, errno);
     if (q->mtu > 0) o = set_mtu(sock, q->name, q->mtu);
+    if (o.error == 0 && q->queue_length > 0) o = set_queue_length(sock, q->name, q->queue_length);
     if (o.error == 0 && q->up) o = set_up(sock, q->name, true);
     close(sock);
   }
@@ -171,6 +176,8 @@ static struct outcome read_info(int sock, const char *name, void *arg) {
   info->index = ifr.ifr_ifindex;
   if (ioctl(sock, SIOCGIFMTU, &ifr) != 0) return failed(STEP_INFO, errno);
   info->mtu = ifr.ifr_mtu;
+  if (ioctl(sock, SIOCGIFTXQLEN, &ifr) != 0) return failed(STEP_INFO, errno);
+  info->queue_length = ifr.ifr_qlen;
   if (ioctl(sock, SIOCGIFFLAGS, &ifr) != 0) return failed(STEP_INFO, errno);
   info->up = (ifr.ifr_flags & IFF_UP) != 0;
   if (ioctl(sock, SIOCGIFHWADDR, &ifr) != 0) return failed(STEP_INFO, errno);

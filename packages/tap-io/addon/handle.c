@@ -2,11 +2,23 @@
  * What is open. JavaScript gets a small number for everything it opens, and every call looks it up here: a number that is
  * stale or made up finds nothing, where a pointer would crash. When the thread's environment ends - a worker that is
  * terminated - whatever is left is closed, so that no descriptor outlives it.
+ *
+ * Whoever waits for a TAP must know a number of its descriptor, and may close it by mistake - after which the kernel gives
+ * that number to the next file that is opened, another TAP perhaps. So there are two numbers of one open file:
+ *
+ *     shown   the owner's, to wait for; asked whether it is still the same file before it is closed
+ *     fd      ours: reads, writes and ioctls, which reach this device and no other whatever became of `shown`
  */
 #include "tun-tap.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kcmp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 struct instance *instance_new(void) {
@@ -34,6 +46,7 @@ int32_t handle_new(struct instance *at, enum kind kind, int fd) {
   }
   h->kind = kind;
   h->fd = fd;
+  h->shown = -1;
   at->table[i] = h;
   return (int32_t)i;
 }
@@ -43,14 +56,67 @@ struct handle *handle_get(struct instance *at, uint32_t number, enum kind kind) 
   return at->table[number]->kind == kind ? at->table[number] : NULL;
 }
 
-void handle_close(napi_env env, struct instance *at, uint32_t number, bool keep_fd) {
+bool handle_show(struct handle *h) {
+  const int own = fcntl(h->fd, F_DUPFD_CLOEXEC, h->fd + 1);
+  if (own < 0) return false;
+  h->shown = h->fd;
+  h->fd = own;
+  return true;
+}
+
+/* What TUNGETIFF and TUNGETDEVNETNS say of a descriptor: which device it is a queue of. */
+struct device_at {
+  int error;
+  char name[IFNAMSIZ];
+  dev_t dev;
+  ino_t ns;
+};
+
+static struct device_at device_at(int fd) {
+  struct device_at d;
+  struct ifreq ifr = {0};
+  struct stat s;
+  memset(&d, 0, sizeof d);
+  if (ioctl(fd, TUNGETIFF, &ifr) != 0) {
+    d.error = errno;
+    return d;
+  }
+  memcpy(d.name, ifr.ifr_name, IFNAMSIZ);
+  const int ns = ioctl(fd, TUNGETDEVNETNS);
+  if (ns >= 0 && fstat(ns, &s) == 0) {
+    d.dev = s.st_dev;
+    d.ns = s.st_ino;
+  }
+  if (ns >= 0) close(ns);
+  return d;
+}
+
+int handle_shown(const struct handle *h) {
+  if (h->shown < 0) return 0;
+  if (fcntl(h->shown, F_GETFD) < 0) return EBADF;
+  const pid_t self = getpid();
+  const long order = syscall(SYS_kcmp, self, self, KCMP_FILE, (long)h->shown, (long)h->fd);
+  if (order >= 0) return order == 0 ? 0 : ENOTTY;
+  /* No kcmp() in this kernel or sandbox: the same device will do, which takes another queue of it for ours. */
+  const struct device_at shown = device_at(h->shown), own = device_at(h->fd);
+  const bool same = shown.error == own.error && memcmp(shown.name, own.name, IFNAMSIZ) == 0 && shown.dev == own.dev &&
+                    shown.ns == own.ns;
+  return same ? 0 : ENOTTY;
+}
+
+static void close_both(struct handle *h) {
+  if (h->shown >= 0 && handle_shown(h) == 0) close(h->shown);
+  close(h->fd);
+}
+
+void handle_close(napi_env env, struct instance *at, uint32_t number) {
   struct handle *h = at->table[number];
   at->table[number] = NULL;
   if (h->watch != NULL) watch_stop(h->watch);
   for (int i = 0; i < ARRAYS; i++) {
     if (h->tap.refs[i] != NULL) napi_delete_reference(env, h->tap.refs[i]);
   }
-  if (!keep_fd) close(h->fd);
+  close_both(h);
   free(h);
 }
 
@@ -61,7 +127,7 @@ void instance_free(napi_env env, void *data, void *hint) {
   for (uint32_t i = 0; i < at->size; i++) {
     if (at->table[i] == NULL) continue;
     /* References and the watch belong to the environment, which has ended them by now. */
-    close(at->table[i]->fd);
+    close_both(at->table[i]);
     free(at->table[i]);
   }
   free(at->table);

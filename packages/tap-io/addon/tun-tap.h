@@ -20,11 +20,17 @@
 #define _GNU_SOURCE
 #define NAPI_VERSION 8
 
+#include <linux/if_tun.h>
 #include <net/if.h>
 #include <node_api.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* Of newer kernels than the headers may be. */
+#ifndef TUNGETDEVNETNS
+#define TUNGETDEVNETNS _IO('T', 227)
+#endif
 
 /* ---- handle.c ---- */
 
@@ -50,7 +56,8 @@ struct tap {
 
 struct handle {
   enum kind kind;
-  int fd;
+  int fd;              /* what all work is done on: of a TAP a number that nobody else is told */
+  int shown;           /* of a TAP, the number that its owner waits for: the same open file; else -1 */
   struct tap tap;      /* of a TAP */
   struct watch *watch; /* of a WAITER that is on the event loop */
 };
@@ -65,8 +72,12 @@ void instance_free(napi_env env, void *data, void *hint);
 /* Takes `fd` into the table; gives its number, or -1 with the descriptor closed where memory is short. */
 int32_t handle_new(struct instance *at, enum kind kind, int fd);
 struct handle *handle_get(struct instance *at, uint32_t number, enum kind kind);
-/* Closes a handle and everything it holds. `keep_fd` leaves the descriptor, which then is not ours any more. */
-void handle_close(napi_env env, struct instance *at, uint32_t number, bool keep_fd);
+/* Shows the descriptor of a handle to its owner, and does the work on a second one from now on: false with errno. */
+bool handle_show(struct handle *h);
+/* 0 while the number shown is the open file that it was, else EBADF: closed by somebody, or ENOTTY: something else now. */
+int handle_shown(const struct handle *h);
+/* Closes a handle and everything it holds, but not a number that was shown and is not ours any more. */
+void handle_close(napi_env env, struct instance *at, uint32_t number);
 
 /* ---- netns.c ---- */
 
@@ -94,7 +105,8 @@ enum step {
   STEP_SOCKET,
   STEP_CONNECT,
   STEP_BINDTODEVICE,
-  STEP_MEMORY
+  STEP_MEMORY,
+  STEP_QUEUE_LENGTH
 };
 
 struct outcome {
@@ -112,7 +124,8 @@ struct device_request {
   int persist; /* -1 leave as it is */
   bool set_mac;
   uint8_t mac[MAC_SIZE];
-  int mtu; /* 0 leave as it is */
+  int mtu;          /* 0 leave as it is */
+  int queue_length; /* 0 leave as it is */
   /* out */
   int fd;
   uint32_t offloads; /* TUN_F_ bits that are on */
@@ -123,7 +136,7 @@ struct device_info {
   char name[IFNAMSIZ];
   uint32_t tun_flags;
   uint8_t mac[MAC_SIZE];
-  int index, mtu;
+  int index, mtu, queue_length;
   bool up;
 };
 
@@ -134,8 +147,7 @@ struct outcome device_set_mtu(int fd, int mtu);
 struct outcome device_set_up(int fd, bool up);
 struct outcome device_set_persist(int fd, bool persist);
 struct outcome device_move(int fd, const char *netns);
-/* 0 while the descriptor is a TAP or TUN whose device exists, else an errno: EBADFD the device is gone, EBADF the descriptor
- * was closed, ENOTTY the number now belongs to something else. */
+/* 0 while the descriptor is a TAP or TUN whose device exists, else an errno: EBADFD the device is gone. */
 int device_check(int fd);
 
 /* ---- frames.c ---- */

@@ -6,8 +6,8 @@ export function tunAvailable(): Availability {
   const built = addonAvailable()
   if (!built.ok) return built
   const addon = native()
-  const opened = addon.open(null, 'l2l3-probe%d', 0, null, Int32Array.of(0, -1))
+  const opened = addon.open(null, 'l2l3-probe%d', 0, null, Int32Array.of(0, -1, 0))
   if (opened.errno !== 0) return { ok: false, reason: `TAP devices are not to be had: ${explain(opened)}.` }
-  addon.close(opened.handle, false)
+  addon.close(opened.handle)
   return { ok: true }
 }

@@ -26,6 +26,7 @@ export const STEPS = [
   'connect',
   'device',
   'memory',
+  'queue-length',
 ] as const
 /** A step of a native call. */
 export type Step = (typeof STEPS)[number]
@@ -76,6 +77,7 @@ export interface Info extends Outcome {
   readonly index: number
   readonly mac: Uint8Array
   readonly mtu: number
+  readonly queueLength: number
   readonly up: boolean
 }
 
@@ -88,8 +90,8 @@ export interface IcmpSocket extends Outcome {
 
 /** The addon. Handles are small numbers, good in the thread that got them; a call with a wrong one throws. */
 export interface Native {
-  /** Creates or attaches a device inside the namespace at path `netns` (null: here). `numbers` are MTU (0: leave) and
-   * persistence (-1: leave, 0, 1). */
+  /** Creates or attaches a device inside the namespace at path `netns` (null: here). `numbers` are MTU (0: leave),
+   * persistence (-1: leave, 0, 1) and the length of the queue (0: leave). */
   open(
     netns: string | null,
     name: string,
@@ -111,10 +113,11 @@ export interface Native {
   setUp(handle: number, up: boolean): Outcome
   setPersist(handle: number, persist: boolean): Outcome
   move(handle: number, netns: string): Outcome
-  /** 0 while the descriptor is a device that exists, else an errno. */
+  /** 0 while the device exists and the descriptor that `open` gave is still its own, else an errno: EBADFD the device is
+   * gone, EBADF the descriptor was closed, ENOTTY its number belongs to something else now. */
   check(handle: number): number
-  /** Closes anything that has a handle; `keepFd` leaves the descriptor, which was closed under us. */
-  close(handle: number, keepFd: boolean): void
+  /** Closes anything that has a handle; not the descriptor that `open` gave where its number is not ours any more. */
+  close(handle: number): void
   /** A handle, or an errno below 0. */
   waiter(): number
   add(waiter: number, fd: number): number

@@ -172,7 +172,7 @@ export async function ping(options: PingOptions): Promise<PingResult> {
     clearTimeout(timer)
     return echo.result()
   } finally {
-    if (waiter >= 0) addon.close(waiter, false)
-    addon.close(socket.handle, false)
+    if (waiter >= 0) addon.close(waiter)
+    addon.close(socket.handle)
   }
 }

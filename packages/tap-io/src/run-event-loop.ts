@@ -56,8 +56,13 @@ class EventLoopRunner implements Runner {
       settle = (error) => (error === undefined ? resolve() : reject(error))
     })
     this.#settle = settle
+    try {
+      this.#ports.watch(this.#readable)
+    } catch (error) {
+      this.#ports.close()
+      throw error
+    }
     this.#checks = setInterval(() => this.#ports.checkAll(), CHECK)
-    this.#ports.watch(this.#readable)
     this.wake()
   }
 

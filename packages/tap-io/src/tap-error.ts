@@ -42,7 +42,7 @@ const EBUSY = 16
 const EEXIST = 17
 export const ENODEV = 19
 export const EINVAL = 22
-export const ENOTTY = 25
+const ENOTTY = 25
 export const EBADFD = 77
 export const EMSGSIZE = 90
 const EADDRNOTAVAIL = 99
@@ -100,7 +100,11 @@ const WORDS: Readonly<Partial<Record<Step, Readonly<Record<number, string>>>>> =
     [EINVAL]: 'the kernel refuses the address; a TUN device has none',
     [EPERM]: `no permission; ${ROOT}`,
   },
-  mtu: { [EINVAL]: 'the kernel refuses the MTU; a TAP takes 68 to 65521', [EPERM]: `no permission; ${ROOT}` },
+  mtu: {
+    [EINVAL]: 'the kernel refuses the MTU; a TAP takes 68 to 65521, a TUN to 65535',
+    [EPERM]: `no permission; ${ROOT}`,
+  },
+  'queue-length': { [EPERM]: `no permission; ${ROOT}` },
   up: { [EPERM]: `no permission; ${ROOT}` },
   info: {
     [EBADFD]: 'the device was deleted',

@@ -7,6 +7,7 @@ import {
   OPEN_TUN,
   OPEN_UP,
   OPEN_VNET,
+  type Opened,
   type Outcome,
   RESULT_ERROR,
   RESULT_LONGEST,
@@ -21,7 +22,7 @@ import {
   TUN_F_USO6,
 } from './native.ts'
 import { type Netns, netnsPath } from './netns.ts'
-import { checkOutcome, EBADF, EIO, ENOTTY, errnoName, explain, TapError } from './tap-error.ts'
+import { checkOutcome, EIO, errnoName, explain, TapError } from './tap-error.ts'
 import { checkBoolean, checkMac, checkMtu, checkOptions, type TapOptions } from './tap-options.ts'
 import { dropFor, isGone } from './write-status.ts'
 
@@ -39,7 +40,9 @@ import { dropFor, isGone } from './write-status.ts'
  *
  *     interface down           frames written are dropped as PortDown; the port lives on and works again when it is up
  *     queue full, no memory    PortFull
- *     device deleted, its namespace gone, descriptor closed under us     the port fails: `failure` says why
+ *     device deleted, its namespace gone     the port fails: `failure` says why
+ *     `fd` closed by somebody else           found by `check`, which fails the port. Until then it works on: it reads and
+ *                                            writes by a descriptor of its own, and never what got the number meanwhile
  *
  * A TUN port carries bare IP packets: a frame then begins with the IP header, and Ethernet elements make no sense of it.
  */
@@ -53,6 +56,8 @@ export interface TapInfo {
   /** MAC address of the interface; zero for a TUN. */
   readonly mac: string
   readonly mtu: number
+  /** Frames that wait to be read at most, of each queue. */
+  readonly queueLength: number
   readonly up: boolean
   readonly persist: boolean
   readonly multiQueue: boolean
@@ -101,17 +106,19 @@ export class TapPort extends Port {
   readonly #rows: Uint32Array = new Uint32Array(CALL)
   readonly #result: Int32Array = new Int32Array(RESULT_STATUS + CALL)
   readonly #handle: number
+  readonly #tun: boolean
   #fd: number
   #offer = 1
   #longest = 0
 
-  private constructor(pool: FramePool, addon: Native, handle: number, fd: number, ifname: string, offloads: number) {
-    super(pool, ifname, offloads)
-    this.ifname = ifname
+  private constructor(pool: FramePool, addon: Native, opened: Opened, tun: boolean) {
+    super(pool, opened.name, portOffloads(opened.offloads))
+    this.ifname = opened.name
     this.#native = addon
-    this.#handle = handle
-    this.#fd = fd
-    addon.bind(handle, pool.frames, pool.stride, pool.frameSize, [
+    this.#handle = opened.handle
+    this.#fd = opened.fd
+    this.#tun = tun
+    addon.bind(opened.handle, pool.frames, pool.stride, pool.frameSize, [
       pool.bytes,
       pool.off,
       pool.len,
@@ -136,7 +143,7 @@ export class TapPort extends Port {
       (checked.multiQueue ? OPEN_MULTI_QUEUE : 0) |
       (checked.offloads ? OPEN_VNET : 0) |
       (checked.up ? OPEN_UP : 0)
-    const numbers = Int32Array.of(checked.mtu, checked.persist)
+    const numbers = Int32Array.of(checked.mtu, checked.persist, checked.queueLength)
     const opened = addon.open(checked.netns, checked.name, flags, checked.mac, numbers)
     checkOutcome(opened, 'name', checked.name, {
       'netns-open': ['netns', options.netns],
@@ -146,17 +153,18 @@ export class TapPort extends Port {
       persist: ['persist', options.persist],
       mac: ['mac', options.mac],
       mtu: ['mtu', options.mtu],
+      'queue-length': ['queueLength', options.queueLength],
       up: ['up', checked.up],
     })
     try {
-      return new TapPort(pool, addon, opened.handle, opened.fd, opened.name, portOffloads(opened.offloads))
+      return new TapPort(pool, addon, opened, checked.tun)
     } catch (error) {
-      addon.close(opened.handle, false)
+      addon.close(opened.handle)
       throw error
     }
   }
 
-  /** The device's descriptor; -1 once the port is closed or has failed. */
+  /** A descriptor of the device, to wait for; -1 once the port is closed or has failed. */
   get fd(): number {
     return this.#fd
   }
@@ -175,6 +183,7 @@ export class TapPort extends Port {
       kind: info.tunFlags & IFF_TUN ? 'tun' : 'tap',
       mac: formatMac(info.tunFlags & IFF_TUN ? new Uint8Array(6) : info.mac),
       mtu: info.mtu,
+      queueLength: info.queueLength,
       up: info.up,
       persist: (info.tunFlags & IFF_PERSIST) !== 0,
       multiQueue: (info.tunFlags & IFF_MULTI_QUEUE) !== 0,
@@ -193,9 +202,9 @@ export class TapPort extends Port {
     this.#control('mac', mac, (addon, handle) => addon.setMac(handle, bytes))
   }
 
-  /** Sets the interface's MTU, 68 to 65,521. */
+  /** Sets the interface's MTU, 68 to 65,521, of a TUN to 65,535. */
   setMtu(mtu: number): void {
-    checkMtu(mtu, 'mtu')
+    checkMtu(mtu, 'mtu', this.#tun)
     this.#control('mtu', mtu, (addon, handle) => addon.setMtu(handle, mtu))
   }
 
@@ -220,7 +229,8 @@ export class TapPort extends Port {
     if (up) this.setUp(true)
   }
 
-  /** Looks whether the device still exists, and fails the port where it does not: for a loop that was woken for nothing. */
+  /** Looks whether the device still exists and `fd` is still its descriptor, and fails the port where not: for a loop that
+   * was woken for nothing. */
   check(): void {
     if (this.#fd < 0) return
     const errno = this.#native.check(this.#handle)
@@ -328,19 +338,16 @@ export class TapPort extends Port {
     const state = this.#native.check(this.#handle)
     const outcome = { step: STEPS.indexOf('info'), errno: state !== 0 ? state : errno }
     this.fail(new TapError(errnoName(outcome.errno), 'port', this.ifname, explain(outcome)))
-    this.#release(state === EBADF || state === ENOTTY)
+    this.#release()
   }
 
-  #release(notOurs: boolean): void {
+  #release(): void {
     if (this.#fd < 0) return
     this.#fd = -1
-    this.#native.close(this.#handle, notOurs)
+    this.#native.close(this.#handle)
   }
 
   protected override shut(): void {
-    if (this.#fd >= 0) {
-      const state = this.#native.check(this.#handle)
-      this.#release(state === EBADF || state === ENOTTY)
-    }
+    this.#release()
   }
 }

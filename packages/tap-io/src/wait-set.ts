@@ -93,6 +93,6 @@ export class WaitSet {
     if (this.#closed) return
     this.#closed = true
     this.#ports.clear()
-    this.#native.close(this.#waiter, false)
+    this.#native.close(this.#waiter)
   }
 }

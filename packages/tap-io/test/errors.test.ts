@@ -1,9 +1,11 @@
-import { closeSync } from 'node:fs'
+import { closeSync, fstatSync, openSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Drop, FramePool, Loop, MAX_FRAME, RealClock } from '@l2l3/switch-core'
 import { runOnEventLoop, TapError, TapPort } from '@l2l3/tap-io'
 import { describe, expect, it } from 'vitest'
-import { EAGAIN, EBADFD, EINVAL, EIO, EMSGSIZE, ENOBUFS, ENODEV, ENOMEM } from '../src/tap-error.ts'
+import { native, OPEN_UP, STEPS } from '../src/native.ts'
+import { netnsPath } from '../src/netns.ts'
+import { EAGAIN, EBADFD, EINVAL, EIO, EMSGSIZE, ENOBUFS, ENODEV, ENOMEM, explain } from '../src/tap-error.ts'
 import { dropFor, isGone } from '../src/write-status.ts'
 import {
   descriptors,
@@ -64,8 +66,10 @@ describe('a TAP that cannot be had', () => {
   it('says which setting the kernel refused, and leaves no device behind', () => {
     const netns = namespace()
     const before = descriptors()
-    const error = failure(() => TapPort.open(pool, { name: 'eth0', netns, mtu: 65_535, persist: true }))
-    expect(error).toMatchObject({ code: 'EINVAL', key: 'mtu', value: 65_535 })
+    // An MTU that the options do not let through.
+    const refused = native().open(netnsPath(netns), 'eth0', OPEN_UP, null, Int32Array.of(65_535, 1, 0))
+    expect(refused).toEqual({ step: STEPS.indexOf('mtu'), errno: EINVAL })
+    expect(explain(refused)).toBe('the kernel refuses the MTU; a TAP takes 68 to 65521, a TUN to 65535')
     expect(() => ip('-n', netns, 'link', 'show', 'eth0')).toThrow()
     expect(descriptors()).toBe(before)
   })
@@ -151,7 +155,6 @@ describe('a TAP that goes wrong', () => {
         removeNamespace(other)
       },
     ],
-    ['its descriptor is closed under it', 'EBADF', /closed under the port/, (tap) => closeSync(tap.fd)],
   ]
   for (const [what, code, says, end] of endings) {
     it(`fails with a reason when ${what}: found by a read, by a write, by its owner`, async () => {
@@ -180,6 +183,69 @@ describe('a TAP that goes wrong', () => {
       }
     })
   }
+
+  it('fails when its descriptor is closed under it: found by its owner, and it works on until then', () => {
+    const netns = namespace()
+    const pool = new FramePool({ frames: 8 })
+    const before = descriptors()
+    const tap = TapPort.open(pool, { name: 'eth0', netns })
+    closeSync(tap.fd)
+    send(tap, frameOf(pool, FRAME))
+    expect(receive(tap)).toEqual([])
+    expect(pool.report()).toMatchObject({ sent: 1, balanced: true })
+    expect(tap.failure).toBeNull()
+    tap.check()
+    expect(tap.failure).toMatchObject({
+      code: 'EBADF',
+      key: 'port',
+      value: 'eth0',
+      message: expect.stringMatching(/closed under the port/),
+    })
+    expect(tap.fd).toBe(-1)
+    send(tap, frameOf(pool, FRAME))
+    expect(pool.ledger.drops[Drop.PortError]).toBe(1)
+    expect(() => ip('-n', netns, 'link', 'show', 'eth0')).toThrow()
+    tap.close()
+    expect(descriptors()).toBe(before)
+  })
+
+  it("does not take another TAP for its own when that has got its descriptor's number", () => {
+    const [alices, bobs] = [namespace(), namespace()]
+    const pool = new FramePool({ frames: 8 })
+    const a = TapPort.open(pool, { name: 'eth0', netns: alices, mac: '02:00:00:00:00:0a' })
+    const { fd } = a
+    closeSync(fd)
+    using b = TapPort.open(pool, { name: 'eth0', netns: bobs, mac: '02:00:00:00:00:0b' })
+    expect(b.fd).toBe(fd)
+    // Each still speaks for itself: what is told one interface arrives there and at no other.
+    a.setMtu(1300)
+    expect([a.info().mac, a.info().mtu]).toEqual(['02:00:00:00:00:0a', 1300])
+    expect([b.info().mac, b.info().mtu]).toEqual(['02:00:00:00:00:0b', 1500])
+    send(a, frameOf(pool, FRAME), frameOf(pool, FRAME))
+    const received = (netns: string) => JSON.parse(ip('-n', netns, '-s', '-j', 'link', 'show', 'eth0'))[0].stats64.rx
+    expect([received(alices).packets, received(bobs).packets]).toEqual([2, 0])
+    a.check()
+    expect(a.failure).toMatchObject({ code: 'ENOTTY', message: expect.stringMatching(/is something else now/) })
+    a.close()
+    b.check()
+    expect(b.failure).toBeNull()
+    expect(b.info().mac).toBe('02:00:00:00:00:0b')
+    expect(() => ip('-n', alices, 'link', 'show', 'eth0')).toThrow()
+  })
+
+  it('does not take another queue of its device for its own', () => {
+    const netns = namespace()
+    const pool = new FramePool({ frames: 8 })
+    const one = TapPort.open(pool, { name: 'eth0', netns, multiQueue: true })
+    const { fd } = one
+    closeSync(fd)
+    using two = TapPort.open(pool, { name: 'eth0', netns, multiQueue: true })
+    expect(two.fd).toBe(fd)
+    one.check()
+    expect(one.failure).toMatchObject({ code: 'ENOTTY' })
+    two.check()
+    expect(two.failure).toBeNull()
+  })
 
   it('is taken out of a running loop when its device is deleted, without a spin; the others go on', async () => {
     const [home, gone, stays] = [namespace(), namespace(), namespace()]
@@ -230,8 +296,21 @@ describe('descriptors', () => {
     closeSync(fd)
     const other = TapPort.open(pool, { name: 'eth1', netns: namespace(), up: false })
     expect(other.fd).toBe(fd)
-    other.close()
     tap.close()
+    other.check()
+    expect(other.failure).toBeNull()
+    other.close()
+    const second = TapPort.open(pool, { name: 'eth0', netns: namespace() })
+    const number = second.fd
+    closeSync(number)
+    const files = [openSync('/dev/null', 'r')]
+    while ((files.at(-1) as number) < number) files.push(openSync('/dev/null', 'r'))
+    expect(files.at(-1)).toBe(number)
+    second.close()
+    for (const file of files) {
+      expect(fstatSync(file).isCharacterDevice()).toBe(true)
+      closeSync(file)
+    }
   })
 })
 

@@ -46,9 +46,9 @@ function wrongCalls(): void {
     if (name === 'idle' && typeof args[1] === 'number') args[1] = 0
     try {
       const result = (addon[name] as (...args: unknown[]) => unknown)(...args)
-      if (name === 'watch' && result === true) addon.close(args[0] as number, false)
+      if (name === 'watch' && result === true) addon.close(args[0] as number)
       if ((name === 'open' || name === 'icmp') && (result as { handle?: number }).handle !== undefined) {
-        addon.close((result as { handle: number }).handle, false)
+        addon.close((result as { handle: number }).handle)
       }
     } catch (error) {
       if (!(error instanceof TypeError)) throw error
@@ -66,7 +66,7 @@ function garbageColumns(vnet: boolean): void {
   const arena = whole.subarray(stride, 17 * stride)
   const rows = new Uint32Array(64)
   const result = new Int32Array(4 + 64)
-  const opened = addon.open(null, 'fuzz%d', (vnet ? 4 : 0) | 8, null, Int32Array.of(0, -1))
+  const opened = addon.open(null, 'fuzz%d', (vnet ? 4 : 0) | 8, null, Int32Array.of(0, -1, 0))
   if (opened.errno !== 0) throw new Error(`open: step ${opened.step} errno ${opened.errno}`)
   const { off, len, flags, gsoType, gsoSize, hdrLen, csumStart, csumOffset } = pool
   const columns = [arena, off, len, flags, gsoType, gsoSize, hdrLen, csumStart, csumOffset, rows, result]
@@ -118,8 +118,8 @@ function garbageColumns(vnet: boolean): void {
         throw new Error(`a read has changed byte ${at - stride}, of no row of its own`)
     }
   }
-  addon.close(opened.handle, false)
-  addon.close(echo.handle, false)
+  addon.close(opened.handle)
+  addon.close(echo.handle)
   if (read < 1000) throw new Error(`only ${read} frames were read`)
   frames += read
 }

@@ -1,6 +1,7 @@
 import { type Batch, FramePool, Loop, MAX_FRAME, MemoryPort, RealClock } from '@l2l3/switch-core'
 import { ping, runBlocking, runOnEventLoop, TapPort } from '@l2l3/tap-io'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
+import { native } from '../src/native.ts'
 import { descriptors, frameOf, ip, namespace, needsTun, until, workerOf } from './lab.ts'
 
 /* Who turns the loop: the event loop of this thread, or a thread that does nothing else. */
@@ -95,6 +96,19 @@ describe('on the event loop', () => {
     await expect(runner.done).rejects.toThrow('an element is broken')
     expect(descriptors()).toBe(before)
     await expect(runner.stop()).rejects.toThrow('an element is broken')
+  })
+
+  it('leaves nothing behind when the event loop does not take its ports', () => {
+    const loop = new Loop(new FramePool({ frames: 16 }), new RealClock())
+    const timers = () => process.getActiveResourcesInfo().filter((what) => what === 'Timeout').length
+    const before = [descriptors(), timers()]
+    const watch = vi.spyOn(native(), 'watch').mockReturnValue(false)
+    try {
+      expect(() => runOnEventLoop(loop, [])).toThrow('the event loop did not take the ports')
+    } finally {
+      watch.mockRestore()
+    }
+    expect([descriptors(), timers()]).toEqual(before)
   })
 
   it('does not spin for a port that the loop does not read', async () => {

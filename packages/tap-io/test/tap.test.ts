@@ -3,7 +3,19 @@ import { createHash } from 'node:crypto'
 import { Drop, FramePool, Loop, MAX_FRAME, Offload, Pipeline, RealClock } from '@l2l3/switch-core'
 import { ping, runOnEventLoop, TapPort } from '@l2l3/tap-io'
 import { describe, expect, it } from 'vitest'
-import { drain, frameOf, ip, namespace, needsTun, nodeIn, receive, removeNamespace, send, until } from './lab.ts'
+import {
+  drain,
+  frameOf,
+  inNamespace,
+  ip,
+  namespace,
+  needsTun,
+  nodeIn,
+  receive,
+  removeNamespace,
+  send,
+  until,
+} from './lab.ts'
 
 /* TAPs and TUNs of the kernel, in namespaces of our own. Alice is the kernel's end, we are the port. */
 needsTun()
@@ -134,6 +146,25 @@ describe('a TAP', () => {
     one.close()
     send(two, frameOf(pool, WHO_HAS_ALICE))
     expect(receive(two)).toHaveLength(1)
+  })
+})
+
+describe('the longest MTU', () => {
+  it('is 65,521 of a TAP and 65,535 of a TUN, at opening and later', () => {
+    const netns = namespace()
+    const pool = new FramePool({ frames: 8 })
+    for (const [kind, most] of [
+      ['tap', 65_521],
+      ['tun', 65_535],
+    ] as const) {
+      using port = TapPort.open(pool, { kind, netns, mtu: most })
+      expect(port.info().mtu).toBe(most)
+      port.setMtu(68)
+      port.setMtu(most)
+      expect(port.info().mtu).toBe(most)
+      expect(() => port.setMtu(most + 1)).toThrow(`mtu ${most + 1}: must be a whole number from 68 to ${most}`)
+      expect(() => TapPort.open(pool, { kind, netns, mtu: most + 1 })).toThrow(/ERR_OUT_OF_RANGE/)
+    }
   })
 })
 
@@ -275,6 +306,53 @@ describe('offloads', () => {
     }
     expect(pool.report()).toMatchObject({ sent: 0, dropped: { BadOffload: spoil.length }, balanced: true })
     expect(tap.failure).toBeNull()
+  })
+})
+
+describe('the queue of a TAP', () => {
+  /** Ten datagrams that Alice sends while nobody reads. */
+  async function talk(netns: string): Promise<void> {
+    await nodeIn(
+      netns,
+      `const s = require('dgram').createSocket('udp4')
+      const say = (n) => n ? s.send('x', 9, '10.1.0.2', () => say(n - 1)) : s.close()
+      say(10)`,
+    )
+  }
+
+  it('is asked for one frame when it was empty, for twice as many each time while all of them come', async () => {
+    const netns = namespace()
+    const pool = new FramePool({ frames: 64 })
+    using tap = TapPort.open(pool, { name: 'eth0', netns })
+    ip('-n', netns, 'addr', 'add', '10.1.0.1/24', 'dev', 'eth0')
+    ip('-n', netns, 'neigh', 'add', '10.1.0.2', 'lladdr', '02:00:00:00:00:0b', 'dev', 'eth0')
+    await talk(netns)
+    expect([1, 2, 3, 4, 5].map(() => receive(tap).length)).toEqual([1, 2, 4, 3, 0])
+    expect(pool.report()).toMatchObject({ received: 10, held: 0, balanced: true })
+  })
+
+  it('is as long as it was made, and what finds no room is dropped by the kernel', async () => {
+    const netns = namespace()
+    const pool = new FramePool({ frames: 64 })
+    // Without a queueing discipline before it, there is no room but that of the TAP.
+    using tap = TapPort.open(pool, { name: 'eth0', netns, queueLength: 4 })
+    await inNamespace(netns, 'tc', 'qdisc', 'replace', 'dev', 'eth0', 'root', 'noqueue')
+    ip('-n', netns, 'addr', 'add', '10.1.0.1/24', 'dev', 'eth0')
+    ip('-n', netns, 'neigh', 'add', '10.1.0.2', 'lladdr', '02:00:00:00:00:0b', 'dev', 'eth0')
+    expect(tap.info().queueLength).toBe(4)
+    expect(JSON.parse(ip('-n', netns, '-j', 'link', 'show', 'eth0'))).toMatchObject([{ txqlen: 4 }])
+    await talk(netns)
+    expect(drain(tap)).toHaveLength(4)
+    using usual = TapPort.open(pool, { name: 'eth1', netns })
+    expect(usual.info().queueLength).toBeGreaterThan(4)
+  })
+
+  it('keeps its length when the device is attached again', () => {
+    const netns = namespace()
+    const pool = new FramePool({ frames: 8 })
+    TapPort.open(pool, { name: 'eth0', netns, persist: true, queueLength: 10_000 }).close()
+    using again = TapPort.open(pool, { name: 'eth0', netns, persist: false })
+    expect(again.info().queueLength).toBe(10_000)
   })
 })
 
