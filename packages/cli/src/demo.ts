@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { linuxProblem, Tracer, traceText } from '@l2l3/topology'
+import { linuxProblem, namespaceName, Tracer, traceText } from '@l2l3/topology'
 import { loadTopology } from './load.ts'
 import { colorsFor, note, say } from './output.ts'
 import { interruptible } from './signals.ts'
@@ -33,10 +33,11 @@ export async function demo(options: DemoOptions = {}): Promise<number> {
   return interruptible(async (signal) => {
     const problem = options.memory ? 'it was asked for' : await linuxProblem()
     const memory = problem !== null
-    if (memory) say(yellow(`Running in memory, with small built-in hosts: ${problem}.`))
+    if (memory) say(yellow(`Running in memory, with small built-in hosts: ${problem.replace(/\.$/, '')}.`))
     title(`Building ${topology.name}`)
-    for (const { name, node, mac, addresses } of topology.endpoints) {
-      const host = memory ? `host ${name}` : `namespace l2l3-${topology.name}-${name}, TAP eth0`
+    for (const endpoint of topology.endpoints) {
+      const { name, node, mac, addresses } = endpoint
+      const host = memory ? `host ${name}` : `namespace ${namespaceName(topology, endpoint)}, TAP eth0`
       say(`  ${host}  ${dim(`${mac}  ${addresses.map((a) => `${a.text}/${a.prefix}`).join('  ')}  on ${node}`)}`)
     }
     const world = await startWorld(topology, { memory, signal, onProgress: (text) => say(`  ${text}`) })

@@ -3,6 +3,7 @@ import {
   type CheckResult,
   type Fabric,
   RunDirectory,
+  removeRemains,
   type Snapshot,
   snapshot,
   type Topology,
@@ -74,7 +75,7 @@ async function onLinux(topology: Topology, { signal, onProgress }: WorldOptions)
 }
 
 function inMemory(topology: Topology, signal: AbortSignal): Bare {
-  const directory = RunDirectory.claim(topology.name, 'memory', () => {})
+  const directory = RunDirectory.claim(topology.name, 'memory', removeRemains)
   const remove = (): void => directory.release()
   process.on('exit', remove)
   const world = buildInMemory(topology)
@@ -85,10 +86,8 @@ function inMemory(topology: Topology, signal: AbortSignal): Bare {
     runChecks: async (onResult) => {
       const results: CheckResult[] = []
       for (const check of topology.checks) {
-        // Between checks the process hears signals and answers questions.
-        await new Promise((resolve) => setImmediate(resolve))
-        signal.throwIfAborted()
-        const result = world.check(check)
+        // Meanwhile the process hears signals and answers questions.
+        const result = await world.checkInTurns(check, signal)
         results.push(result)
         onResult(result)
       }

@@ -25,7 +25,7 @@ function example(name: string): string {
 
 /** Runs a command in an endpoint's namespace; gives what it says. */
 function inside(endpoint: string, ...command: string[]): string {
-  return spawnSync('ip', ['netns', 'exec', `l2l3-${NAME}-${endpoint}`, ...command], { encoding: 'utf8' }).stdout
+  return spawnSync('ip', ['netns', 'exec', `l2l3-${NAME}.${endpoint}`, ...command], { encoding: 'utf8' }).stdout
 }
 
 function left(): string[] {

@@ -92,20 +92,20 @@ describe('l2l3 up on Linux', () => {
     const up = start(['up', topology])
     await up.said(`${NAME} is up on Linux`)
     expect(left()).toHaveLength(6)
-    const addresses = execFileSync('ip', ['-n', `l2l3-${NAME}-green`, '-o', 'addr', 'show', 'eth0'], {
+    const addresses = execFileSync('ip', ['-n', `l2l3-${NAME}.green`, '-o', 'addr', 'show', 'eth0'], {
       encoding: 'utf8',
     })
     expect(addresses).toContain('10.77.0.3/24')
     expect(addresses).toContain('fd77::3/64')
     expect(addresses).not.toContain('tentative')
-    const link = execFileSync('ip', ['-n', `l2l3-${NAME}-green`, '-o', 'link', 'show', 'eth0'], { encoding: 'utf8' })
+    const link = execFileSync('ip', ['-n', `l2l3-${NAME}.green`, '-o', 'link', 'show', 'eth0'], { encoding: 'utf8' })
     expect(link).toMatch(/LOWER_UP.* mtu 9000 /)
 
     const second = await l2l3(['up', topology, '--check'])
     expect(second.status).toBe(1)
     expect(second.stderr).toContain(`topology ${NAME} is running already, as process ${up.child.pid}`)
 
-    spawnSync('ip', ['netns', 'exec', `l2l3-${NAME}-red`, 'ping', '-c1', '-W2', '10.77.0.2'])
+    spawnSync('ip', ['netns', 'exec', `l2l3-${NAME}.red`, 'ping', '-c1', '-W2', '10.77.0.2'])
     const fdb = JSON.parse((await l2l3(['show', 'fdb', NAME, '--json'])).stdout) as { mac: string; port: string }[]
     expect(fdb.map((e) => `${e.mac} ${e.port}`)).toEqual(
       expect.arrayContaining(['02:00:00:00:00:99 red', '02:00:00:00:00:0a red', '02:00:00:00:00:0b blue']),
@@ -136,7 +136,7 @@ describe('l2l3 up on Linux', () => {
   })
 
   it('does not touch a namespace that it did not make', async () => {
-    const foreign = `l2l3-${NAME}-blue`
+    const foreign = `l2l3-${NAME}.blue`
     execFileSync('ip', ['netns', 'add', foreign])
     try {
       const { status, stderr } = await l2l3(['up', topology, '--check'])
@@ -165,7 +165,7 @@ describe('l2l3 up on Linux', () => {
   it('goes on when an interface is deleted under it, and says so', async () => {
     const up = start(['up', topology])
     await up.said(`${NAME} is up on Linux`)
-    execFileSync('ip', ['-n', `l2l3-${NAME}-grey`, 'link', 'del', 'eth0'])
+    execFileSync('ip', ['-n', `l2l3-${NAME}.grey`, 'link', 'del', 'eth0'])
     await up.said('port sw2/grey has failed and is out of service')
     const { stdout } = await l2l3(['show', 'ports', NAME, '--json'])
     const states = (JSON.parse(stdout) as { port: string; state: string }[]).map((p) => [p.port, p.state])

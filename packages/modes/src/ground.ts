@@ -5,6 +5,9 @@ export interface Ground {
   readonly pool: FramePool
   readonly clock: Clock
   readonly loop: Loop
+  /** 32 bits that seed the hash of every table: at random where those who send are not trusted. Default 0, for runs that
+   * repeat. */
+  readonly seed?: number
 }
 
 /** Makes the link to a port of a node with `ports` ports. Each of them brings at most a batch a turn, and is answered by

@@ -64,7 +64,8 @@ export function l2bridge(ground: Ground, options: L2BridgeModeOptions): L2Bridge
   const { loop, pool } = ground
   const { pods, uplink, host = null, ...settings } = options
   const wire = (spec: Plug): Link => linkTo(ground, spec.port, spec.label ?? spec.port.name, pods.length + 2)
-  const engine = new L2BridgeEngine(loop, uplink === null ? new Unplugged(pool) : new Onto(wire(uplink)), settings)
+  const out = uplink === null ? new Unplugged(pool) : new Onto(wire(uplink))
+  const engine = new L2BridgeEngine(loop, out, { seed: ground.seed ?? 0, ...settings })
   loop.every(SECOND, engine)
   if (uplink !== null) loop.add(uplink.port, engine.ingress)
   if (host !== null) loop.add(host.port, engine.attachHost(wire(host)))

@@ -68,7 +68,7 @@ export function routedLink(
     ...(directedBroadcast === undefined ? {} : { directedBroadcast }),
   })
   const neighbours = new NeighbourTable(pool, clock, {
-    ...{ mac, out, addresses, client: iface, router: true },
+    ...{ mac, out, addresses, client: iface, router: true, seed: ground.seed ?? 0 },
     ...(askFrom === undefined ? {} : { askFrom }),
   })
   iface.neighbours = neighbours

@@ -4,7 +4,8 @@
  * can be; what it does there is in `@l2l3/modes`), `fabric` (nodes joined), and the worlds: `memory-world` with `host/`, `replay`,
  * and `linux/` with `run-directory`. `trace` follows a frame. `memory` lists what runs in a browser as well.
  */
-export { type LinuxOptions, LinuxWorld, linuxProblem, upOnLinux } from './linux/linux-world.ts'
+export { removeRemains } from './linux/ip.ts'
+export { type LinuxOptions, LinuxWorld, linuxProblem, namespaceName, upOnLinux } from './linux/linux-world.ts'
 export * from './memory.ts'
 export { type ReplayFiles, replayFiles } from './replay-files.ts'
 export { AlreadyRunningError, listRuns, RunDirectory, type RunState, runBase } from './run-directory.ts'

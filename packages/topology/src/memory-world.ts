@@ -16,6 +16,32 @@ import type { CheckSpec, Topology } from './topology.ts'
  * clock jumps to the next timer.
  */
 
+/** Rounds at one instant after which what still moves is taken for a loop. */
+const SETTLE = 10_000
+/** Rounds between two moments at which a check in turns lets the program do other things. */
+const TURN = 500
+
+/** Something that takes many rounds, one at each `next`. */
+type Rounds<T> = Generator<undefined, T, undefined>
+
+function atOnce<T>(rounds: Rounds<T>): T {
+  for (;;) {
+    const { done, value } = rounds.next()
+    if (done) return value
+  }
+}
+
+async function inTurns<T>(rounds: Rounds<T>, signal: AbortSignal | undefined): Promise<T> {
+  for (let i = 0; ; i++) {
+    if (i % TURN === 0) {
+      await new Promise((resolve) => setTimeout(resolve, 0))
+      signal?.throwIfAborted()
+    }
+    const { done, value } = rounds.next()
+    if (done) return value
+  }
+}
+
 /** Settings of a world in memory. */
 export interface MemoryWorldOptions {
   /** Sizes of the pool. Default: 2,048 frames; up to 9,018 bytes, or what the largest MTU needs. */
@@ -90,7 +116,7 @@ export class MemoryWorld {
   }
 
   /** Goes on at this instant until nothing moves. Says false where `limit` rounds were not enough: a loop of links. */
-  settle(limit = 10_000): boolean {
+  settle(limit: number = SETTLE): boolean {
     for (let i = 0; i < limit; i++) if (!this.step()) return true
     return false
   }
@@ -102,8 +128,13 @@ export class MemoryWorld {
 
   /** Goes on until `done` says so, or until the time `end` (nanoseconds of the clock); true where it was done. */
   runUntil(done: () => boolean, end: number): boolean {
+    return atOnce(this.#until(done, end))
+  }
+
+  /** The same, round by round. */
+  *#until(done: () => boolean, end: number): Rounds<boolean> {
     for (;;) {
-      this.settle()
+      for (let i = 0; i < SETTLE && this.step(); i++) yield
       if (done()) return true
       if (this.clock.now >= end) return false
       let next = Math.min(end, this.loop.nextTick)
@@ -115,13 +146,23 @@ export class MemoryWorld {
 
   /** Tries a check. */
   check(check: CheckSpec): CheckResult {
+    return atOnce(this.#trial(check))
+  }
+
+  /** Tries a check as `check` does, with the same result, and lets the program do other things every few hundred
+   * rounds. Rejects with the signal's reason where it stops it; the check is left undone then. */
+  checkInTurns(check: CheckSpec, signal?: AbortSignal): Promise<CheckResult> {
+    return inTurns(this.#trial(check), signal)
+  }
+
+  *#trial(check: CheckSpec): Rounds<CheckResult> {
     switch (check.kind) {
       case 'ping':
-        return this.#ping(check)
+        return yield* this.#ping(check)
       case 'tcp':
-        return this.#tcp(check)
+        return yield* this.#tcp(check)
       case 'traceroute':
-        return this.#traceroute(check)
+        return yield* this.#traceroute(check)
       case 'neigh':
         return judgeNeighbour(check, this.host(check.from.name).neighbours.get(check.address.bytes))
     }
@@ -137,18 +178,18 @@ export class MemoryWorld {
     return snapshot(this.fabric)
   }
 
-  #ping(check: CheckSpec): CheckResult {
+  *#ping(check: CheckSpec): Rounds<CheckResult> {
     const { address, count, bytes, timeout } = check
     const ping = this.host(check.from.name).ping(address.bytes, count, bytes, Math.round(timeout * SECOND))
-    this.runUntil(() => ping.done, this.clock.now + (count + 1) * timeout * SECOND)
+    yield* this.#until(() => ping.done, this.clock.now + (count + 1) * timeout * SECOND)
     const answers = `${ping.received} of ${count} answered`
     return judge(check, ping.received === count, ping.problem === null ? answers : `${answers}: ${ping.problem}`)
   }
 
-  #traceroute(check: CheckSpec): CheckResult {
+  *#traceroute(check: CheckSpec): Rounds<CheckResult> {
     const { address, timeout } = check
     const trace = this.host(check.from.name).traceroute(address.bytes, Math.round(timeout * SECOND))
-    this.runUntil(() => trace.done, this.clock.now + Math.round(timeout * SECOND) * (HOPS + 1))
+    yield* this.#until(() => trace.done, this.clock.now + Math.round(timeout * SECOND) * (HOPS + 1))
     if (trace.problem !== null) return judge(check, false, trace.problem)
     return judgeTrace(
       check,
@@ -156,13 +197,13 @@ export class MemoryWorld {
     )
   }
 
-  #tcp(check: CheckSpec): CheckResult {
+  *#tcp(check: CheckSpec): Rounds<CheckResult> {
     const { address, bytes, target, timeout } = check
     const transfer = this.host(check.from.name).transfer(address.bytes, bytes)
     if (transfer === null) return judge(check, false, 'no route to the address')
     const { sender } = transfer
     const open = (): boolean => sender.state === 'connecting' || sender.state === 'sending'
-    this.runUntil(() => !open(), this.clock.now + Math.round(timeout * SECOND))
+    yield* this.#until(() => !open(), this.clock.now + Math.round(timeout * SECOND))
     if (sender.state !== 'done')
       return judge(check, false, open() ? 'no answer in time' : `connection: ${sender.state}`)
     const receiver = target === null ? undefined : this.host(target.name).receiver(transfer)

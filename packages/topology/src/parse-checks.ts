@@ -52,6 +52,8 @@ export function parseChecks(raw: readonly RawCheck[], endpoints: readonly Endpoi
     const via = (trial.via ?? []).flatMap((text, j) => attempt(report, [...path, 'via', j], () => parseIp(text)) ?? [])
     const { mac: text } = trial
     const mac = text === undefined ? undefined : attempt(report, [...path, 'mac'], () => parseMac(text))
+    const bytes = trial.bytes === undefined ? (kind === 'tcp' ? 1_000_000 : 56) : size(trial.bytes)
+    if (bytes > MAX_BYTES) report([...path, 'bytes'], `expected at most ${MAX_BYTES} bytes, not "${trial.bytes}"`)
     if (from === undefined) return
     const families = [4, 6].filter((family) => {
       if (trial.family !== undefined && trial.family !== family) return false
@@ -74,7 +76,7 @@ export function parseChecks(raw: readonly RawCheck[], endpoints: readonly Endpoi
         expect: item.expect ?? 'pass',
         timeout: trial.timeout ?? (kind === 'tcp' ? 30 : 2),
         count: trial.count ?? 3,
-        bytes: trial.bytes === undefined ? (kind === 'tcp' ? 1_000_000 : 56) : size(trial.bytes),
+        bytes,
         via: via.filter((a) => a.family === family),
         mac: mac ?? null,
       })
@@ -87,6 +89,9 @@ export function parseChecks(raw: readonly RawCheck[], endpoints: readonly Endpoi
 function reachable(from: EndpointSpec, addresses: readonly Address[]): Address {
   return addresses.find((a) => from.addresses.some((own) => onLink(own, a.bytes))) ?? (addresses[0] as Address)
 }
+
+/** The most that a transfer may have, in bytes. The schema holds plain numbers to the same. */
+const MAX_BYTES = 1e12
 
 const UNITS: Readonly<Record<string, number>> = {
   B: 1,

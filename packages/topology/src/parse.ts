@@ -72,6 +72,9 @@ function refuse(problems: readonly Problem[]): void {
   throw new TopologyError(inOrder)
 }
 
+/** The longest MTU that Linux gives a TAP: 65,535 bytes less its Ethernet header. */
+const TAP_MTU = 65_521
+
 /** The third pass over one document. */
 class Reading {
   readonly problems: Problem[] = []
@@ -148,6 +151,7 @@ class Reading {
     const mac = given ?? derivedMac(this.#name, node, name)
     if (raw.mac === undefined || given !== undefined) this.#claim(`MAC address ${mac}`, label, [...path, 'mac'])
     const mtu = raw.mtu ?? 1500
+    if (mtu > TAP_MTU) this.#report([...path, 'mtu'], `expected ${TAP_MTU} at most, which is a TAP's, not ${mtu}`)
     const addresses = this.#addresses(raw.ip, [...path, 'ip'], label, (address, at) => {
       if (address.family === 6 && mtu < 1280) {
         this.#report(at, `IPv6 needs an MTU of 1280 or more (RFC 8200 5), and the endpoint has ${mtu}`)

@@ -1,9 +1,13 @@
 import { spawn, spawnSync } from 'node:child_process'
-import { existsSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, statSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import type { MadeNamespace, RunState } from '../run-directory.ts'
 
-/* What is done to the machine by way of iproute2: namespaces made and removed, addresses set. */
+/*
+ * What is done to the machine by way of iproute2: namespaces made and removed, addresses set. Each `ip` runs in a session
+ * of its own (`detached`): Ctrl-C goes to all of the terminal's process group, and would else end an `ip` in the middle
+ * of removing what this process is about to forget.
+ */
 
 /** Says whether a program can be found. */
 export function installed(program: string): boolean {
@@ -18,31 +22,44 @@ export function environment(): NodeJS.ProcessEnv {
 }
 
 /** Runs `ip` commands, one a line; throws an Error with what `ip` said. Synchronous, so that it works while a process
- * ends. With `force`, goes on after a command that fails. */
+ * ends. With `force`, goes on after a command that fails, and does not throw: the caller looks at what came of it. */
 export function ipBatch(lines: readonly string[], force = false): void {
   if (lines.length === 0) return
   const args = force ? ['-force', '-batch', '-'] : ['-batch', '-']
+  // Honoured by spawnSync as by spawn, which Node's types do not say.
+  const own = { detached: true }
   const { status, stderr, error } = spawnSync('ip', args, {
+    ...own,
     input: `${lines.join('\n')}\n`,
     encoding: 'utf8',
     env: environment(),
   })
+  if (force) return
   if (error !== undefined) throw new Error(`ip could not be run: ${error.message}`)
-  if (status !== 0 && !force) throw new Error(`ip failed: ${stderr.trim().split('\n')[0]}`)
+  if (status !== 0) throw new Error(`ip failed: ${stderr.trim().split('\n')[0]}`)
 }
 
-/** Runs a shell script in a namespace; rejects with what it said where it fails. */
-export function inNamespace(namespace: string, script: string): Promise<void> {
+/** Runs a shell script in a namespace; rejects with what it said where it fails, and with the signal's reason, once the
+ * script has ended, where the signal stops it. */
+export function inNamespace(namespace: string, script: string, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const args = ['netns', 'exec', namespace, 'sh', '-e', '-c', script]
-    const child = spawn('ip', args, { stdio: ['ignore', 'ignore', 'pipe'], env: environment() })
+    const child = spawn('ip', args, { stdio: ['ignore', 'ignore', 'pipe'], env: environment(), detached: true })
+    // The shell leads a process group, in which its commands are as well.
+    const stop = (): void => {
+      if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, 'SIGKILL')
+    }
+    signal?.addEventListener('abort', stop, { once: true })
+    if (signal?.aborted) stop()
     let said = ''
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       said += text
     })
     child.on('error', reject)
     child.on('close', (code) => {
-      if (code === 0) resolve()
+      signal?.removeEventListener('abort', stop)
+      if (signal?.aborted) reject(signal.reason)
+      else if (code === 0) resolve()
       else reject(new Error(`setting up ${namespace} failed: ${said.trim().split('\n')[0] || `status ${code}`}`))
     })
   })
@@ -57,19 +74,56 @@ export function namespaceInode(name: string): number | null {
   }
 }
 
-/** Removes those of the namespaces that are still the ones that were made. */
-export function removeNamespaces(made: readonly MadeNamespace[]): void {
-  const ours = made.filter(({ name, inode }) => {
+/** Those of the namespaces that are still the ones that were made. */
+function stillThere(made: readonly MadeNamespace[]): MadeNamespace[] {
+  return made.filter(({ name, inode }) => {
     const now = namespaceInode(name)
     return now !== null && (inode === null || inode === now)
   })
+}
+
+/** Removes those of the namespaces that are still the ones that were made. Gives those that it could not remove, which
+ * must not be forgotten. */
+export function removeNamespaces(made: readonly MadeNamespace[]): MadeNamespace[] {
+  let left = stillThere(made)
+  // An `ip` that somebody ended has done half of it: once more.
+  for (let i = 0; i < 2 && left.length > 0; i++) {
+    ipBatch(
+      left.map(({ name }) => `netns del ${name}`),
+      true,
+    )
+    left = stillThere(left)
+  }
+  return left
+}
+
+/** Removes what a process has left that died without cleaning up. Throws where it cannot, as without root: what says
+ * that it is there has to stay then. */
+export function removeRemains(remains: RunState): void {
+  const left = removeNamespaces(remains.namespaces)
+  if (left.length === 0) return
+  const names = left.map(({ name }) => name).join(', ')
+  const root = process.getuid?.() === 0 ? '' : ', which takes root'
+  throw new Error(`process ${remains.pid} left namespaces behind that could not be removed${root}: ${names}`)
+}
+
+/** Namespaces that `probeNamespaces` makes, with the number of the process. */
+const PROBE = 'l2l3-probe-'
+
+/** Makes a namespace and removes it; throws an Error with what `ip` said where it cannot. Removes as well what a process
+ * left that died in between. */
+export function probeNamespaces(): void {
+  const own = `${PROBE}${process.pid}`
+  ipBatch([`netns add ${own}`, `netns del ${own}`])
+  const dead = readdirSync('/run/netns').filter((name) => {
+    return name.startsWith(PROBE) && /^\d+$/.test(name.slice(PROBE.length)) && !alive(name.slice(PROBE.length))
+  })
   ipBatch(
-    ours.map(({ name }) => `netns del ${name}`),
+    dead.map((name) => `netns del ${name}`),
     true,
   )
 }
 
-/** Removes what a process has left that died without cleaning up. */
-export function removeRemains(remains: RunState): void {
-  removeNamespaces(remains.namespaces)
+function alive(pid: string): boolean {
+  return existsSync(`/proc/${pid}`)
 }

@@ -143,11 +143,13 @@ async function tcpCheck(check: CheckSpec, { from, target, signal }: CheckPlace):
   }
 }
 
-/** Starts a program in a namespace. Its standard input stays open as long as this process lives. */
+/** Starts a program in a namespace. Its standard input stays open as long as this process lives. It is in a process
+ * group of its own: Ctrl-C is for this process, which ends it by the signal, and not for a check to fail by. */
 function inside(namespace: string, command: string[], signal: AbortSignal): ChildProcessWithoutNullStreams {
   const child = spawn('ip', ['netns', 'exec', namespace, ...command], {
     signal,
     killSignal: 'SIGKILL',
+    detached: true,
     env: environment(),
   })
   child.stdin.on('error', () => {})

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { FramePool, Loop, MAX_FRAME, MemoryPort, Offload, RealClock } from '@l2l3/switch-core'
 import type { Runner, TapPort } from '@l2l3/tap-io'
@@ -7,13 +8,21 @@ import { buildFabric, type Fabric, type Snapshot, snapshot } from '../fabric.ts'
 import { gatewaysOf } from '../mode.ts'
 import { type MadeNamespace, RunDirectory } from '../run-directory.ts'
 import type { CheckSpec, EndpointSpec, Topology } from '../topology.ts'
-import { inNamespace, installed, ipBatch, namespaceInode, removeNamespaces, removeRemains } from './ip.ts'
+import {
+  inNamespace,
+  installed,
+  ipBatch,
+  namespaceInode,
+  probeNamespaces,
+  removeNamespaces,
+  removeRemains,
+} from './ip.ts'
 import { linuxCheck } from './linux-checks.ts'
 
 /*
  * A topology on Linux: for each endpoint a network namespace with a TAP in it, and the nodes in this process.
  *
- *     namespace l2l3-<topology>-red          namespace l2l3-<topology>-blue
+ *     namespace l2l3-<topology>.red          namespace l2l3-<topology>.blue
  *     eth0 10.0.0.1/24  (TAP)                eth0 10.0.0.2/24  (TAP)
  *           |  fd                                  |  fd
  *     +-----+--------------------------------------+-----+
@@ -38,9 +47,9 @@ export interface LinuxOptions {
 /** Super-frames cross cables in this process as they are. */
 const ALL_OFFLOADS: number = Offload.Checksum | Offload.Tso4 | Offload.Tso6 | Offload.Uso
 
-/** Name of an endpoint's namespace. */
-function namespaceName(topology: Topology, endpoint: EndpointSpec): string {
-  return `l2l3-${topology.name}-${endpoint.name}`
+/** Name of an endpoint's namespace. Neither name can have a dot in it: no two topologies come to the same. */
+export function namespaceName(topology: Pick<Topology, 'name'>, endpoint: Pick<EndpointSpec, 'name'>): string {
+  return `l2l3-${topology.name}.${endpoint.name}`
 }
 
 /** Says why a topology cannot be built on this machine by this user, and what helps; null where it can. */
@@ -52,9 +61,8 @@ export async function linuxProblem(): Promise<string | null> {
   const { tunAvailable } = await import('@l2l3/tap-io')
   const tun = tunAvailable()
   if (!tun.ok) return tun.reason
-  const probe = `l2l3-probe-${process.pid}`
   try {
-    ipBatch([`netns add ${probe}`, `netns del ${probe}`])
+    probeNamespaces()
     return null
   } catch (error) {
     return `network namespaces are not to be had: ${(error as Error).message}`
@@ -104,6 +112,8 @@ export class LinuxWorld implements AsyncDisposable {
     const results: CheckResult[] = []
     for (const check of this.topology.checks) {
       const result = await this.check(check)
+      // What Ctrl-C ended has not failed.
+      this.#abort.signal.throwIfAborted()
       results.push(result)
       onResult(result)
     }
@@ -157,8 +167,8 @@ export async function upOnLinux(topology: Topology, options: LinuxOptions = {}):
   const remove = (): void => {
     process.off('exit', remove)
     for (const tap of taps) tap.close()
-    removeNamespaces(made)
-    directory.release()
+    // What could not be removed stays on record, for the next process that builds this topology.
+    if (removeNamespaces(made).length === 0) directory.release()
   }
   process.on('exit', remove)
   try {
@@ -170,12 +180,12 @@ export async function upOnLinux(topology: Topology, options: LinuxOptions = {}):
     await Promise.all(
       topology.nodes.flatMap((node) =>
         node.ports.map(async (port) => {
-          if (port.endpoint !== null) await configure(topology, port.endpoint, gatewaysOf(node, port))
+          if (port.endpoint !== null) await configure(topology, port.endpoint, gatewaysOf(node, port), signal)
         }),
       ),
     )
-    signal?.throwIfAborted()
     const { runOnEventLoop } = await import('@l2l3/tap-io')
+    signal?.throwIfAborted()
     const abort = new AbortController()
     signal?.addEventListener('abort', () => abort.abort(signal.reason), { once: true, signal: abort.signal })
     return new LinuxWorld(fabric, directory, runOnEventLoop(fabric.ground.loop, taps), abort, remove)
@@ -213,7 +223,8 @@ async function plugIn(topology: Topology, options: LinuxOptions, taps: TapPort[]
   })
   return buildFabric(
     topology,
-    { pool, clock, loop },
+    // Where strangers send frames, they must not know which addresses share a slot of a table.
+    { pool, clock, loop, seed: randomInt(2 ** 32) },
     {
       plug: ({ label, endpoint, tap }) => {
         if (endpoint === null && tap === null) return null
@@ -242,7 +253,12 @@ async function plugIn(topology: Topology, options: LinuxOptions, taps: TapPort[]
 /** Addresses an endpoint, and sets its default routes. A gateway in none of its networks is first made one on the link,
  * as Calico's plugin does it: `ip route add 169.254.1.1 dev eth0 scope link`. Duplicate address detection would hold IPv6 back for a second, and is off; so is the search
  * for routers, of which there are none. */
-async function configure(topology: Topology, endpoint: EndpointSpec, gateways: readonly Address[]): Promise<void> {
+async function configure(
+  topology: Topology,
+  endpoint: EndpointSpec,
+  gateways: readonly Address[],
+  signal: AbortSignal | undefined,
+): Promise<void> {
   const conf = '/proc/sys/net/ipv6/conf/eth0'
   const quiet = `if [ -d ${conf} ]; then echo 0 > ${conf}/accept_dad; echo 0 > ${conf}/router_solicitations; fi`
   const addresses = endpoint.addresses.map(({ family, text, prefix }) => {
@@ -255,5 +271,5 @@ async function configure(topology: Topology, endpoint: EndpointSpec, gateways: r
     return [...toLink, `ip -${family} route add default via ${text} dev eth0`]
   })
   const script = [quiet, 'ip link set lo up', 'ip link set eth0 up', ...addresses, ...routes]
-  await inNamespace(namespaceName(topology, endpoint), script.join('\n'))
+  await inNamespace(namespaceName(topology, endpoint), script.join('\n'), signal)
 }

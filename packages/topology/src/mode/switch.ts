@@ -62,7 +62,7 @@ const options = {
     type: 'integer',
     minimum: 0,
     maximum: 0xffffffff,
-    description: "Seed of the address table's hash. Default 0.",
+    description: "Seed of the address table's hash. Default: drawn at random on Linux, else 0.",
   },
   stpGroup: {
     enum: ['flood', 'filter'],
@@ -247,6 +247,7 @@ class SwitchNode implements BuiltNode {
     this.#ground = ground
     const { tpid, static: _static, mirrors: _mirrors, ...rest } = spec.options as Options
     this.#switch = new Switch(ground.pool, ground.clock, {
+      seed: ground.seed ?? 0,
       ...rest,
       name: spec.name,
       vlanAware: vlanAware(spec),
