@@ -140,6 +140,16 @@ describe('l2l3 up --memory --check', () => {
   })
 })
 
+describe('l2l3 up --memory', () => {
+  it('hears a signal in the middle of a check', async () => {
+    const path = file('long.yaml', TWO.replace('bytes: 10 kB', 'bytes: 200 GB, timeout: 3600'))
+    const up = start(['up', path, '--memory', '--check'], env)
+    await up.said('ping red -> blue (IPv6')
+    up.child.kill('SIGTERM')
+    expect((await up.ended).status).toBe(143)
+  })
+})
+
 describe('l2l3 show', () => {
   it('asks a running topology, over a socket that only its owner may use', async () => {
     const path = file('shown.yaml', TWO.replace('cli-two', 'cli-shown'))

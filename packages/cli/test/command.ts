@@ -22,7 +22,7 @@ export async function stopAll(): Promise<void> {
   }
 }
 
-/** Starts `l2l3 ...args`; `ended` settles when it has ended. `stdout` is the file its output goes to, if to one. */
+/** Starts `l2l3 ...args`, as the leader of a process group as a shell would; `ended` settles when it has ended. `stdout` is the file its output goes to, if to one. */
 export function start(
   args: string[],
   env: Record<string, string> = {},
@@ -31,6 +31,7 @@ export function start(
   const child = spawn(process.execPath, [...NODE, ...args], {
     env: { ...process.env, ...env },
     stdio: ['pipe', stdout, 'pipe'],
+    detached: true,
   })
   const out: Ended = { status: null, stdout: '', stderr: '' }
   const waiting: { text: string; resolve: () => void }[] = []

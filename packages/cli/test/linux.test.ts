@@ -135,6 +135,40 @@ describe('l2l3 up on Linux', () => {
     expect(again.status).toBe(0)
   })
 
+  it('cleans up after one that was killed also where the next one runs in memory', async () => {
+    const up = start(['up', topology])
+    await up.said(`${NAME} is up on Linux`)
+    up.child.kill('SIGKILL')
+    await up.ended
+    const again = await l2l3(['up', topology, '--memory', '--check'])
+    expect(again.stdout).toContain('checks passed')
+    expect(left()).toEqual([])
+  })
+
+  it('removes everything though Ctrl-C is pressed again and again', async () => {
+    const up = start(['up', topology])
+    await up.said(`${NAME} is up on Linux`)
+    // The terminal sends it to the whole process group: to each `ip` that removes something as well.
+    const group = -(up.child.pid as number)
+    const pressing = setInterval(() => process.kill(group, 'SIGINT'), 2)
+    up.child.on('exit', () => clearInterval(pressing))
+    await up.ended
+    expect(left()).toEqual([])
+  })
+
+  it('ends by the signal where Ctrl-C comes while it builds or checks, and calls no check failed', async () => {
+    const slow = join(dir, 'slow.yaml')
+    writeFileSync(slow, text(NAME).replace('{ from: red, to: blue }', '{ from: red, to: blue, count: 100 }'))
+    for (const later of [0, 1500]) {
+      const up = start(['up', slow, '--check'])
+      await up.said('node sw1')
+      await new Promise((resolve) => setTimeout(resolve, later))
+      process.kill(-(up.child.pid as number), 'SIGINT')
+      const { status, stdout } = await up.ended
+      expect([status, stdout]).toEqual([130, ''])
+    }
+  })
+
   it('does not touch a namespace that it did not make', async () => {
     const foreign = `l2l3-${NAME}.blue`
     execFileSync('ip', ['netns', 'add', foreign])

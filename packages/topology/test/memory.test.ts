@@ -95,6 +95,19 @@ describe('two hosts in memory', () => {
     expect(ports[0]?.rxFrames).toBe(ports[1]?.txFrames)
   })
 
+  it('pass them in turns as well, with the same results, until they are told to stop', async () => {
+    const [w, v] = [world(TWO), world(TWO)]
+    const results = []
+    for (const check of w.topology.checks) results.push(await w.checkInTurns(check))
+    expect(results.map((r) => [r.ok, r.detail])).toEqual(v.runChecks().map((r) => [r.ok, r.detail]))
+    expect(w.snapshot()).toEqual(v.snapshot())
+
+    const stop = new AbortController()
+    const check = { ...(w.topology.checks[4] as (typeof w.topology.checks)[0]), bytes: 2e11, timeout: 3600 }
+    setTimeout(() => stop.abort(new Error('Ctrl-C')), 20)
+    await expect(w.checkInTurns(check, stop.signal)).rejects.toThrow('Ctrl-C')
+  })
+
   it('do the same, byte for byte, in every run', () => {
     const run = (): string[] => {
       const w = world(TWO)

@@ -128,6 +128,10 @@ describe('what is wrong in a topology file is named with line, column, key and w
     expect(problems(node('    endpoints:\n      a:\n        hairpin: "yes"\n'))).toEqual([
       '6:18 nodes.sw1.endpoints.a.hairpin: expected true or false, not "yes"',
     ])
+    expect(problems(node('    endpoints: { a: { mtu: 65521 } }\n'))).toEqual([])
+    expect(problems(node('    endpoints: { a: { mtu: 65522 } }\n'))).toEqual([
+      "4:28 nodes.sw1.endpoints.a.mtu: expected 65521 at most, which is a TAP's, not 65522",
+    ])
     expect(problems(node('    endpoints: [a]\n'))).toEqual(['4:16 nodes.sw1.endpoints: expected a map, not a list'])
   })
 
@@ -255,6 +259,10 @@ ${text}`)
     expect(checks('  - expect: fail\n')).toEqual([
       '4:5 checks[0]: expected exactly one of the keys ping, tcp, traceroute, neigh',
     ])
+    expect(checks('  - tcp: { from: red, to: 10.0.0.3, bytes: 999999999999 GB }\n')).toEqual([
+      '4:44 checks[0].tcp.bytes: expected at most 1000000000000 bytes, not "999999999999 GB"',
+    ])
+    expect(checks('  - tcp: { from: red, to: 10.0.0.3, bytes: 1000 GB }\n')).toEqual([])
     expect(checks('  - tcp: { from: red, to: 10.0.0.3, bytes: lots }\n')).toEqual([
       '4:44 checks[0].tcp.bytes: expected a number of bytes such as 1000000 or "10 MB", not "lots"',
     ])
