@@ -76,6 +76,35 @@ export const Drop = {
   NoNeighbour: 57,
   Fragment: 58,
   NoListener: 59,
+  /* NAT: conntrack, translation, services */
+  ConntrackFull: 60,
+  InvalidState: 61,
+  NatPortsSpent: 62,
+  NatFiltered: 63,
+  NatUnsupported: 64,
+  NoBackend: 65,
+  FragmentOverlap: 66,
+  FragmentQueueFull: 67,
+  FragmentTimeout: 68,
+  /* Tunnels */
+  NoRemote: 69,
+  SplitHorizon: 70,
+  NestedTunnel: 71,
+  UnknownVni: 72,
+  TunnelFlags: 73,
+  TunnelReserved: 74,
+  TunnelVersion: 75,
+  TunnelProtocol: 76,
+  TunnelOptions: 77,
+  CriticalOption: 78,
+  TunnelControl: 79,
+  TunnelSequence: 80,
+  OuterFragment: 81,
+  InnerRunt: 82,
+  InnerVlan: 83,
+  OwnSource: 84,
+  EcnMismatch: 85,
+  UnknownPeer: 86,
 } as const
 /** A drop reason's number: a value of `Drop`. */
 export type Drop = (typeof Drop)[keyof typeof Drop]
@@ -152,6 +181,39 @@ const SENTENCES: Readonly<Record<DropName, string>> = {
   NoNeighbour: 'The next hop did not answer: nobody on the link has its address.',
   Fragment: 'A fragment is for the router itself, and nothing here puts packets together.',
   NoListener: 'The packet is for the router itself, and nothing here takes it.',
+  ConntrackFull: 'The table of flows was full of flows in use, and its policy is to refuse new ones.',
+  InvalidState:
+    'The packet cannot be where its flow is: impossible TCP flags, an answer that nobody asked for, an ICMP error about no flow.',
+  NatPortsSpent: 'Every port that the translation may use towards this destination was taken.',
+  NatFiltered: 'A port of the NAT was addressed that is in use, and its filtering lets nobody else in.',
+  NatUnsupported:
+    'The protocol cannot be translated here (ICMP where it is not transposed, or a protocol without ports to choose).',
+  NoBackend: 'The service that the packet is for has no backend that may take it.',
+  FragmentOverlap:
+    'A fragment overlaps one that came before, or starts inside the header of the upper layer (RFC 1858, RFC 3128, RFC 5722).',
+  FragmentQueueFull: 'Too many fragments waited for the first one of their packet.',
+  FragmentTimeout: 'The first fragment of its packet did not come in time.',
+  NoRemote: 'No tunnel endpoint is known for the destination, and unknown ones are not flooded.',
+  SplitHorizon: 'The frame came out of a tunnel and would go into one of the same network: not again.',
+  NestedTunnel:
+    'The packet would be wrapped more often than is allowed, or in the tunnel that it is itself the outside of.',
+  UnknownVni: 'No network here has the identifier (VNI or key) in the tunnel header.',
+  TunnelFlags: 'A flag that must be set in the tunnel header is not, or one is set that is not known here.',
+  TunnelReserved: 'Reserved bits of the tunnel header are not zero, and strict acceptance is on (modes.md 20.2).',
+  TunnelVersion: 'The tunnel header has a version that is not known here.',
+  TunnelProtocol:
+    'The tunnel carries a kind of packet that is not taken here (VXLAN-GPE, a GRE or GENEVE protocol type).',
+  TunnelOptions: 'The options of a GENEVE header contradict its length, or its C bit (RFC 8926, 3.5).',
+  CriticalOption: 'A GENEVE option that must be understood is not (RFC 8926, 3.5).',
+  TunnelControl: 'A GENEVE control packet (O bit), and nothing here takes them.',
+  TunnelSequence: 'The sequence number of the GRE packet is not after the last one (RFC 2890, 2.2).',
+  OuterFragment: 'The outer packet of a tunnel is a fragment, and nothing here puts packets together.',
+  InnerRunt: 'What the tunnel carries is shorter than an Ethernet or IP header.',
+  InnerVlan: 'The frame in the tunnel, or for it, has a VLAN tag, and the network does not carry them (RFC 7348, 6.1).',
+  OwnSource: 'The frame in the tunnel says that it comes from our own address there.',
+  EcnMismatch:
+    'The outer header says that congestion was met, and the inner sender does not understand that (RFC 6040, 4.2).',
+  UnknownPeer: 'The outer source is not an endpoint that tunnels to here.',
 }
 
 /** All reasons' names; the index is the reason's number. */

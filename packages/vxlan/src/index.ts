@@ -1,0 +1,4 @@
+/**
+ * Tunnels: VXLAN and GENEVE, then IPIP, GRE and the UDP relatives.
+ */
+export {}
