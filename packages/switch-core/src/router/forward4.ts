@@ -9,6 +9,7 @@ import * as icmp from '../wire/icmp.ts'
 import * as ipv4 from '../wire/ipv4.ts'
 import { flowHash4 } from './ecmp.ts'
 import { fragment } from './fragment.ts'
+import type { RouterGate } from './gate.ts'
 import type { IcmpErrors } from './icmp-errors.ts'
 import type { RouterInterface } from './interface.ts'
 import { checkOptions, keepRecords, OPTIONS_OK, record, SOURCE_ROUTED } from './options.ts'
@@ -100,7 +101,31 @@ export class Forward4 {
       iface.end(f, Drop.ReversePath)
       return
     }
-    const target = fib.lookup4(dst)
+    if (plane.gate === null || group) this.#route(iface, f, l3, total, header, dst, group)
+    else this.#routeBehind(plane.gate, iface, f, total, header)
+  }
+
+  /** Routes what the gate lets through, to where the gate says. */
+  #routeBehind(gate: RouterGate, iface: RouterInterface, f: Frame, total: number, header: number): void {
+    const { pool } = this.#plane
+    const g = gate.arrived(iface, f)
+    if (g === NO_FRAME) return
+    const l3 = pool.off[g]! + 14
+    const by = gate.route4
+    gate.route4 = 0
+    this.#route(iface, g, l3, total, header, by !== 0 ? by : u32(pool.bytes, l3 + 16), false)
+  }
+
+  #route(
+    iface: RouterInterface,
+    f: Frame,
+    l3: number,
+    total: number,
+    header: number,
+    dst: number,
+    group: boolean,
+  ): void {
+    const target = this.#plane.fib.lookup4(dst)
     if (target !== null) {
       if (target.kind === 'unicast' && !group) {
         this.#forward(iface, f, l3, total, header, dst, target)
@@ -124,11 +149,11 @@ export class Forward4 {
 
   /** The next hop of a frame does not answer. */
   unanswered(iface: RouterInterface, f: Frame): void {
-    const { pool, fib } = this.#plane
+    const { pool, fib, gate } = this.#plane
     const l3 = (pool.off[f] as number) + ETH
-    if (!fib.own4.has(ipv4.src(pool.bytes, l3))) {
-      this.#errors.send4(null, f, icmp.Type.Unreachable, icmp.Unreachable.Host)
-    }
+    const { Type, Unreachable } = icmp
+    if (!fib.own4.has(ipv4.src(pool.bytes, l3))) this.#errors.send4(null, f, Type.Unreachable, Unreachable.Host)
+    else if (gate !== null) this.#errors.send4Behind(gate, iface, f, Type.Unreachable, Unreachable.Host)
     iface.unsent(f, Drop.NoNeighbour)
   }
 
@@ -192,9 +217,48 @@ export class Forward4 {
     b[ip + 10] = folded >>> 8
     b[ip + 11] = folded
     if (header > 20) this.#record(hop, ip, header, dst)
-    if (!whole) this.#pieces(iface, g, hop, target.kind === 'broadcast' ? BROADCAST : dst)
-    else if (target.kind === 'broadcast') hop.iface.sendBroadcast(g)
+    this.#leave(iface, g, hop, target.kind === 'broadcast' ? BROADCAST : dst, whole)
+  }
+
+  /** Sends a packet that is ready, past the gate.
+   * @param whole whether it fits, or must be cut into fragments */
+  #leave(from: RouterInterface | null, f: Frame, hop: Hop, dst: number, whole: boolean): void {
+    const { gate } = this.#plane
+    const g = gate === null ? f : gate.leaving(from, hop.iface, f)
+    if (g === NO_FRAME) return
+    if (!whole) this.#pieces(from, g, hop, dst)
+    else if (dst === BROADCAST) hop.iface.sendBroadcast(g)
     else hop.iface.send4(g, hop.via4 !== 0 ? hop.via4 : dst)
+  }
+
+  /** Sends a packet of the router's own, whole or in fragments. Its header is complete, and its Ethernet header is there to
+   * be written. */
+  send(f: Frame): void {
+    const { pool, fib } = this.#plane
+    const b = pool.bytes
+    const l3 = pool.off[f]! + ETH
+    const end = l3 - ETH + pool.len[f]!
+    const dst = u32(b, l3 + ipv4.DST)
+    const target = fib.lookup4(dst)
+    if (target === null || target.kind !== 'unicast') {
+      pool.drop(f, target === null ? Drop.NoRoute : target.kind === 'blackhole' ? Drop.Blackhole : Drop.Unreachable)
+      return
+    }
+    const hop = target.hops.length === 1 ? (target.hop as Hop) : target.choose(flowHash4(b, l3, end))
+    const total = end - l3
+    let whole = total <= hop.iface.mtu
+    if (!whole) {
+      whole = pool.gsoType[f] !== 0 && segmentLength(pool, f, l3, end) <= hop.iface.mtu
+      if (!whole && (b[l3 + 6]! & 0x40) !== 0) {
+        hop.iface.unsent(f, Drop.TooBig)
+        return
+      }
+    }
+    if (target.counted) {
+      target.frames++
+      target.bytes += total + ETH
+    }
+    this.#leave(null, f, hop, dst, whole)
   }
 
   #optionsOk(iface: RouterInterface, f: Frame, l3: number, header: number): boolean {
@@ -327,7 +391,6 @@ export class Forward4 {
       this.#record(hop, ip, header, src)
     }
     ipv4.fillChecksum(b, ip)
-    if (total > hop.iface.mtu) this.#pieces(iface, g, hop, src)
-    else hop.iface.send4(g, hop.via4 !== 0 ? hop.via4 : src)
+    this.#leave(null, g, hop, src, total <= hop.iface.mtu)
   }
 }

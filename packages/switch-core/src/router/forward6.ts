@@ -81,21 +81,48 @@ export class Forward6 {
       else iface.end(f, Drop.LinkScope)
       return
     }
-    const target = fib.lookup6(b, l3 + 24)
+    const { gate } = plane
+    if (gate === null || group || nobody) {
+      this.#route(iface, f, l3, total, group, nobody, local, fib.lookup6(b, l3 + 24))
+      return
+    }
+    const g = gate.arrived(iface, f)
+    if (g === NO_FRAME) return
+    const ip = pool.off[g]! + 14
+    const by = gate.route6
+    gate.route6 = null
+    const target = by !== null ? fib.lookup6(by, 0) : fib.lookup6(b, ip + 24)
+    this.#route(iface, g, ip, total, false, false, local, target, by)
+  }
+
+  /** @param by the address to route by instead of the destination */
+  #route(
+    iface: RouterInterface,
+    f: Frame,
+    l3: number,
+    total: number,
+    group: boolean,
+    nobody: boolean,
+    local: boolean,
+    target: Target | null,
+    by: Uint8Array | null = null,
+  ): void {
+    const b = this.#plane.pool.bytes
     if (target !== null && target.kind === 'local') {
       this.#local(iface, f, l3, total, nobody, has(target.out as RouterInterface, b, l3 + 24))
     } else if (group) iface.end(f, Drop.LinkBroadcast)
     else if (nobody) iface.end(f, Drop.MartianSource)
-    else if (target !== null && target.kind === 'unicast') this.#forward(iface, f, l3, total, local, target)
+    else if (target !== null && target.kind === 'unicast') this.#forward(iface, f, l3, total, local, target, by)
     else this.#refuse(iface, f, target)
   }
 
   /** The next hop of a frame does not answer. */
   unanswered(iface: RouterInterface, f: Frame): void {
-    const { pool, fib } = this.#plane
+    const { pool, fib, gate } = this.#plane
     const at = (pool.off[f] as number) + ETH + ipv6.SRC
     const ours = has(iface, pool.bytes, at) || fib.lookup6(pool.bytes, at)?.kind === 'local'
     if (!ours) this.#errors.send6(null, f, icmpv6.Type.Unreachable, Unreachable.Address)
+    else if (gate !== null) this.#errors.send6Behind(gate, iface, f, icmpv6.Type.Unreachable, Unreachable.Address)
     iface.unsent(f, Drop.NoNeighbour)
   }
 
@@ -113,7 +140,15 @@ export class Forward6 {
     }
   }
 
-  #forward(iface: RouterInterface, f: Frame, l3: number, total: number, linkLocal: boolean, target: Target): void {
+  #forward(
+    iface: RouterInterface,
+    f: Frame,
+    l3: number,
+    total: number,
+    linkLocal: boolean,
+    target: Target,
+    by: Uint8Array | null,
+  ): void {
     const { pool } = this.#plane
     const b = pool.bytes
     if (b[l3 + 7]! <= 1) {
@@ -142,8 +177,42 @@ export class Forward6 {
       target.bytes += total + 14
     }
     b[ip + 7]!--
-    if (hop.via6 !== null) hop.iface.send6(g, hop.via6, 0)
-    else hop.iface.send6(g, b, ip + 24)
+    this.#leave(iface, g, hop, by)
+  }
+
+  /** Sends a packet that is ready, past the gate. */
+  #leave(from: RouterInterface | null, f: Frame, hop: Hop, by: Uint8Array | null): void {
+    const { pool, gate } = this.#plane
+    const g = gate === null ? f : gate.leaving(from, hop.iface, f)
+    if (g === NO_FRAME) return
+    const via = hop.via6 ?? by
+    if (via !== null) hop.iface.send6(g, via, 0)
+    else hop.iface.send6(g, pool.bytes, pool.off[g]! + ETH + ipv6.DST)
+  }
+
+  /** Sends a packet of the router's own to an address that is not of one link only. Its header is complete, and its Ethernet
+   * header is there to be written. */
+  send(f: Frame): void {
+    const { pool, fib } = this.#plane
+    const b = pool.bytes
+    const l3 = pool.off[f]! + ETH
+    const end = l3 - ETH + pool.len[f]!
+    const target = fib.lookup6(b, l3 + ipv6.DST)
+    if (target === null || target.kind !== 'unicast') {
+      pool.drop(f, target === null ? Drop.NoRoute : target.kind === 'blackhole' ? Drop.Blackhole : Drop.Unreachable)
+      return
+    }
+    const hop = target.hops.length === 1 ? (target.hop as Hop) : target.choose(flowHash6(b, l3, end))
+    const mtu = Math.max(MIN_MTU, hop.iface.mtu)
+    if (end - l3 > mtu && (pool.gsoType[f] === 0 || segmentLength(pool, f, l3, end) > mtu)) {
+      hop.iface.unsent(f, Drop.TooBig)
+      return
+    }
+    if (target.counted) {
+      target.frames++
+      target.bytes += end - l3 + ETH
+    }
+    this.#leave(null, f, hop, null)
   }
 
   /** A packet to a multicast group: to all nodes, all routers, or the group of an address of ours it may be an echo. */
@@ -252,8 +321,7 @@ export class Forward6 {
     pool.flags[g] = 0
     pool.gsoType[g] = 0
     icmpv6.fillChecksum(b, ip, message, message + length)
-    if (hop.via6 !== null) hop.iface.send6(g, hop.via6, 0)
-    else hop.iface.send6(g, b, ip + ipv6.DST)
+    this.#leave(null, g, hop, null)
     return true
   }
 }

@@ -1,3 +1,4 @@
+import { Drop } from '../drop.ts'
 import { type Frame, NO_FRAME } from '../frame-pool.ts'
 import { copy, put16, put32, u16, u32 } from '../wire/bytes.ts'
 import * as eth from '../wire/ethernet.ts'
@@ -6,6 +7,7 @@ import * as icmpv6 from '../wire/icmpv6.ts'
 import * as ipv4 from '../wire/ipv4.ts'
 import * as ipv6 from '../wire/ipv6.ts'
 import { isLinkLocal } from './fib.ts'
+import type { RouterGate } from './gate.ts'
 import type { RouterInterface } from './interface.ts'
 import { DEFAULT_TTL, type Plane } from './plane.ts'
 
@@ -46,6 +48,35 @@ export class IcmpErrors {
    * @param rest bytes 4 to 7 of the message: MTU or pointer
    * @param from the address that the error is from; 0: that of an interface */
   send4(iface: RouterInterface | null, f: Frame, type: number, code: number, rest = 0, from = 0): void {
+    const g = this.#make4(iface, f, type, code, rest, from)
+    if (g !== NO_FRAME) this.#out4(g)
+  }
+
+  /** Sends an error about a packet that could not leave by `out`, and that the gate had given one of our addresses for
+   * its source: the gate knows whose it was. */
+  send4Behind(gate: RouterGate, out: RouterInterface, f: Frame, type: number, code: number): void {
+    const made = this.#make4(null, f, type, code, 0, 0)
+    if (made === NO_FRAME) return
+    const g = gate.arrived(out, made)
+    gate.route4 = 0
+    if (g !== NO_FRAME) this.#out4(g)
+  }
+
+  #out4(f: Frame): void {
+    const { pool, fib, gate } = this.#plane
+    const to = ipv4.dst(pool.bytes, (pool.off[f] as number) + eth.HLEN)
+    const target = fib.lookup4(to)
+    if (target === null || target.kind !== 'unicast') {
+      pool.drop(f, Drop.NoRoute)
+      return
+    }
+    const hop = target.choose(to)
+    const g = gate === null ? f : gate.leaving(null, hop.iface, f)
+    if (g !== NO_FRAME) hop.iface.send4(g, hop.via4 !== 0 ? hop.via4 : to)
+  }
+
+  /** Makes an error; `NO_FRAME` where none may be sent. */
+  #make4(iface: RouterInterface | null, f: Frame, type: number, code: number, rest: number, from: number): Frame | -1 {
     const plane = this.#plane
     const { pool, fib } = plane
     const b = pool.bytes
@@ -53,26 +84,27 @@ export class IcmpErrors {
     const l3 = o + eth.HLEN
     const header = ipv4.headerLength(b, l3)
     const total = (pool.len[f] as number) - eth.HLEN
-    if (iface !== null && eth.isGroup(b, o)) return
-    if ((u16(b, l3 + 6) & 0x1fff) !== 0) return
+    if (iface !== null && eth.isGroup(b, o)) return NO_FRAME
+    if ((u16(b, l3 + 6) & 0x1fff) !== 0) return NO_FRAME
     if (ipv4.protocol(b, l3) === ipv4.Protocol.Icmp) {
       const about = total > header ? (b[l3 + header] as number) : 0xff
-      if (about > LAST_ICMP_TYPE || icmp.isError(about)) return
+      if (about > LAST_ICMP_TYPE || icmp.isError(about)) return NO_FRAME
     }
-    if ((b[l3 + ipv4.DST] as number) >= 224) return
+    if ((b[l3 + ipv4.DST] as number) >= 224) return NO_FRAME
     // A directed broadcast, that of a link of ours: beyond it nobody can tell (RFC 1812, 4.3.2.7).
-    if (fib.lookup4(ipv4.dst(b, l3))?.kind === 'broadcast') return
+    if (fib.lookup4(ipv4.dst(b, l3))?.kind === 'broadcast') return NO_FRAME
     const to = ipv4.src(b, l3)
     const target = fib.lookup4(to)
-    if (target === null || target.kind !== 'unicast' || to === 0) return
+    const own = target !== null && target.kind === 'local' && iface === null && plane.gate !== null
+    if (target === null || (target.kind !== 'unicast' && !own) || to === 0) return NO_FRAME
     const pmtu = type === icmp.Type.Unreachable && code === icmp.Unreachable.FragmentationNeeded
     if (!pmtu && !plane.bucket.take()) {
       plane.icmpHeldBack++
-      return
+      return NO_FRAME
     }
     const hop = target.choose(to)
     const g = pool.alloc()
-    if (g === NO_FRAME) return
+    if (g === NO_FRAME) return g
     const at = pool.off[g] as number
     const length = ipv4.totalLength(b, l3) || total
     const room = Math.min(QUOTE4, hop.iface.mtu - ipv4.HLEN - icmp.HLEN, pool.frameSize - 42)
@@ -98,7 +130,7 @@ export class IcmpErrors {
     pool.ledger.originate(1)
     plane.icmpSent++
     iface?.complained()
-    hop.iface.send4(g, hop.via4 !== 0 ? hop.via4 : to)
+    return g
   }
 
   /** Sends an error about the IPv6 packet in `f`, where one may be sent; `f` is only read. Its header has been checked.
@@ -106,6 +138,41 @@ export class IcmpErrors {
    * @param rest bytes 4 to 7 of the message: MTU or pointer
    * @param own whether the packet was for an address of ours, which then is who answers */
   send6(iface: RouterInterface | null, f: Frame, type: number, code: number, rest = 0, own = false): void {
+    const g = this.#make6(iface, f, type, code, rest, own)
+    if (g !== NO_FRAME) this.#out6(iface, g)
+  }
+
+  /** Sends an error about a packet that could not leave by `out`, and that the gate had given one of our addresses for
+   * its source: the gate knows whose it was. */
+  send6Behind(gate: RouterGate, out: RouterInterface, f: Frame, type: number, code: number): void {
+    const made = this.#make6(null, f, type, code, 0, false)
+    if (made === NO_FRAME) return
+    const g = gate.arrived(out, made)
+    gate.route6 = null
+    if (g !== NO_FRAME) this.#out6(null, g)
+  }
+
+  #out6(iface: RouterInterface | null, f: Frame): void {
+    const { pool, fib, gate } = this.#plane
+    const b = pool.bytes
+    const to = (pool.off[f] as number) + eth.HLEN + ipv6.DST
+    let hop = iface?.onLink ?? null
+    if (!isLinkLocal(b, to)) {
+      const target = fib.lookup6(b, to)
+      hop = target !== null && target.kind === 'unicast' ? target.choose(u32(b, to + 12)) : null
+    }
+    if (hop === null) {
+      pool.drop(f, Drop.NoRoute)
+      return
+    }
+    const g = gate === null ? f : gate.leaving(null, hop.iface, f)
+    if (g === NO_FRAME) return
+    if (hop.via6 !== null) hop.iface.send6(g, hop.via6, 0)
+    else hop.iface.send6(g, b, (pool.off[g] as number) + eth.HLEN + ipv6.DST)
+  }
+
+  /** Makes an error; `NO_FRAME` where none may be sent. */
+  #make6(iface: RouterInterface | null, f: Frame, type: number, code: number, rest: number, own: boolean): Frame | -1 {
     const plane = this.#plane
     const { pool, fib } = plane
     const b = pool.bytes
@@ -114,24 +181,26 @@ export class IcmpErrors {
     const total = (pool.len[f] as number) - eth.HLEN
     // Of an option that is unknown its sender is told even if it went to a group, if the option says so (2.4 e.3).
     const option = type === icmpv6.Type.ParameterProblem && code === 2
-    if (!option && ((iface !== null && eth.isGroup(b, o)) || b[l3 + ipv6.DST] === 0xff)) return
-    if (unspecified(b, l3 + ipv6.SRC)) return
-    if (this.#aboutError(b, l3, l3 + Math.min(total, ipv6.HLEN + (ipv6.payloadLength(b, l3) || total)))) return
+    if (!option && ((iface !== null && eth.isGroup(b, o)) || b[l3 + ipv6.DST] === 0xff)) return NO_FRAME
+    if (unspecified(b, l3 + ipv6.SRC)) return NO_FRAME
+    if (this.#aboutError(b, l3, l3 + Math.min(total, ipv6.HLEN + (ipv6.payloadLength(b, l3) || total)))) return NO_FRAME
     let hop = iface?.onLink ?? null
     if (!isLinkLocal(b, l3 + ipv6.SRC)) {
       const target = fib.lookup6(b, l3 + ipv6.SRC)
-      hop = target !== null && target.kind === 'unicast' ? target.choose(u32(b, l3 + ipv6.SRC + 12)) : null
+      const translated = target !== null && target.kind === 'local' && iface === null && plane.gate !== null
+      if (translated) hop = target.hop
+      else hop = target !== null && target.kind === 'unicast' ? target.choose(u32(b, l3 + ipv6.SRC + 12)) : null
     }
-    if (hop === null) return
+    if (hop === null) return NO_FRAME
     const out = plane.incomingSource && iface !== null ? iface : hop.iface
     const src = own ? null : fib.source6(out, b, l3 + ipv6.SRC)
-    if (!own && src === null) return
+    if (!own && src === null) return NO_FRAME
     if (type !== icmpv6.Type.PacketTooBig && !plane.bucket.take()) {
       plane.icmpHeldBack++
-      return
+      return NO_FRAME
     }
     const g = pool.alloc()
-    if (g === NO_FRAME) return
+    if (g === NO_FRAME) return g
     const at = pool.off[g] as number
     const length = Math.min(total, ipv6.HLEN + (ipv6.payloadLength(b, l3) || total))
     const quote = Math.min(length, QUOTE6, pool.frameSize - 62)
@@ -150,8 +219,7 @@ export class IcmpErrors {
     pool.ledger.originate(1)
     plane.icmpSent++
     iface?.complained()
-    if (hop.via6 !== null) hop.iface.send6(g, hop.via6, 0)
-    else hop.iface.send6(g, b, ip + ipv6.DST)
+    return g
   }
 
   /** Tells whether the packet is an ICMPv6 error or a redirect, or a fragment that may be part of one. */

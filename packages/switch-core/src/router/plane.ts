@@ -3,6 +3,7 @@ import type { Frame, FramePool } from '../frame-pool.ts'
 import type { Link } from '../link.ts'
 import * as udp from '../wire/udp.ts'
 import type { Fib } from './fib.ts'
+import type { RouterGate } from './gate.ts'
 import type { RouterInterface } from './interface.ts'
 import type { Target } from './target.ts'
 import type { TokenBucket } from './token-bucket.ts'
@@ -31,6 +32,8 @@ export class Plane {
   local: Link | null = null
   /** Asked first about each packet for the router itself. */
   onLocal: LocalTaker | null = null
+  /** Looks at what comes in and leaves. */
+  gate: RouterGate | null = null
   /** Errors that were sent, and those that the rate limit held back. */
   icmpSent = 0
   icmpHeldBack = 0

@@ -1,14 +1,16 @@
 import type { Clock } from '../clock.ts'
+import { Drop } from '../drop.ts'
 import type { Frame, FramePool } from '../frame-pool.ts'
 import type { Link } from '../link.ts'
 import { HLEN } from '../wire/ethernet.ts'
 import { Fib, type RouteInfo, type RouteOptions } from './fib.ts'
 import { Forward4 } from './forward4.ts'
 import { Forward6 } from './forward6.ts'
+import type { RouterGate } from './gate.ts'
 import { IcmpErrors } from './icmp-errors.ts'
 import { flag, type Inlet, RouterInterface, type RouterInterfaceOptions } from './interface.ts'
 import { type LocalTaker, Plane } from './plane.ts'
-import type { Target } from './target.ts'
+import type { Hop, Target } from './target.ts'
 import { TokenBucket } from './token-bucket.ts'
 
 /*
@@ -38,6 +40,8 @@ export interface RouterOptions {
   local?: Link
   /** Asked first about each packet for the router itself: a tunnel's end, a service. */
   onLocal?: LocalTaker
+  /** Looks at what comes in and what leaves: NAT. */
+  gate?: RouterGate
   /** Whether echo requests to its addresses are answered. Default true. */
   echo?: boolean
   /** Whether UDP to nobody is answered with "port unreachable", and unknown protocols with "protocol unreachable" or
@@ -91,6 +95,7 @@ export class Router implements Inlet {
     })
     this.local = options.local ?? null
     this.#plane.onLocal = options.onLocal ?? null
+    this.#plane.gate = options.gate ?? null
     const errors = new IcmpErrors(this.#plane)
     this.#forward4 = new Forward4(this.#plane, errors)
     this.#forward6 = new Forward6(this.#plane, errors)
@@ -122,6 +127,39 @@ export class Router implements Inlet {
   }
   set onLocal(taker: LocalTaker | null) {
     this.#plane.onLocal = taker
+  }
+
+  /** What stands before and behind the routing decision. */
+  get gate(): RouterGate | null {
+    return this.#plane.gate
+  }
+  set gate(gate: RouterGate | null) {
+    this.#plane.gate = gate
+  }
+
+  /**
+   * Sends an IP packet of this node's own: a tunnel's outside. It is routed by its destination, and cut into fragments where it
+   * may be (IPv4 without DF) and must. The packet starts 14 bytes into the frame, where the Ethernet header will be written, with the
+   * EtherType there already; its header is complete. The caller owns the frame, and the ledger knows of it.
+   */
+  send(f: Frame): void {
+    const pool = this.pool
+    const o = pool.off[f] as number
+    const n = (pool.len[f] as number) - HLEN
+    const version = n < 20 ? 0 : pool.bytes[o + HLEN]! >>> 4
+    if (version === 4) this.#forward4.send(f)
+    else if (version === 6 && n >= 40) this.#forward6.send(f)
+    else pool.drop(f, Drop.Malformed)
+  }
+
+  /** The MTU of the interface that leads to an IPv4 address; 0 where none does. With several next hops the smallest. */
+  mtuTo4(ip: number): number {
+    return mtuOf(this.#fib.lookup4(ip))
+  }
+
+  /** The MTU of the interface that leads to the IPv6 address at `at`; 0 where none does. */
+  mtuTo6(b: Uint8Array, at: number): number {
+    return mtuOf(this.#fib.lookup6(b, at))
   }
 
   /** Adds an interface with its addresses and the routes that come of them. Throws for a name that is taken, and for
@@ -201,4 +239,11 @@ export class Router implements Inlet {
     if (this.pool.bytes[l3]! >>> 4 === 6) this.#forward6.unanswered(iface, f)
     else this.#forward4.unanswered(iface, f)
   }
+}
+
+function mtuOf(target: Target | null): number {
+  if (target === null || target.kind !== 'unicast') return 0
+  let least = 65_535
+  for (let i = 0; i < target.hops.length; i++) least = Math.min(least, (target.hops[i] as Hop).iface.mtu)
+  return least
 }
