@@ -1,6 +1,7 @@
 import { Drop } from './drop.ts'
 import { type FrameLoops, frameLoops } from './frame-loops.ts'
 import { Ledger, type LedgerReport } from './ledger.ts'
+import { TUNNEL } from './offload/kinds.ts'
 
 /*
  * A frame is a number: a row in this pool. The bytes of all frames are one arena; what is known about a frame stands
@@ -93,9 +94,11 @@ export class FramePool {
   /* What the virtio-net header says (virtio 1.2, 5.1.6): work that the sender left to whoever puts it on a wire. A
    * frame is complete as it stands where `flags` and `gsoType` are zero, whatever is left in the others. Offsets count
    * from the frame's first byte. */
-  /** Virtio flags: 1 the checksum at csumStart + csumOffset is missing, 2 the checksums are known to be right. */
+  /** Virtio flags, bits of `OffloadFlag`: 1 the checksum at csumStart + csumOffset is missing, 2 the checksums are known to
+   * be right, 8 the outer UDP checksum of a tunnel super-frame is wanted. */
   readonly flags: Uint8Array
-  /** Kind of super-frame: 0 none, 1 TCP over IPv4, 4 TCP over IPv6, 5 UDP; with 0x80 for ECN. */
+  /** Kind of super-frame (`GsoType`): 0 none, 1 TCP over IPv4, 4 TCP over IPv6, 5 UDP; with 0x80 for ECN, 0x20 or 0x40 when
+   * it is inside UDP over IPv4 or IPv6 (VXLAN, GENEVE). */
   readonly gsoType: Uint8Array
   /** Payload bytes of each segment that the super-frame stands for. */
   readonly gsoSize: Uint16Array
@@ -105,6 +108,10 @@ export class FramePool {
   readonly csumStart: Uint16Array
   /** Where the checksum goes, from csumStart. */
   readonly csumOffset: Uint16Array
+  /** Where the outer UDP header starts; of a tunnel super-frame only. */
+  readonly outerL4: Uint16Array
+  /** Where the inner IP header starts; of a tunnel super-frame only. */
+  readonly innerL3: Uint16Array
 
   /** Holders of the row; 0 when it is free. */
   readonly refs: Uint32Array
@@ -144,6 +151,8 @@ export class FramePool {
     this.hdrLen = new Uint16Array(n)
     this.csumStart = new Uint16Array(n)
     this.csumOffset = new Uint16Array(n)
+    this.outerL4 = new Uint16Array(n)
+    this.innerL3 = new Uint16Array(n)
     this.refs = new Uint32Array(n)
     this.#free = new Uint32Array(n)
     for (let i = 0; i < n; i++) this.#free[i] = n - 1 - i
@@ -272,10 +281,12 @@ export class FramePool {
     this.hdrLen[to] = this.hdrLen[from] as number
     this.csumStart[to] = this.csumStart[from] as number
     this.csumOffset[to] = this.csumOffset[from] as number
+    this.outerL4[to] = this.outerL4[from] as number
+    this.innerL3[to] = this.innerL3[from] as number
   }
 
   /** Grows the frame by `n` bytes at the front and returns where they start, or -1 where the headroom is too small. The
-   * caller owns the frame, and moves `csumStart` and `hdrLen` along with `shiftOffload`. */
+   * caller owns the frame, and moves the offsets of its metadata along with `shiftOffload`. */
   prepend(f: Frame, n: number): number {
     const start = (this.off[f] as number) - n
     if (start < f * this.stride) return -1
@@ -291,11 +302,16 @@ export class FramePool {
     return ((this.off[f] as number) += n)
   }
 
-  /** Keeps the offload metadata true when `n` bytes are put in front of (or, negative, taken from) the L3 header. */
+  /** Keeps the offload metadata true when `n` bytes are put in front of (or, negative, taken from) the L3 header. Whether it
+   * is a tunnel super-frame then is for the caller to say. */
   shiftOffload(f: Frame, n: number): void {
-    if (((this.flags[f] as number) | (this.gsoType[f] as number)) === 0) return
+    const kind = this.gsoType[f] as number
+    if (((this.flags[f] as number) | kind) === 0) return
     ;(this.csumStart[f] as number) += n
     this.hdrLen[f] = Math.max(0, (this.hdrLen[f] as number) + n)
+    if ((kind & TUNNEL) === 0) return
+    ;(this.outerL4[f] as number) += n
+    ;(this.innerL3[f] as number) += n
   }
 
   /** Bytes from the frame's first byte to the end of its slot: the longest it can be where it is. */

@@ -1,6 +1,7 @@
 import { BATCH, Batch } from './batch.ts'
 import { Drop } from './drop.ts'
 import { type Frame, type FramePool, NO_FRAME } from './frame-pool.ts'
+import { GSO_KIND, GsoType, OffloadFlag, TUNNEL } from './offload/kinds.ts'
 import { cut } from './offload/segment.ts'
 import { Offload } from './port/port.ts'
 import { put16 } from './wire/bytes.ts'
@@ -26,20 +27,22 @@ import * as udp from './wire/udp.ts'
 
 /** The virtio flag that says: the checksum is missing (VIRTIO_NET_HDR_F_NEEDS_CSUM). */
 const NEEDS_CSUM = 1
-/** The bit of a super-frame's kind that says that CWR is set in it (VIRTIO_NET_HDR_GSO_ECN). */
-const ECN = 0x80
 
 /** Tells whether a frame with this metadata is more than a port with these `offloads` can carry. */
 function lacks(flags: number, gsoType: number, offloads: number): boolean {
   if (gsoType === 0) return (flags & NEEDS_CSUM) !== 0 && (offloads & Offload.Checksum) === 0
   // No port takes a super-frame and leaves its checksums: each segment needs one.
   if ((offloads & Offload.Checksum) === 0) return true
-  switch (gsoType & ~ECN) {
-    case 1:
+  if ((gsoType & TUNNEL) !== 0) {
+    const wanted = (flags & OffloadFlag.TunnelChecksum) !== 0 ? Offload.Tunnel | Offload.TunnelChecksum : Offload.Tunnel
+    if ((gsoType & TUNNEL) === TUNNEL || (offloads & wanted) !== wanted) return true
+  }
+  switch (gsoType & GSO_KIND) {
+    case GsoType.Tcp4:
       return (offloads & Offload.Tso4) === 0
-    case 4:
+    case GsoType.Tcp6:
       return (offloads & Offload.Tso6) === 0
-    case 5:
+    case GsoType.Udp:
       return (offloads & Offload.Uso) === 0
     default:
       return true

@@ -21,10 +21,14 @@ export const Offload = {
   Tso6: 4,
   /** Cutting a UDP super-frame, either IP version. */
   Uso: 8,
+  /** Cutting a super-frame of those kinds inside UDP (VXLAN, GENEVE), over either IP version. */
+  Tunnel: 16,
+  /** Giving the outer UDP header of each such segment a checksum. */
+  TunnelChecksum: 32,
 } as const
 
 /** All of them: a port that carries every frame as it is. */
-const ALL_OFFLOADS = 15
+const ALL_OFFLOADS = 63
 
 /** What a port has counted. */
 export interface PortCounters {

@@ -1,4 +1,5 @@
 import type { Frame, FramePool } from '../frame-pool.ts'
+import { GSO_KIND } from '../offload/kinds.ts'
 
 /**
  * Bytes of a frame behind its Ethernet header and one tag - what an MTU limits; of a super-frame, of each of its segments.
@@ -10,7 +11,7 @@ export function payloadLength(pool: FramePool, f: Frame): number {
   const size = len[f] as number
   const type = data.getUint16(o + 12, true)
   const l2 = type === 0x0081 || type === 0xa888 ? 18 : 14
-  const kind = (gsoType[f] as number) & 0x7f
+  const kind = (gsoType[f] as number) & GSO_KIND
   if (kind === 0) return size - l2
   let headers = hdrLen[f] as number
   if (((flags[f] as number) & 1) !== 0) {

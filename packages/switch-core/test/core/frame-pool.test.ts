@@ -1,4 +1,14 @@
-import { DROP_NAMES, Drop, dropSentence, type Frame, FramePool, MAX_FRAME, NO_FRAME } from '@l2l3/switch-core'
+import {
+  DROP_NAMES,
+  Drop,
+  dropSentence,
+  type Frame,
+  FramePool,
+  GsoType,
+  MAX_FRAME,
+  NO_FRAME,
+  OffloadFlag,
+} from '@l2l3/switch-core'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
@@ -108,6 +118,21 @@ describe('a frame', () => {
     const complete = pool.from(bytes('db')) as Frame
     pool.shiftOffload(complete, -4)
     expect([pool.csumStart[complete], pool.hdrLen[complete]]).toEqual([0, 0])
+  })
+
+  it('moves where the parts of a tunnel super-frame start, and copies that', () => {
+    const pool = new FramePool({ frames: 2 })
+    const f = pool.from(bytes('web')) as Frame
+    pool.flags[f] = OffloadFlag.NeedsChecksum | OffloadFlag.TunnelChecksum
+    pool.gsoType[f] = GsoType.Tcp4
+    pool.outerL4[f] = 34
+    pool.innerL3[f] = 64
+    pool.shiftOffload(f, 4)
+    expect([pool.outerL4[f], pool.innerL3[f]]).toEqual([34, 64])
+    pool.gsoType[f] = GsoType.Tcp4 | GsoType.TunnelIpv6
+    pool.shiftOffload(f, 4)
+    const g = pool.copy(f) as Frame
+    expect([pool.flags[g], pool.gsoType[g], pool.outerL4[g], pool.innerL3[g]]).toEqual([9, 0x41, 38, 68])
   })
 
   it('is seen where it lies, or copied out', () => {

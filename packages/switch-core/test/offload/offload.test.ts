@@ -90,7 +90,7 @@ test('a plain batch needs nothing; each kind of work needs its own bit', () => {
     pool.gsoType[f] = gsoType
     return needsFinishing(pool, batchOf(f), offloads)
   }
-  const { Checksum, Tso4, Tso6, Uso } = Offload
+  const { Checksum, Tso4, Tso6, Uso, Tunnel, TunnelChecksum } = Offload
   expect(needs(0, 0, 0)).toBe(false)
   expect(needs(2, 0, 0)).toBe(false)
   expect(needs(1, 0, 0)).toBe(true)
@@ -106,7 +106,15 @@ test('a plain batch needs nothing; each kind of work needs its own bit', () => {
     expect(needs(1, gsoType, bit)).toBe(true)
     expect(needs(1, gsoType, 15 & ~bit)).toBe(true)
   }
-  for (const gsoType of [2, 3, 6, 0x21, 0x80, 0xff]) expect(needs(1, gsoType, 15)).toBe(true)
+  for (const gsoType of [2, 3, 6, 0x61, 0x65, 0x20, 0x40, 0x80, 0xff]) expect(needs(1, gsoType, 63)).toBe(true)
+  // Inside UDP: the bit of the inner kind, the tunnel's, and one more where the outer checksum is wanted.
+  for (const gsoType of [0x21, 0x41, 0xa1]) {
+    expect(needs(1, gsoType, 15)).toBe(true)
+    expect(needs(1, gsoType, Checksum | Tso4 | Tunnel)).toBe(false)
+    expect(needs(1, gsoType, Checksum | Tso6 | Uso | Tunnel)).toBe(true)
+    expect(needs(9, gsoType, Checksum | Tso4 | Tunnel)).toBe(true)
+    expect(needs(9, gsoType, Checksum | Tso4 | Tunnel | TunnelChecksum)).toBe(false)
+  }
   pool.release(f)
 })
 
