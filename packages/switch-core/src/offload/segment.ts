@@ -9,6 +9,8 @@ import * as ipv6 from '../wire/ipv6.ts'
 import * as tcp from '../wire/tcp.ts'
 import * as udp from '../wire/udp.ts'
 import { isTpid } from '../wire/vlan.ts'
+import { GSO_KIND, GsoType, OffloadFlag, TUNNEL } from './kinds.ts'
+import { innerOf, putOuter, sumOfComplete } from './outer.ts'
 
 /*
  * Cutting a super-frame into the segments that would be on the wire.
@@ -24,17 +26,19 @@ import { isTpid } from '../wire/vlan.ts'
  *     TCP    sequence number, checksum; FIN and PSH on the last only, CWR on the first only (RFC 3168, 6.1.2)
  *     UDP    length, checksum
  *
- * as Linux' tcp_gso_segment and __udp_gso_segment do. Segments are fresh rows: the super-frame is only read, and may be
- * shared with other ports.
+ * as Linux' tcp_gso_segment and __udp_gso_segment do. A tunnel super-frame is cut at its inner packet; what its outer
+ * headers need is in `outer.ts`. Segments are fresh rows: the super-frame is only read, and may be shared with other ports.
  */
 
-const NEEDS_CSUM = 1
+const NEEDS_CSUM = OffloadFlag.NeedsChecksum
 /** Tags that are passed to find the IP header at most, as in Linux. */
 const MAX_TAGS = 8
 
 /** Where the parts of a super-frame are, as indices in the arena. */
 class Layout {
   end = 0
+  /** The outer IP header of a tunnel super-frame; -1 where it is none. */
+  outer = -1
   l3 = 0
   l4 = 0
   data = 0
@@ -59,23 +63,31 @@ function layOut(pool: FramePool, f: Frame, at: Layout): boolean {
   const b = pool.bytes
   const o = pool.off[f] as number
   const end = o + (pool.len[f] as number)
-  const kind = (pool.gsoType[f] as number) & 0x7f
+  const kind = (pool.gsoType[f] as number) & GSO_KIND
   const partial = ((pool.flags[f] as number) & NEEDS_CSUM) !== 0
-  if ((kind !== 1 && kind !== 4 && kind !== 5) || pool.gsoSize[f] === 0 || !eth.fits(o, end)) return false
+  if (kind !== GsoType.Tcp4 && kind !== GsoType.Tcp6 && kind !== GsoType.Udp) return false
+  if (pool.gsoSize[f] === 0 || !eth.fits(o, end)) return false
 
   let l3 = o + eth.HLEN
   for (let tags = 0; tags < MAX_TAGS && isTpid(u16(b, l3 - 2)) && end - l3 >= 4; tags++) l3 += 4
-  const etherType = u16(b, l3 - 2)
-  const protocol = kind === 5 ? ipv4.Protocol.Udp : ipv4.Protocol.Tcp
+  let etherType = u16(b, l3 - 2)
+  at.outer = -1
+  if (((pool.gsoType[f] as number) & TUNNEL) !== 0) {
+    at.outer = l3
+    l3 = innerOf(pool, f, l3, end)
+    if (l3 === -1) return false
+    etherType = (b[l3] as number) >>> 4 === 6 ? eth.EtherType.IPv6 : eth.EtherType.IPv4
+  }
+  const protocol = kind === GsoType.Udp ? ipv4.Protocol.Udp : ipv4.Protocol.Tcp
   let l4: number
   let routed = false
   let length: number
-  if (etherType === eth.EtherType.IPv4 && kind !== 4) {
+  if (etherType === eth.EtherType.IPv4 && kind !== GsoType.Tcp6) {
     l4 = ipv4.checkHeader(b, l3, end)
     if (l4 === -1 || ipv4.protocol(b, l3) !== protocol || ipv4.isFragment(b, l3)) return false
     length = ipv4.totalLength(b, l3)
     if (length !== 0) length += l3
-  } else if (etherType === eth.EtherType.IPv6 && kind !== 1) {
+  } else if (etherType === eth.EtherType.IPv6 && kind !== GsoType.Tcp4) {
     l4 = ipv6.checkHeader(b, l3, end)
     if (l4 === -1 || !ipv6.upper(b, l3, end, found)) return false
     if (found.protocol !== protocol || found.fragment !== -1) return false
@@ -87,7 +99,7 @@ function layOut(pool: FramePool, f: Frame, at: Layout): boolean {
   // A length of zero is how a packet says that it is longer than the field can tell, or leaves it to the hardware.
   if (length !== 0 && length !== end) return false
 
-  at.tcp = kind !== 5
+  at.tcp = kind !== GsoType.Udp
   const data = at.tcp ? tcp.check(b, l4, end) : end - l4 >= udp.HLEN ? l4 + udp.HLEN : -1
   if (data === -1) return false
   if (!at.tcp && udp.length(b, l4) !== 0 && udp.length(b, l4) !== end - l4) return false
@@ -120,7 +132,7 @@ export function cut(pool: FramePool, f: Frame, out: Outgoing, lost: (f: Frame, w
     return
   }
   // Copied out of the record: a port that `out` writes to may come back here.
-  const { end, l3, l4, data, v6, tcp: isTcp, base, summed } = layout
+  const { end, outer, l3, l4, data, v6, tcp: isTcp, base, summed } = layout
   const { bytes: b, data: view, off, len, port, ledger } = pool
   const o = off[f] as number
   const size = pool.gsoSize[f] as number
@@ -128,6 +140,8 @@ export function cut(pool: FramePool, f: Frame, out: Outgoing, lost: (f: Frame, w
   const firstId = v6 ? 0 : ipv4.id(b, l3)
   const firstSeq = isTcp ? tcp.seq(b, l4) : 0
   const flags = isTcp ? tcp.flags(b, l4) : 0
+  const outerL4 = pool.outerL4[f] as number
+  const outerSummed = ((pool.flags[f] as number) & OffloadFlag.TunnelChecksum) !== 0
 
   for (let at = data, n = 0; ; at += size, n++) {
     const payload = Math.min(size, end - at)
@@ -168,6 +182,10 @@ export function cut(pool: FramePool, f: Frame, out: Outgoing, lost: (f: Frame, w
       put16(b, th + udp.LENGTH, segEnd - th)
       put16(b, th + udp.CHECKSUM, 0)
       if (summed) put16(b, th + udp.CHECKSUM, complementUdp(sum(view, th, segEnd, base + (segEnd - th))))
+    }
+    if (outer !== -1) {
+      const known = summed ? sumOfComplete(base + (segEnd - th)) : -1
+      putOuter(pool, to + (outer - o), to + outerL4, segEnd, n, outerSummed, th, known)
     }
 
     if (pool.observer !== null) pool.observer.copied?.(f, g as Frame)

@@ -1,7 +1,7 @@
 """Asks a Linux kernel what super-frames stand for.
 
-Run as `unshare -n python3 linux-segments.py`, in a network namespace that ends with the process. Standard input is a
-JSON list of [virtio-net header, frame, number of segments], in hex; standard output a JSON list of lists of frames.
+Run as `unshare -n python3 linux-segments.py SIZE`, in a network namespace that ends with the process. SIZE is that of the
+virtio-net headers: 10, or 24 where they tell of tunnels (Linux 6.17). Standard input is a JSON list of [virtio-net header, frame, number of segments], in hex; standard output a JSON list of lists of frames.
 
     TAP with vnet_hdr  ->  bridge  ->  TAP without: its driver has no offload, so the kernel cuts and sums
 """
@@ -30,6 +30,9 @@ for key in ('all', 'default'):
         with open(path, 'w') as f:
             f.write('1')
 entry = tap(b'in0', 0x4000)
+if sys.argv[1] == '24':
+    fcntl.ioctl(entry, 0x400454D8, struct.pack('i', 24))  # TUNSETVNETHDRSZ
+    fcntl.ioctl(entry, 0x400454D0, 0x1E7)  # TUNSETOFFLOAD: checksums, TSO, USO, UDP tunnels
 wire = tap(b'out0', 0)
 run('ip', 'link', 'add', 'br0', 'type', 'bridge', 'mcast_snooping', '0')
 for table in ('iptables', 'ip6tables', 'arptables'):
