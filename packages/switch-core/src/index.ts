@@ -62,6 +62,7 @@ export { RouteTable4, RouteTable6, type TableRoute } from './router/route-table.
 export { Router, type RouterCounters, type RouterOptions } from './router/router.ts'
 export { segmentLength } from './router/super-frame.ts'
 export type { Hop, Kind as RouteKind, Target } from './router/target.ts'
+export { TokenBucket } from './router/token-bucket.ts'
 export type { FdbChange, FdbCounters, FdbEntry, FdbKind, FdbOptions, FdbWatcher } from './switch/fdb.ts'
 export { Fdb, fdbKey } from './switch/fdb.ts'
 export type { MirrorOptions } from './switch/mirrors.ts'
