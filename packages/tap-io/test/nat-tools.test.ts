@@ -1,0 +1,150 @@
+/**
+ * Programs that nobody here wrote, across a NAT router: web, DNS, ping, traceroute, a gigabyte over TCP; and coturn's
+ * `turnutils_natdiscovery` (RFC 5780), which names how a NAT maps and filters. The same script for the kernel's and ours.
+ */
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { kernelBetween, missing, type NatLab, natLab } from './nat-lab.ts'
+import { noKernel } from './nat-worlds.ts'
+
+const SERVER = fileURLToPath(new URL('nat-server.mjs', import.meta.url))
+/** How much is transferred: a gigabyte. */
+const BYTES = 1_000_000_000
+/** A record whose answer is longer than a packet. */
+const LONG = Array.from({ length: 12 }, (_, i) => `${'abcdefghijklmnopqrstuvwxyz'[i]}`.repeat(240))
+
+const worlds = [{ world: "the kernel's", join: () => kernelBetween(), skip: noKernel }]
+
+describe.each(worlds)('programs across $world NAT', ({ join, skip }) => {
+  let lab: NatLab
+  const why = skip || missing('curl', 'dig', 'dnsmasq', 'ping', 'traceroute')
+  beforeAll(async () => {
+    if (why) return
+    lab = await natLab(join())
+    await lab.start('outside', `exec ${process.execPath} ${SERVER} 203.0.113.2 8000`, /ready/)
+    const records = `--address=/l2l3.test/192.0.2.7 --txt-record=long.test,${LONG.join(',')}`
+    const quiet =
+      '-k -C /dev/null --no-resolv --no-hosts --pid-file= --user=root --log-facility=- --edns-packet-max=4096'
+    await lab.start('outside', `exec dnsmasq ${quiet} -a 203.0.113.2 -z ${records}`, /started/)
+  })
+  afterAll(() => lab?.close())
+  const does = (name: string, run: () => Promise<void>): void => {
+    it(name, async (context) => {
+      if (why) context.skip(why)
+      await run()
+    })
+  }
+
+  does('ping', async () => {
+    const { code, text } = await lab.run('inside', 'ping -n -c 5 -i 0.05 -W 2 203.0.113.2')
+    expect([code, /(\d+) received/.exec(text)?.[1]]).toEqual([0, '5'])
+    // Two at once have ids of their own, also where both want the same.
+    const [a, b] = await Promise.all([
+      lab.run('inside', 'ping -n -e 77 -I 10.22.0.11 -c 3 -i 0.1 -W 2 203.0.113.2'),
+      lab.run('inside', 'ping -n -e 77 -I 10.22.0.12 -c 3 -i 0.1 -W 2 203.0.113.2'),
+    ])
+    expect([a.code, b.code]).toEqual([0, 0])
+  })
+
+  does('ping of 5,000 bytes, in fragments', async () => {
+    const { text } = await lab.run('inside', 'ping -n -c 3 -i 0.05 -W 2 -s 5000 203.0.113.2')
+    expect(/(\d+) received/.exec(text)?.[1]).toBe('3')
+  })
+
+  does('curl: the server sees the outside address, and the port of the client', async () => {
+    const { code, text } = await lab.run('inside', 'curl -s --local-port 45000 http://203.0.113.2:8000/who')
+    expect([code, text]).toEqual([0, '203.0.113.1:45000\n'])
+  })
+
+  does('curl: 20 one after another, and 20 at once', async () => {
+    const one = 'curl -s http://203.0.113.2:8000/hello'
+    const row = await lab.run('inside', `for i in $(seq 20); do ${one}; done`)
+    const all = await lab.run('inside', `for i in $(seq 20); do ${one} & done; wait`)
+    expect([row.text, all.text]).toEqual(['hello\n'.repeat(20), 'hello\n'.repeat(20)])
+  })
+
+  does('curl: a port where nobody listens is refused at once', async () => {
+    const { code, text } = await lab.run('inside', 'curl -sS -m 5 http://203.0.113.2:81/')
+    expect([code, text]).toEqual([7, expect.stringMatching(/refused|Couldn't connect/)])
+  })
+
+  does('DNS over UDP, and over TCP', async () => {
+    for (const how of ['+notcp', '+tcp']) {
+      const { text } = await lab.run('inside', `dig +short +time=2 +tries=1 ${how} @203.0.113.2 l2l3.test A`)
+      expect(text).toBe('192.0.2.7\n')
+    }
+  })
+
+  does('DNS: an answer in fragments', async () => {
+    const { text } = await lab.run('inside', 'dig +time=2 +tries=1 +ignore +bufsize=4096 @203.0.113.2 long.test TXT')
+    expect(text).toContain(LONG[11])
+    expect(Number(/rcvd: (\d+)/.exec(text)?.[1])).toBeGreaterThan(1500)
+  })
+
+  for (const [how, flag] of [
+    ['UDP', ''],
+    ['ICMP', '-I'],
+    ['TCP', '-T -p 8000'],
+  ] as const) {
+    does(`traceroute by ${how}: the gateway, then the server`, async () => {
+      const { text } = await lab.run('inside', `traceroute -n -q 1 -N 1 -w 2 -m 5 ${flag} 203.0.113.2`)
+      const hops = Array.from(text.matchAll(/^ *\d+ +(\S+)/gm), ([, hop]) => hop)
+      expect(hops).toEqual(['10.22.0.1', '203.0.113.2'])
+    })
+  }
+
+  does('a gigabyte over TCP, with the checksum that it was sent with', async () => {
+    const hash = `const h=require("crypto").createHash("sha256");let n=0;process.stdin.on("data",d=>{n+=d.length;h.update(d)}).on("end",()=>console.log(n,h.digest("hex")))`
+    const began = Date.now()
+    const got = await lab.run(
+      'inside',
+      `curl -s http://203.0.113.2:8000/bytes/${BYTES} | ${process.execPath} -e '${hash}'`,
+    )
+    const took = Date.now() - began
+    const { text: sum } = await lab.run('inside', 'curl -s http://203.0.113.2:8000/sum')
+    expect(got.text).toBe(`${BYTES} ${sum}`)
+    expect(took).toBeLessThan(60_000)
+  })
+})
+
+/** What natdiscovery says, in its words. */
+interface Discovered {
+  mapping: string | undefined
+  filtering: string | undefined
+}
+
+async function discover(lab: NatLab): Promise<Discovered> {
+  const turn = '-n -L 203.0.113.2 -L 203.0.113.3 --no-auth --no-tls --no-dtls --no-cli --no-tcp --no-tcp-relay'
+  const files = `--log-file stdout --simple-log --pidfile /dev/null --userdb /dev/null`
+  await lab.start('outside', `exec turnserver ${turn} ${files}`, /Total General servers/)
+  const { text } = await lab.run('inside', 'turnutils_natdiscovery -m -f -L 10.22.0.11 203.0.113.2')
+  return {
+    mapping: /NAT with (.+) Mapping!/.exec(text)?.[1],
+    filtering: /NAT with (.+) Filtering!/.exec(text)?.[1],
+  }
+}
+
+describe('natdiscovery (RFC 5780)', () => {
+  const EI = 'Endpoint Independent'
+  const APD = 'Address and Port Dependent'
+  const cases = [
+    { name: "the kernel's masquerade", join: () => kernelBetween(), skip: noKernel, says: [EI, APD] },
+    {
+      name: "the kernel's, fully random",
+      join: () => kernelBetween({ random: true }),
+      skip: noKernel,
+      says: [APD, APD],
+    },
+  ]
+  it.concurrent.for(cases)('$name', async ({ join, skip, says }, { skip: leave, expect }) => {
+    const why = skip || missing('turnserver', 'turnutils_natdiscovery')
+    if (why) leave(why)
+    const lab = await natLab(join())
+    try {
+      const { mapping, filtering } = await discover(lab)
+      expect([mapping, filtering]).toEqual(says)
+    } finally {
+      await lab.close()
+    }
+  })
+})

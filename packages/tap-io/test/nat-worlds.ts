@@ -1,0 +1,248 @@
+/*
+ * Two NAT routers that take the same frames: the kernel's and ours.
+ *
+ *      p1 10.22.0.11   p2 10.22.0.12                 x 203.0.113.2   y 203.0.113.3
+ *           |               |                              |               |
+ *      +----+---------------+----+                         +-------+-------+
+ *      |          cni0           | 10.22.0.1   203.0.113.1         |
+ *      |  (learning switch)      +---------[ NAT ]----------- eth0 +
+ *      +-------------------------+
+ *
+ * The kernel's stands in a namespace of its own, with a TAP for each of the three ports whose other end is held here, and
+ * the rules of the CNI bridge plugin with ipMasq and of portmap.
+ */
+import { execFileSync, spawnSync } from 'node:child_process'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Batch, FramePool, type Port } from '@l2l3/switch-core'
+import { TapPort, tunAvailable } from '../src/index.ts'
+import { MAC, P1, P2, type Side, X, Y } from './nat-packets.ts'
+
+/** Frames that came out, by port; ports where none did are not there. */
+export type Out = Partial<Record<Side, string[]>>
+
+/** A port of the node's that leads to one inside. */
+export interface Mapping {
+  protocol: 'tcp' | 'udp'
+  port: number
+  to: string
+  toPort: number
+}
+
+export interface WorldOptions {
+  mappings?: Mapping[]
+  /** What portmap does for pods that come back to themselves: the bridge's hairpin flag, and masquerade. */
+  hairpin?: boolean
+  /** Ports at random, always. */
+  random?: boolean
+  /** MTU of the uplink. Default 1,500. */
+  uplinkMtu?: number
+  /** Seconds, by the kernel's names without "nf_conntrack_". */
+  timeouts?: Record<string, number>
+}
+
+export interface World {
+  /** Sends frames in by a port; gives what came out by all of them. */
+  send(from: Side, ...frames: string[]): Promise<Out>
+  /** Lets time pass. */
+  wait(seconds: number): Promise<void>
+  /** Timeouts in force in seconds, by the kernel's names without "nf_conntrack_". */
+  timeouts(): Record<string, number>
+  close(): void
+}
+
+/** IPv6 addresses of the same hosts and of the router. */
+export const SIX = {
+  p1: 'fd22::11',
+  p2: 'fd22::12',
+  gateway: 'fd22::1',
+  outside: '2001:db8:113::1',
+  x: '2001:db8:113::2',
+  y: '2001:db8:113::3',
+} as const
+
+const SIDES: readonly Side[] = ['p1', 'p2', 'up']
+/** What a pod says of itself at the start, so that the bridge knows where it is. */
+const HELLO: Partial<Record<Side, string>> = {
+  p1: hello(MAC.p1, '0a16000b'),
+  p2: hello(MAC.p2, '0a16000c'),
+}
+
+function hello(mac: string, ip: string): string {
+  return `ffffffffffff${mac}08060001080006040001${mac}${ip}000000000000${ip}`
+}
+
+export const colons = (mac: string): string => mac.replace(/..(?!$)/g, '$&:')
+
+/** Who is on which link, for tables of neighbours. */
+export const NEIGHBOURS: { inside: [string, string][]; outside: [string, string][] } = {
+  inside: [
+    [P1, colons(MAC.p1)],
+    [P2, colons(MAC.p2)],
+    [SIX.p1, colons(MAC.p1)],
+    [SIX.p2, colons(MAC.p2)],
+  ],
+  outside: [
+    [X, colons(MAC.x)],
+    [Y, colons(MAC.y)],
+    [SIX.x, colons(MAC.x)],
+    [SIX.y, colons(MAC.y)],
+  ],
+}
+
+export function collect(came: Record<Side, string[]>): Out {
+  return Object.fromEntries(SIDES.map((s) => [s, came[s]] as const).filter(([, frames]) => frames.length > 0))
+}
+
+const tun = tunAvailable()
+const nft = spawnSync('nft', ['--version'], { env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` } })
+/** Why the kernel cannot be asked here; empty where it can. */
+export const noKernel: string =
+  process.getuid?.() !== 0
+    ? 'needs root (namespaces, TAP)'
+    : !tun.ok
+      ? tun.reason
+      : nft.status !== 0
+        ? 'needs nft: apt-get install nftables'
+        : ''
+
+/** The rules of a masquerading node. */
+export function ruleset({ mappings = [], hairpin = false, random = false }: WorldOptions): string {
+  const masquerade = random ? 'masquerade fully-random' : 'masquerade'
+  const dnat = mappings.map((m) => `fib daddr type local ${m.protocol} dport ${m.port} dnat to ${m.to}:${m.toPort}`)
+  return `
+    table ip nat {
+      chain pre { type nat hook prerouting priority dstnat; ${dnat.join('; ')}; }
+      chain post { type nat hook postrouting priority srcnat;
+        ${hairpin ? 'ip saddr 10.22.0.0/24 ip daddr 10.22.0.0/24 ct status dnat masquerade' : ''}
+        ip saddr 10.22.0.0/24 ip daddr 10.22.0.0/24 accept
+        ip saddr 10.22.0.0/24 ip daddr != 224.0.0.0/4 ${masquerade}
+      }
+    }
+    table ip6 nat {
+      chain post { type nat hook postrouting priority srcnat;
+        ip6 saddr fd22::/64 ip6 daddr fd22::/64 accept
+        ip6 saddr fd22::/64 ip6 daddr != ff00::/8 ${masquerade}
+      }
+    }`.replaceAll('; ;', ';')
+}
+
+let made = 0
+
+/** The kernel's. */
+export async function kernels(options: WorldOptions): Promise<World> {
+  const netns = `l2l3-kn-${process.pid}-${made++}`
+  const run = (...args: string[]): string => execFileSync('ip', ['netns', 'exec', netns, ...args], { encoding: 'utf8' })
+  execFileSync('ip', ['netns', 'add', netns])
+  const pool = new FramePool({ frames: 512, frameSize: 5000 })
+  const taps = new Map<Side, TapPort>()
+  const close = (): void => {
+    for (const tap of taps.values()) tap.close()
+    spawnSync('ip', ['netns', 'del', netns])
+  }
+  const set = (...settings: string[]): void => {
+    run('sh', '-ec', settings.map((s) => `echo ${s.split('=')[1]} > /proc/sys/net/${s.split('=')[0]}`).join('\n'))
+  }
+  const dev = { p1: 'v1', p2: 'v2', up: 'eth0' } as const
+  try {
+    const quiet = ['accept_dad=0', 'router_solicitations=0', 'accept_ra=0', 'addr_gen_mode=1', 'autoconf=0']
+    for (const on of ['all', 'default']) {
+      set(...quiet.map((s) => `ipv6/conf/${on}/${s}`), `ipv4/conf/${on}/rp_filter=0`)
+      set(`ipv4/conf/${on}/send_redirects=0`)
+    }
+    set('ipv4/ip_forward=1', 'ipv6/conf/all/forwarding=1', 'ipv4/icmp_ratemask=0', 'ipv6/icmp/ratelimit=0')
+    // Bridged packets are the bridge's, and not netfilter's as well.
+    const bridged = '/proc/sys/net/bridge/bridge-nf-call-'
+    run('sh', '-c', `for f in iptables ip6tables; do [ ! -e ${bridged}$f ] || echo 0 > ${bridged}$f; done`)
+    run('ip', 'link', 'set', 'lo', 'up')
+    run('ip', 'link', 'add', 'cni0', 'address', colons(MAC.gateway), 'type', 'bridge', 'mcast_snooping', '0')
+    for (const side of SIDES) {
+      const mac = side === 'up' ? colons(MAC.uplink) : `02:00:00:00:03:0${side[1]}`
+      taps.set(side, TapPort.open(pool, { name: dev[side], netns, mac }))
+      if (side === 'up') run('ip', 'link', 'set', 'eth0', 'mtu', String(options.uplinkMtu ?? 1500), 'up')
+      else run('ip', 'link', 'set', dev[side], 'up', 'master', 'cni0')
+      if (side !== 'up' && options.hairpin) run('bridge', 'link', 'set', 'dev', dev[side], 'hairpin', 'on')
+    }
+    run('ip', 'link', 'set', 'cni0', 'up')
+    for (const [on, address] of [
+      ['cni0', '10.22.0.1/24'],
+      ['eth0', '203.0.113.1/24'],
+      ['cni0', `${SIX.gateway}/64`],
+      ['eth0', `${SIX.outside}/64`],
+    ] as const) {
+      run('ip', 'addr', 'add', address, 'dev', on, ...(address.includes(':') ? ['nodad'] : []))
+    }
+    for (const [on, list] of [
+      ['cni0', NEIGHBOURS.inside],
+      ['eth0', NEIGHBOURS.outside],
+    ] as const) {
+      for (const [ip, mac] of list) run('ip', 'neigh', 'replace', ip, 'lladdr', mac, 'dev', on, 'nud', 'permanent')
+    }
+    execFileSync('ip', ['netns', 'exec', netns, 'nft', '-f', '-'], { input: ruleset(options) })
+    for (const [name, s] of Object.entries(options.timeouts ?? {})) set(`netfilter/nf_conntrack_${name}=${s}`)
+  } catch (error) {
+    close()
+    throw error
+  }
+  const batch = new Batch()
+  const drain = (tap: Port): string[] => {
+    const frames: string[] = []
+    for (;;) {
+      tap.receive(batch)
+      if (batch.length === 0) return frames
+      for (const f of batch.frames.subarray(0, batch.length)) {
+        const bytes = pool.view(f as never)
+        // What the kernel says unasked: reports of multicast listeners, behind hop-by-hop options; ARP.
+        const report = bytes[0] === 0x33 && bytes[20] === 0
+        if (!report && bytes.readUInt16BE(12) !== 0x0806) frames.push(bytes.toString('hex'))
+        pool.sent(f as never)
+      }
+      batch.length = 0
+    }
+  }
+  const put = (side: Side, frames: readonly string[]): void => {
+    for (const frame of frames) {
+      const f = pool.from(Buffer.from(frame, 'hex'))
+      pool.ledger.originate(1)
+      batch.push(f as never)
+      taps.get(side)?.process(batch)
+    }
+  }
+  const gather = async (): Promise<Out> => {
+    const out: Record<Side, string[]> = { p1: [], p2: [], up: [] }
+    // The kernel forwards in a soft interrupt: wait until nothing has come for a while.
+    for (let still = 0; still < 4; still++) {
+      await sleep(3)
+      for (const side of SIDES) {
+        const came = drain(taps.get(side) as Port)
+        if (came.length > 0) still = -1
+        out[side].push(...came)
+      }
+    }
+    return collect(out)
+  }
+  // A port of a bridge forwards a moment after it is up.
+  for (const side of ['p1', 'p2'] as const) {
+    put(side, [HELLO[side] as string])
+    await gather()
+  }
+  return {
+    send(from, ...frames) {
+      put(from, frames)
+      return gather()
+    },
+    wait: (seconds) => sleep(seconds * 1000),
+    timeouts() {
+      const text = run('sh', '-c', 'cd /proc/sys/net/netfilter; grep -H . nf_conntrack_*timeout*')
+      return Object.fromEntries(
+        text
+          .trim()
+          .split('\n')
+          .map((l) => {
+            const [name = '', value] = l.split(':')
+            return [name.replace('nf_conntrack_', ''), Number(value)]
+          }),
+      )
+    },
+    close,
+  }
+}
