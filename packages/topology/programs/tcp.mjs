@@ -1,6 +1,6 @@
 // A TCP transfer between two namespaces, run by `l2l3 up --check` in each of them:
 //
-//   node tcp.mjs serve ADDRESS                   says {"port":N}, then {"bytes":N,"intact":true,"seconds":S}
+//   node tcp.mjs serve ADDRESS [PORT]            says {"port":N}, then {"bytes":N,"intact":true,"seconds":S}
 //   node tcp.mjs send ADDRESS PORT BYTES         says {"sent":N}
 //
 // The payload is a block of pseudo-random bytes over and over, whose length is a prime, so that a piece that is lost,
@@ -57,7 +57,7 @@ function serve() {
     })
   })
   server.on('error', fail)
-  server.listen({ host: address, port: 0 }, () => say({ port: server.address().port }))
+  server.listen({ host: address, port: Number(port ?? 0) }, () => say({ port: server.address().port }))
 }
 
 function send(total) {

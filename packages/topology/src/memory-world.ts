@@ -198,17 +198,24 @@ export class MemoryWorld {
   }
 
   *#tcp(check: CheckSpec): Rounds<CheckResult> {
-    const { address, bytes, target, timeout } = check
-    const transfer = this.host(check.from.name).transfer(address.bytes, bytes)
+    const { address, bytes, servers, port, serverPort, timeout } = check
+    const ends = servers.map(({ name }) => this.host(name))
+    if (serverPort !== null) for (const end of ends) end.listen(serverPort)
+    const transfer = this.host(check.from.name).transfer(address.bytes, bytes, port ?? undefined)
     if (transfer === null) return judge(check, false, 'no route to the address')
     const { sender } = transfer
     const open = (): boolean => sender.state === 'connecting' || sender.state === 'sending'
     yield* this.#until(() => !open(), this.clock.now + Math.round(timeout * SECOND))
     if (sender.state !== 'done')
       return judge(check, false, open() ? 'no answer in time' : `connection: ${sender.state}`)
-    const receiver = target === null ? undefined : this.host(target.name).receiver(transfer)
-    const whole = receiver === undefined ? target === null : receiver.intact && receiver.received === bytes
-    return judge(check, whole, whole ? `${bytes} bytes, all intact` : 'the payload came damaged')
+    const end = ends.find((host) => host.receiver(transfer) !== undefined)
+    const receiver = end?.receiver(transfer)
+    if (receiver === undefined && ends.length > 0) {
+      return judge(check, false, `it arrived at another than ${ends.map((host) => host.name).join(', ')}`)
+    }
+    const whole = receiver === undefined || (receiver.intact && receiver.received === bytes)
+    const where = ends.length > 1 ? `, at ${end?.name}` : ''
+    return judge(check, whole, whole ? `${bytes} bytes, all intact${where}` : 'the payload came damaged')
   }
 }
 

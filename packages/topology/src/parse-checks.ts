@@ -15,6 +15,9 @@ interface RawTrial {
   bytes?: number | string
   via?: string[]
   mac?: string
+  port?: number
+  server?: string | string[]
+  serverPort?: number
 }
 
 const KINDS: readonly CheckKind[] = ['ping', 'tcp', 'traceroute', 'neigh']
@@ -53,6 +56,16 @@ export function parseChecks(raw: readonly RawCheck[], endpoints: readonly Endpoi
     const { mac: text } = trial
     const mac = text === undefined ? undefined : attempt(report, [...path, 'mac'], () => parseMac(text))
     const bytes = trial.bytes === undefined ? (kind === 'tcp' ? 1_000_000 : 56) : size(trial.bytes)
+    const servers = [trial.server ?? []].flat().flatMap((name, j) => {
+      const found = byName.get(name)
+      if (found !== undefined) return [found]
+      const at = Array.isArray(trial.server) ? [...path, 'server', j] : [...path, 'server']
+      report(at, `there is no endpoint "${name}"${didYouMean(name, names) || `; there are ${names.join(', ')}`}`)
+      return []
+    })
+    if (trial.server !== undefined && trial.serverPort === undefined && trial.port === undefined) {
+      report([...path, 'server'], 'needs the key "port" or "serverPort" beside it')
+    }
     if (bytes > MAX_BYTES) report([...path, 'bytes'], `expected at most ${MAX_BYTES} bytes, not "${trial.bytes}"`)
     if (from === undefined) return
     const families = [4, 6].filter((family) => {
@@ -79,6 +92,9 @@ export function parseChecks(raw: readonly RawCheck[], endpoints: readonly Endpoi
         bytes,
         via: via.filter((a) => a.family === family),
         mac: mac ?? null,
+        port: trial.port ?? null,
+        servers: servers.length > 0 ? servers : target === null ? [] : [target],
+        serverPort: trial.serverPort ?? trial.port ?? null,
       })
     }
   })

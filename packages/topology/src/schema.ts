@@ -68,6 +68,26 @@ const checkItem: Schema = {
           pattern: '^[0-9]{1,12}(\\.[0-9]{1,9})? ?([kKMG]i|[kMG])?B$',
           description: 'Payload, as a number or as "10 MB", "64 KiB". Default 1 MB.',
         },
+        port: {
+          type: 'integer',
+          minimum: 1,
+          maximum: 65_535,
+          description: 'The port to connect to. Default: one that the end chooses.',
+        },
+        server: {
+          type: ['string', 'array'],
+          minItems: 1,
+          items: { type: 'string' },
+          description:
+            'The endpoint that must get it, or several of which one must, where an address or a port on the way ' +
+            'stands for them. Default: the one that has the address.',
+        },
+        serverPort: {
+          type: 'integer',
+          minimum: 1,
+          maximum: 65_535,
+          description: 'The port that it must arrive at. Default: port.',
+        },
       },
     },
     traceroute: {

@@ -76,6 +76,12 @@ export interface CheckSpec {
   readonly via: readonly Address[]
   /** Neighbours: the MAC that the address must have; null where any will do. */
   readonly mac: string | null
+  /** TCP: the port to connect to; null for one that the end chooses. */
+  readonly port: number | null
+  /** TCP: who may take it in, one of them; the target alone where nothing on the way stands for others. */
+  readonly servers: readonly EndpointSpec[]
+  /** TCP: the port of theirs that it must arrive at; null for one that they choose. */
+  readonly serverPort: number | null
 }
 
 /** A whole topology. */
@@ -91,7 +97,8 @@ export interface Topology {
 
 /** Says in a few words what a check does: `ping red -> blue (IPv4, 10.0.0.2)`. */
 export function checkText(check: CheckSpec): string {
-  const to = check.target === null ? '' : `, ${check.address.text}`
+  const port = check.port === null ? '' : ` port ${check.port}`
+  const to = (check.target === null ? '' : `, ${check.address.text}`) + port
   const not = check.expect === 'fail' ? ', must fail' : ''
   return `${check.kind} ${check.from.name} -> ${check.to} (IPv${check.address.family}${to}${not})`
 }

@@ -59,6 +59,9 @@ export interface Transfer {
   readonly port: number
 }
 
+/** A receiver is known by the address and port that its stream comes from: at most so many of them. */
+const RECEIVERS = 1024
+
 interface RunningPing extends Ping {
   readonly address: Uint8Array
   readonly id: number
@@ -84,6 +87,7 @@ export class MemoryHost {
   readonly #traces: RunningTrace[] = []
   readonly #senders: Map<number, Sender> = new Map()
   readonly #receivers: Map<string, Receiver> = new Map()
+  readonly #listening: Set<number> = new Set([TRANSFER_PORT])
   readonly #upper: ipv6.Upper = new ipv6.Upper()
   #ids = 0
 
@@ -150,8 +154,13 @@ export class MemoryHost {
     return trace
   }
 
-  /** Sends `bytes` bytes to the transfer port of an address over a TCP connection. Null where there is no route. */
-  transfer(address: Uint8Array, bytes: number): Transfer | null {
+  /** Takes transfers in at a port, too. */
+  listen(port: number): void {
+    this.#listening.add(port)
+  }
+
+  /** Sends `bytes` bytes to a port of an address over a TCP connection. Null where there is no route. */
+  transfer(address: Uint8Array, bytes: number, to: number = TRANSFER_PORT): Transfer | null {
     const src = this.#source(address)
     if (src === null) return null
     const port = 49_152 + (++this.#ids % 16_384)
@@ -159,16 +168,20 @@ export class MemoryHost {
       this.neighbours.resolve(this.#nextHop(address), (dstMac) => {
         if (dstMac === null) return
         const ends = { srcMac: this.mac, dstMac, src, dst: address }
-        this.#send(packet.tcpFrame(ends, { ...fields, srcPort: port, dstPort: TRANSFER_PORT }, length, fill))
+        this.#send(packet.tcpFrame(ends, { ...fields, srcPort: port, dstPort: to }, length, fill))
       })
     })
     this.#senders.set(port, sender)
     return { sender, from: src, port }
   }
 
-  /** What this host has taken in over the connection of a transfer to it; undefined where none was opened. */
+  /** What this host has taken in over the connection of a transfer to it, whoever it seemed to come from; undefined where
+   * none was opened. */
   receiver(transfer: Transfer): Receiver | undefined {
-    return this.#receivers.get(`${transfer.from.join()} ${transfer.port}`)
+    const { from, port, sender } = transfer
+    const direct = this.#receivers.get(`${from.join()} ${port}`)
+    if (direct?.peerIsn === sender.isn) return direct
+    return Array.from(this.#receivers.values()).findLast((r) => r.peerIsn === sender.isn)
   }
 
   /** Takes a frame from the wire. */
@@ -401,7 +414,7 @@ export class MemoryHost {
     const reply = (fields: Omit<tcp.TcpFields, 'srcPort' | 'dstPort'>): void => {
       this.#send(packet.tcpFrame(ends, { ...fields, srcPort: to, dstPort: from }, 0, () => {}))
     }
-    if (to !== TRANSFER_PORT) {
+    if (!this.#listening.has(to)) {
       if ((segment.flags & tcp.Flag.Rst) !== 0) return
       const { Rst, Ack, Syn } = tcp.Flag
       const ack = (segment.seq + segment.data.length + ((segment.flags & Syn) !== 0 ? 1 : 0)) >>> 0
@@ -411,6 +424,8 @@ export class MemoryHost {
     const key = `${ends.dst.join()} ${from}`
     let receiver = this.#receivers.get(key)
     if (receiver === undefined) {
+      const [oldest] = this.#receivers.keys()
+      if (oldest !== undefined && this.#receivers.size >= RECEIVERS) this.#receivers.delete(oldest)
       receiver = new Receiver(this.#isn(from), this.#mss(ends.dst), reply)
       this.#receivers.set(key, receiver)
     }

@@ -67,9 +67,11 @@ export type TransferState = 'connecting' | 'sending' | 'done' | 'refused' | 'tim
 export class Sender {
   state: TransferState = 'connecting'
   readonly bytes: number
+  /** The number that its stream starts with: what the connection is known by on the other end, whatever address and port it
+   * seems to come from there. */
+  readonly isn: number
   readonly #clock: Clock
   readonly #send: SendSegment
-  readonly #isn: number
   readonly #own: number
   #mss = 536
   #window = 0
@@ -84,9 +86,9 @@ export class Sender {
 
   constructor(clock: Clock, bytes: number, isn: number, mss: number, send: SendSegment) {
     this.bytes = bytes
+    this.isn = isn
     this.#clock = clock
     this.#send = send
-    this.#isn = isn
     this.#own = mss
     this.#timer = clock.now + RETRANSMIT
     this.#syn()
@@ -107,7 +109,7 @@ export class Sender {
     }
     if ((s.flags & Ack) === 0 || this.state === 'refused' || this.state === 'timeout') return
     if (this.state === 'connecting') {
-      if ((s.flags & Syn) === 0 || s.ack !== (this.#isn + 1) >>> 0) return
+      if ((s.flags & Syn) === 0 || s.ack !== (this.isn + 1) >>> 0) return
       this.state = 'sending'
       this.#rcvNext = (s.seq + 1) >>> 0
       this.#mss = Math.min(this.#own, s.mss < 0 ? 536 : s.mss)
@@ -117,7 +119,7 @@ export class Sender {
       this.#push()
       return
     }
-    const acked = this.#acked + distance(s.ack, (this.#isn + 1 + this.#acked) >>> 0)
+    const acked = this.#acked + distance(s.ack, (this.isn + 1 + this.#acked) >>> 0)
     if (acked > this.#acked && acked <= this.#high) {
       this.#acked = acked
       this.#sent = Math.max(this.#sent, acked)
@@ -154,11 +156,11 @@ export class Sender {
   }
 
   #syn(): void {
-    this.#send({ seq: this.#isn, flags: Syn, window: WINDOW, options: mssOption(this.#own) }, 0, NOTHING)
+    this.#send({ seq: this.isn, flags: Syn, window: WINDOW, options: mssOption(this.#own) }, 0, NOTHING)
   }
 
   #ackNow(): void {
-    const seq = (this.#isn + 1 + this.#sent) >>> 0
+    const seq = (this.isn + 1 + this.#sent) >>> 0
     this.#send({ seq, ack: this.#rcvNext, flags: Ack, window: WINDOW }, 0, NOTHING)
   }
 
@@ -179,7 +181,7 @@ export class Sender {
 
   #emit(start: number, flags: number, n: number): void {
     this.#high = Math.max(this.#high, start + Math.max(n, 1))
-    const seq = (this.#isn + 1 + start) >>> 0
+    const seq = (this.isn + 1 + start) >>> 0
     this.#send({ seq, ack: this.#rcvNext, flags, window: WINDOW }, n, (b, at) => {
       b.set(payload(start, n), at)
     })
@@ -194,6 +196,8 @@ export class Receiver {
   intact = true
   /** Whether the other end has closed. */
   closed = false
+  /** The number that the other end's stream started with; -1 before. */
+  peerIsn = -1
   readonly #send: SendSegment
   readonly #isn: number
   readonly #mss: number
@@ -210,6 +214,7 @@ export class Receiver {
     if ((s.flags & Rst) !== 0) return
     if ((s.flags & Syn) !== 0) {
       this.#open = true
+      this.peerIsn = s.seq
       this.#next = (s.seq + 1) >>> 0
       const options = mssOption(this.#mss)
       this.#send({ seq: this.#isn, ack: this.#next, flags: Syn | Ack, window: WINDOW, options }, 0, NOTHING)

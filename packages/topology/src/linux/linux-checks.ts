@@ -19,8 +19,8 @@ const TCP_PORT = 5001
 export interface CheckPlace {
   /** Namespace of the endpoint that starts. */
   readonly from: string
-  /** Namespace of the endpoint that answers; null where it is not ours. */
-  readonly target: string | null
+  /** Namespaces of the endpoints that may take a transfer in, in the check's order. */
+  readonly servers: readonly string[]
   readonly signal: AbortSignal
 }
 
@@ -105,41 +105,69 @@ interface Served {
   seconds: number
 }
 
-async function tcpCheck(check: CheckSpec, { from, target, signal }: CheckPlace): Promise<CheckResult> {
+/** A server in the namespace of an endpoint, and the lines that it says. */
+interface Serving {
+  readonly name: string
+  readonly child: ChildProcessWithoutNullStreams
+  readonly ended: Promise<Finished>
+  readonly next: <T>() => Promise<T | undefined>
+}
+
+function serve(check: CheckSpec, { servers, signal }: CheckPlace): Serving[] {
+  return check.servers.flatMap((endpoint, i) => {
+    const own = endpoint.addresses.filter((a) => a.family === check.address.family)
+    const at = own.find((a) => a.text === check.address.text) ?? own[0]
+    if (at === undefined) return []
+    const port = check.serverPort === null ? [] : [String(check.serverPort)]
+    const command = [process.execPath, TCP_PROGRAM, 'serve', at.text, ...port]
+    const child = inside(servers[i] as string, command, signal)
+    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+    const next = async <T>(): Promise<T | undefined> => {
+      const line = await lines.next()
+      return line.done === true ? undefined : (JSON.parse(line.value) as T)
+    }
+    return [{ name: endpoint.name, child, ended: finished(child), next }]
+  })
+}
+
+async function tcpCheck(check: CheckSpec, place: CheckPlace): Promise<CheckResult> {
   const { address, bytes, timeout } = check
-  const program = [process.execPath, TCP_PROGRAM]
-  const server = target === null ? null : inside(target, [...program, 'serve', address.text], signal)
-  const lines = server === null ? null : createInterface({ input: server.stdout })[Symbol.asyncIterator]()
-  const next = async <T>(): Promise<T | undefined> => {
-    const line = await lines?.next()
-    return line === undefined || line.done === true ? undefined : (JSON.parse(line.value) as T)
-  }
+  const serving = serve(check, place)
   let client: ChildProcessWithoutNullStreams | undefined
   let late = false
   let timer: NodeJS.Timeout | undefined
   try {
-    const served = server === null ? null : finished(server)
-    const port = server === null ? TCP_PORT : (await next<{ port: number }>())?.port
-    if (port === undefined) return judge(check, false, `the server did not start: ${(await served)?.said}`)
-    client = inside(from, [...program, 'send', address.text, String(port), String(bytes)], signal)
+    const ready = await Promise.all(serving.map(({ next }) => next<{ port: number }>()))
+    const dead = ready.indexOf(undefined)
+    if (dead >= 0) return judge(check, false, `the server did not start: ${(await serving[dead]?.ended)?.said}`)
+    const port = check.port ?? ready[0]?.port ?? TCP_PORT
+    const command = [process.execPath, TCP_PROGRAM, 'send', address.text, String(port), String(bytes)]
+    client = inside(place.from, command, place.signal)
     timer = setTimeout(() => {
       late = true
       client?.kill('SIGKILL')
-      server?.kill('SIGKILL')
+      for (const { child } of serving) child.kill('SIGKILL')
     }, timeout * 1000)
     const { code, said } = await finished(client)
     if (late) return judge(check, false, `not done after ${timeout} s`)
     if (code !== 0) return judge(check, false, said)
-    if (server === null) return judge(check, true, `${bytes} bytes sent`)
-    const report = await next<Served>()
+    if (serving.length === 0) return judge(check, true, `${bytes} bytes sent`)
+    const report = await Promise.any(
+      serving.map(async ({ name, next }) => {
+        const served = await next<Served>()
+        if (served === undefined) throw new Error('it ended')
+        return { ...served, name }
+      }),
+    ).catch(() => undefined)
     if (report === undefined) return judge(check, false, 'the server did not see the end')
     if (!report.intact || report.bytes !== bytes) return judge(check, false, 'the payload came damaged')
     const bitsPerSecond = (bytes * 8) / Math.max(report.seconds, 1e-6)
-    return judge(check, true, `${bytes} bytes, all intact`, { bitsPerSecond })
+    const where = serving.length > 1 ? `, at ${report.name}` : ''
+    return judge(check, true, `${bytes} bytes, all intact${where}`, { bitsPerSecond })
   } finally {
     clearTimeout(timer)
     client?.kill('SIGKILL')
-    server?.kill('SIGKILL')
+    for (const { child } of serving) child.kill('SIGKILL')
   }
 }
 

@@ -99,8 +99,8 @@ export class LinuxWorld implements AsyncDisposable {
   /** Tries a check. */
   check(check: CheckSpec): Promise<CheckResult> {
     const { topology } = this
-    const target = check.target === null ? null : namespaceName(topology, check.target)
-    const place = { from: namespaceName(topology, check.from), target, signal: this.#abort.signal }
+    const servers = check.servers.map((endpoint) => namespaceName(topology, endpoint))
+    const place = { from: namespaceName(topology, check.from), servers, signal: this.#abort.signal }
     const result = linuxCheck(check, place)
     const running: Promise<unknown> = result.catch(() => {}).then(() => this.#running.delete(running))
     this.#running.add(running)
