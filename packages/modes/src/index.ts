@@ -1,7 +1,8 @@
 /**
  * The network modes, each a short function that puts elements together and reads like the drawing above it: ports in,
  * a node out. Read in this order: `ground` (what a node is built in), `routed-link` (a router's link with its
- * neighbour table), `router`, `l3` (pods on /32 links, as Calico has them), `l2bridge` (pods behind the node's MAC).
+ * neighbour table), `router`, `l3` (pods on /32 links, as Calico has them), `l2bridge` (pods behind the node's MAC),
+ * `nat` (pods behind the node's address).
  * What people configure and how it is checked is in `@l2l3/topology`.
  */
 export type { Ground } from './ground.ts'
@@ -15,5 +16,6 @@ export {
   type PodProxyOptions,
   podGateway6,
 } from './l3.ts'
-export type { RoutedLink, RoutedPort } from './routed-link.ts'
+export { type InsidePort, type NatModeOptions, type NatNode, nat } from './nat.ts'
+export type { InterfaceSpec, JoinedLink, RoutedLink, RoutedPort } from './routed-link.ts'
 export { type Route, type RoutedNode, type RouterModeOptions, router } from './router.ts'

@@ -31,14 +31,21 @@ export interface RoutedPort {
   readonly directedBroadcast?: boolean
 }
 
-/** A port that is joined to a router: its interface, and the table that finds MACs on the link. */
-export interface RoutedLink {
+/** What a routed port is besides the port: the interface on the link. */
+export type InterfaceSpec = Omit<RoutedPort, 'port' | 'label'>
+
+/** A link that a router is on: its interface there, and the table that finds MACs. */
+export interface JoinedLink {
   readonly name: string
-  readonly port: Port
   readonly iface: RouterInterface
   readonly neighbours: NeighbourTable
   /** The way out. */
   readonly out: Link
+}
+
+/** A port that is joined to a router. */
+export interface RoutedLink extends JoinedLink {
+  readonly port: Port
 }
 
 /**
@@ -58,9 +65,20 @@ export function routedLink(
   ports: number,
   askFrom?: string,
 ): RoutedLink {
+  const { port, label, ...own } = spec
+  return { port, ...joinedLink(ground, router, own, linkTo(ground, port, label ?? spec.name, ports), askFrom) }
+}
+
+/** Joins a link to a router, as `routedLink` does with a port's. */
+export function joinedLink(
+  ground: Ground,
+  router: Router,
+  spec: InterfaceSpec,
+  out: Link,
+  askFrom?: string,
+): JoinedLink {
   const { pool, clock, loop } = ground
-  const { name, port, mac, addresses, mtu, rpFilter, directedBroadcast } = spec
-  const out = linkTo(ground, port, spec.label ?? name, ports)
+  const { name, mac, addresses, mtu, rpFilter, directedBroadcast } = spec
   const iface = router.addInterface({
     ...{ name, mac, out, addresses },
     ...(mtu === undefined ? {} : { mtu }),
@@ -73,5 +91,5 @@ export function routedLink(
   })
   iface.neighbours = neighbours
   loop.every(NEIGHBOUR_TICK, neighbours)
-  return { name, port, iface, neighbours, out }
+  return { name, iface, neighbours, out }
 }

@@ -2,7 +2,7 @@ import { linkLocal } from '@l2l3/arp'
 import { Pipeline, Router, type RouterOptions } from '@l2l3/switch-core'
 import { formatIpv6, parseMac } from '@l2l3/switch-core/wire'
 import type { Ground } from './ground.ts'
-import { type RoutedLink, type RoutedPort, routedLink } from './routed-link.ts'
+import { type InterfaceSpec, type JoinedLink, type RoutedLink, type RoutedPort, routedLink } from './routed-link.ts'
 
 /** A static route. */
 export interface Route {
@@ -66,14 +66,14 @@ export function icmp({ echo, icmpRate, icmpBurst, icmpSource }: RouterOptions): 
 }
 
 /** The addresses of a port, and the link-local one where it speaks IPv6 and has none. */
-export function withLinkLocal({ mac, addresses }: RoutedPort): readonly string[] {
+export function withLinkLocal({ mac, addresses }: Pick<InterfaceSpec, 'mac' | 'addresses'>): readonly string[] {
   const six = addresses.filter((a) => a.includes(':'))
   if (six.length === 0 || six.some((a) => /^fe[89ab]/i.test(a))) return addresses
   return [...addresses, `${formatIpv6(linkLocal(parseMac(mac)))}/64`]
 }
 
 /** Adds static routes, by names of links. */
-export function addRoutes(node: Router, links: readonly RoutedLink[], routes: readonly Route[]): void {
+export function addRoutes(node: Router, links: readonly JoinedLink[], routes: readonly Route[]): void {
   for (const { to, type = 'unicast', via = [], port, metric = 0 } of routes) {
     const dev = links.find((link) => link.name === port)?.iface
     if (port !== undefined && dev === undefined) throw new RangeError(`route ${to}: there is no port ${port}`)
