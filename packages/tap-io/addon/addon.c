@@ -13,7 +13,7 @@
 enum { MOST_ARGUMENTS = 5 };
 
 /* Flags of `open` and `bind`, the same as in src/native.ts. */
-enum { FLAG_TUN = 1, FLAG_MULTI_QUEUE = 2, FLAG_VNET = 4, FLAG_UP = 8 };
+enum { FLAG_TUN = 1, FLAG_MULTI_QUEUE = 2, FLAG_VNET = 4, FLAG_UP = 8, FLAG_TUNNELS = 16 };
 
 struct call {
   napi_env env;
@@ -101,6 +101,11 @@ static struct handle *get_handle(struct call *c, enum kind kind) {
   return get_u32(c, 0, &n) ? handle_get(c->at, n, kind) : NULL;
 }
 
+/* A handle that frames are read from and written to. */
+static struct handle *get_port(struct call *c) {
+  return get_handle(c, TAP);
+}
+
 static void set(struct call *c, napi_value object, const char *key, napi_value value) {
   if (value != NULL) napi_set_named_property(c->env, object, key, value);
 }
@@ -144,6 +149,7 @@ static napi_value open_device(napi_env env, napi_callback_info info) {
   q.tun = (flags & FLAG_TUN) != 0;
   q.multi_queue = (flags & FLAG_MULTI_QUEUE) != 0;
   q.vnet = (flags & FLAG_VNET) != 0;
+  q.tunnels = (flags & FLAG_TUNNELS) != 0;
   q.up = (flags & FLAG_UP) != 0;
   q.mtu = mtu;
   q.persist = persist;
@@ -152,8 +158,8 @@ static napi_value open_device(napi_env env, napi_callback_info info) {
   if (q.outcome.error == 0 && (handle = handle_new(c.at, TAP, q.fd)) < 0) q.outcome = (struct outcome){STEP_MEMORY, ENOMEM};
   if (handle >= 0) {
     struct handle *h = handle_get(c.at, (uint32_t)handle, TAP);
-    h->tap.tun = q.tun;
-    h->tap.vnet = q.vnet;
+    h->tun = q.tun;
+    h->header = q.header;
     if (!handle_show(h)) {
       q.outcome = (struct outcome){STEP_TUN_OPEN, errno};
       handle_close(env, c.at, (uint32_t)handle);
@@ -166,6 +172,7 @@ static napi_value open_device(napi_env env, napi_callback_info info) {
   set(&c, object, "fd", integer(&c, q.fd));
   set_string(&c, object, "name", q.name);
   set(&c, object, "offloads", number(&c, q.offloads));
+  set(&c, object, "header", integer(&c, (int32_t)q.header));
   return object;
 }
 
@@ -175,33 +182,35 @@ static napi_value bind_pool(napi_env env, napi_callback_info info) {
     napi_typedarray_type type;
     size_t place;
   } columns[ARRAYS] = {
-      {napi_uint8_array, offsetof(struct tap, bytes)},         {napi_uint32_array, offsetof(struct tap, off)},
-      {napi_uint32_array, offsetof(struct tap, len)},          {napi_uint8_array, offsetof(struct tap, flags)},
-      {napi_uint8_array, offsetof(struct tap, gso_type)},      {napi_uint16_array, offsetof(struct tap, gso_size)},
-      {napi_uint16_array, offsetof(struct tap, hdr_len)},      {napi_uint16_array, offsetof(struct tap, csum_start)},
-      {napi_uint16_array, offsetof(struct tap, csum_offset)},  {napi_uint32_array, offsetof(struct tap, rows)},
-      {napi_int32_array, offsetof(struct tap, result)},
+      {napi_uint8_array, offsetof(struct pool, bytes)},        {napi_uint32_array, offsetof(struct pool, off)},
+      {napi_uint32_array, offsetof(struct pool, len)},         {napi_uint8_array, offsetof(struct pool, flags)},
+      {napi_uint8_array, offsetof(struct pool, gso_type)},     {napi_uint16_array, offsetof(struct pool, gso_size)},
+      {napi_uint16_array, offsetof(struct pool, hdr_len)},     {napi_uint16_array, offsetof(struct pool, csum_start)},
+      {napi_uint16_array, offsetof(struct pool, csum_offset)}, {napi_uint16_array, offsetof(struct pool, outer_l4)},
+      {napi_uint16_array, offsetof(struct pool, inner_l3)},    {napi_uint32_array, offsetof(struct pool, rows)},
+      {napi_int32_array, offsetof(struct pool, result)},
   };
   struct call c;
   if (!begin(env, info, &c)) return NULL;
-  struct handle *h = get_handle(&c, TAP);
-  if (h == NULL || h->tap.bound) return bad(&c, "bind: handle");
-  struct tap t = h->tap;
+  struct handle *h = get_port(&c);
+  if (h == NULL || h->pool.bound) return bad(&c, "bind: handle");
+  struct pool t = h->pool;
   if (!get_u32(&c, 1, &t.frames) || !get_u32(&c, 2, &t.stride) || !get_u32(&c, 3, &t.frame_size)) {
     return bad(&c, "bind: sizes");
   }
+  enum { ROWS = ARRAYS - 2 };
   size_t capacity = 0, results = 0;
   for (uint32_t i = 0; i < ARRAYS; i++) {
     napi_value value;
     size_t n;
-    const bool column = i > 0 && i < 9;
+    const bool column = i > 0 && i < ROWS;
     if (napi_get_element(env, c.args[4], i, &value) != napi_ok) return bad(&c, "bind: arrays");
     if (!get_array(env, value, columns[i].type, column ? t.frames : 0, (char *)&t + columns[i].place, &n)) {
       return bad(&c, "bind: array");
     }
     if (i == 0) t.size = n;
-    if (i == 9) capacity = n;
-    if (i == 10) results = n;
+    if (i == ROWS) capacity = n;
+    if (i == ROWS + 1) results = n;
   }
   if (t.frames == 0 || t.stride == 0 || (uint64_t)t.frames * t.stride > t.size) return bad(&c, "bind: arena too small");
   if (capacity == 0 || capacity > 65536 || results < capacity + RESULT_STATUS) return bad(&c, "bind: rows or results");
@@ -215,7 +224,7 @@ static napi_value bind_pool(napi_env env, napi_callback_info info) {
     }
   }
   t.bound = true;
-  h->tap = t;
+  h->pool = t;
   return NULL;
 }
 
@@ -223,8 +232,8 @@ static napi_value batch(napi_env env, napi_callback_info info, uint32_t (*work)(
   struct call c;
   uint32_t count;
   if (!begin(env, info, &c)) return NULL;
-  struct handle *h = get_handle(&c, TAP);
-  if (h == NULL || !h->tap.bound) return bad(&c, "batch: handle");
+  struct handle *h = get_port(&c);
+  if (h == NULL || !h->pool.bound) return bad(&c, "batch: handle");
   if (!get_u32(&c, 1, &count)) return bad(&c, "batch: count");
   return integer(&c, (int32_t)work(h, count));
 }

@@ -23,8 +23,8 @@
 /* Of newer kernels than the headers may be. */
 #define L2L3_TUN_F_USO4 0x20
 #define L2L3_TUN_F_USO6 0x40
-
-enum { VNET_HEADER = 12 };
+#define L2L3_TUN_F_UDP_TUNNEL_GSO 0x80
+#define L2L3_TUN_F_UDP_TUNNEL_GSO_CSUM 0x100
 
 static struct outcome failed(enum step step, int error) {
   return (struct outcome){.step = step, .error = error};
@@ -32,18 +32,36 @@ static struct outcome failed(enum step step, int error) {
 
 static const struct outcome fine = {STEP_NONE, 0};
 
-/* The largest set of offloads that the kernel accepts, or 0. */
-static uint32_t set_offloads(int fd) {
+/* Sets the size of the virtio-net header, and the largest set of offloads that the kernel accepts with it. A header of 24
+ * bytes has room for what Linux 6.17 says of tunnels; an older kernel accepts any size, and refuses those offloads. One of 12
+ * bytes is what it does without, and one of 10 what it has from the start. */
+static struct outcome set_header(int fd, bool tunnels, struct device_request *q) {
+  static const uint32_t tunnel = L2L3_TUN_F_UDP_TUNNEL_GSO | L2L3_TUN_F_UDP_TUNNEL_GSO_CSUM;
   static const uint32_t sets[] = {
       TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | L2L3_TUN_F_USO4 | L2L3_TUN_F_USO6,
       TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6,
       TUN_F_CSUM | TUN_F_TSO4,
       TUN_F_CSUM,
   };
-  for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++) {
-    if (ioctl(fd, TUNSETOFFLOAD, (unsigned long)sets[i]) == 0) return sets[i];
+  int size = 24;
+  q->header = 24;
+  q->offloads = sets[0] | tunnel;
+  if (tunnels && ioctl(fd, TUNSETVNETHDRSZ, &size) == 0 && ioctl(fd, TUNSETOFFLOAD, (unsigned long)q->offloads) == 0) {
+    return fine;
   }
-  return 0;
+  size = 12;
+  q->header = 12;
+  if (ioctl(fd, TUNSETVNETHDRSZ, &size) != 0) {
+    size = 10;
+    q->header = 10;
+    if (ioctl(fd, TUNSETVNETHDRSZ, &size) != 0 && errno != EINVAL && errno != ENOTTY) return failed(STEP_VNETHDRSZ, errno);
+  }
+  for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++) {
+    q->offloads = sets[i];
+    if (ioctl(fd, TUNSETOFFLOAD, (unsigned long)q->offloads) == 0) return fine;
+  }
+  q->offloads = 0;
+  return fine;
 }
 
 static struct outcome set_mac(int fd, const uint8_t mac[MAC_SIZE]) {
@@ -91,9 +109,8 @@ static struct outcome attach(struct device_request *q, int fd) {
   q->name[IFNAMSIZ - 1] = 0;
 
   if (q->vnet) {
-    int size = VNET_HEADER;
-    if (ioctl(fd, TUNSETVNETHDRSZ, &size) != 0) return failed(STEP_VNETHDRSZ, errno);
-    q->offloads = set_offloads(fd);
+    const struct outcome header = set_header(fd, q->tunnels, q);
+    if (header.error != 0) return header;
   } else if (ioctl(fd, TUNSETOFFLOAD, 0UL) != 0) { /* who attached a persistent device before us may have left some on */
     return failed(STEP_OFFLOAD, errno);
   }

@@ -1,8 +1,8 @@
 /*
  * Batches of frames between a descriptor and the arena of a frame pool, without a copy in between.
  *
- *   read    slot: ...headroom...| virtio-net header (12) | frame ... |      one read() puts both where they belong,
- *                                                        ^ off[row]        the header then fills the columns
+ *   read    slot: ...headroom...| virtio-net header (10, 12, 24) | frame ... |      one read() puts both where they belong,
+ *                                                                ^ off[row]        the header then fills the columns
  *
  *   write   writev( header on this stack, the frame in the arena )          the arena is not touched: a flooded frame is
  *                                                                           one row that several ports send
@@ -12,31 +12,17 @@
  */
 #include "tun-tap.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* virtio 1.2, 5.1.6; in native byte order, which is what a TAP speaks unless told otherwise. */
-struct virtio_header {
-  uint8_t flags;
-  uint8_t gso_type;
-  uint16_t hdr_len;
-  uint16_t gso_size;
-  uint16_t csum_start;
-  uint16_t csum_offset;
-  uint16_t num_buffers;
-};
-
-enum { NEEDS_CSUM = 1, DATA_VALID = 2 };
-enum { GSO_NONE = 0, GSO_TCPV4 = 1, GSO_TCPV6 = 4, GSO_UDP_L4 = 5, GSO_ECN = 0x80 };
-enum { ETHERNET_HEADER = 14, IPV4_HEADER = 20 };
+enum { IPV4_HEADER = 20, IPV6_HEADER = 40, UDP_HEADER = 8 };
 enum { MOST_REFUSED = 64 }; /* frames that a call may read and refuse, so that it ends in any case */
 
-#define ONCE(x) (*(volatile const __typeof__(x) *)&(x))
-
-static uint32_t shortest(const struct tap *t) {
-  return t->tun ? IPV4_HEADER : ETHERNET_HEADER;
+static uint32_t shortest(const struct handle *h) {
+  return h->tun ? IPV4_HEADER : ETHERNET_HEADER;
 }
 
 /* Reads at most `limit` bytes of frame. The kernel cuts what does not fit without a word, so one byte more than allowed is
@@ -48,21 +34,25 @@ static ssize_t read_frame(int fd, uint8_t *at, size_t limit, size_t room) {
   return readv(fd, parts, 2);
 }
 
-static void fill_columns(struct tap *t, uint32_t row, const uint8_t *from) {
-  struct virtio_header h;
-  memcpy(&h, from, sizeof h);
+static void fill_columns(struct pool *t, uint32_t row, const uint8_t *from, uint32_t size) {
+  struct virtio_header h = {0};
+  memcpy(&h, from, size);
   t->flags[row] = h.flags & (NEEDS_CSUM | DATA_VALID);
   t->gso_type[row] = h.gso_type;
   t->gso_size[row] = h.gso_size;
   t->hdr_len[row] = h.hdr_len;
   t->csum_start[row] = h.csum_start;
   t->csum_offset[row] = h.csum_offset;
+  if ((h.gso_type & GSO_TUNNEL) == 0) return;
+  t->flags[row] |= h.flags & TUNNEL_CSUM;
+  t->outer_l4[row] = le16toh(h.outer_l4);
+  t->inner_l3[row] = le16toh(h.inner_l3);
 }
 
 /* Fills the rows that stand in `rows` with frames that wait, until there are no more; gives how many were filled. */
 uint32_t frames_read(struct handle *handle, uint32_t count) {
-  struct tap *t = &handle->tap;
-  const uint32_t header = t->vnet ? sizeof(struct virtio_header) : 0;
+  struct pool *t = &handle->pool;
+  const uint32_t header = handle->header;
   uint32_t done = 0, oversize = 0, runt = 0, longest = 0;
   int error = 0;
   if (count > t->capacity) count = t->capacity;
@@ -94,13 +84,13 @@ uint32_t frames_read(struct handle *handle, uint32_t count) {
       error = ENODATA;
       break;
     }
-    if ((size_t)n < header + shortest(t)) {
+    if ((size_t)n < header + shortest(handle)) {
       runt++;
       continue;
     }
     const uint32_t length = (uint32_t)n - header;
     t->len[row] = length;
-    if (header != 0) fill_columns(t, row, at);
+    if (header != 0) fill_columns(t, row, at, header);
     if (length > longest) longest = length;
     done++;
   }
@@ -113,7 +103,7 @@ uint32_t frames_read(struct handle *handle, uint32_t count) {
 
 /* Reads and forgets up to `count` frames, for which there is no row; gives how many. */
 uint32_t frames_discard(struct handle *handle, uint32_t count) {
-  struct tap *t = &handle->tap;
+  struct pool *t = &handle->pool;
   uint8_t scrap[64];
   uint32_t done = 0;
   int error = 0;
@@ -134,27 +124,44 @@ uint32_t frames_discard(struct handle *handle, uint32_t count) {
   return done;
 }
 
+/* Whether the offsets of a tunnel super-frame are in their order, as the kernel wants them (virtio_net_hdr_tnl_to_skb). */
+static bool tunnel_header(const struct handle *handle, uint32_t row, struct virtio_header *h, uint8_t flags) {
+  const struct pool *t = &handle->pool;
+  const bool v6 = (h->gso_type & GSO_TUNNEL) == GSO_TUNNEL_V6;
+  const uint32_t l3 = handle->tun ? 0 : ETHERNET_HEADER;
+  const uint16_t outer = ONCE(t->outer_l4[row]), inner = ONCE(t->inner_l3[row]);
+  if (handle->header < sizeof *h || (h->gso_type & GSO_TUNNEL) == GSO_TUNNEL) return false;
+  if (outer < l3 + (v6 ? IPV6_HEADER : IPV4_HEADER) || inner < outer + UDP_HEADER) return false;
+  if (h->csum_start < inner + ((h->gso_type & GSO_KIND) == GSO_TCPV6 ? IPV6_HEADER : IPV4_HEADER)) return false;
+  h->flags |= flags & TUNNEL_CSUM;
+  h->outer_l4 = htole16(outer);
+  h->inner_l3 = htole16(inner);
+  return true;
+}
+
 /* Makes the header for a frame of `length` bytes from its columns; false where they contradict the frame, which the kernel
  * would answer with EINVAL. */
-static bool make_header(const struct tap *t, uint32_t row, uint32_t length, struct virtio_header *h) {
-  const uint8_t flags = ONCE(t->flags[row]) & (NEEDS_CSUM | DATA_VALID), gso_type = ONCE(t->gso_type[row]);
+static bool make_header(const struct handle *handle, uint32_t row, uint32_t length, struct virtio_header *h) {
+  const struct pool *t = &handle->pool;
+  const uint8_t flags = ONCE(t->flags[row]), gso_type = ONCE(t->gso_type[row]);
   memset(h, 0, sizeof *h);
-  if ((flags | gso_type) == 0) return true;
+  h->flags = flags & (NEEDS_CSUM | DATA_VALID);
+  if ((h->flags | gso_type) == 0) return true;
   uint32_t headers = 0;
-  h->flags = flags;
   if (flags & NEEDS_CSUM) {
     h->csum_start = ONCE(t->csum_start[row]);
     h->csum_offset = ONCE(t->csum_offset[row]);
     headers = (uint32_t)h->csum_start + h->csum_offset + 2;
-    if (h->csum_start < shortest(t) || headers > length) return false;
+    if (h->csum_start < shortest(handle) || headers > length) return false;
   }
   if (gso_type != GSO_NONE) {
-    const uint8_t kind = gso_type & (uint8_t)~GSO_ECN;
+    const uint8_t kind = gso_type & (uint8_t)~(GSO_ECN | GSO_TUNNEL);
     h->gso_type = gso_type;
     h->gso_size = ONCE(t->gso_size[row]);
     if (h->gso_size == 0) return false;
     if (kind != GSO_TCPV4 && kind != GSO_TCPV6 && kind != GSO_UDP_L4) return false;
     if (!(flags & NEEDS_CSUM)) return false; /* segments get new checksums: where, if not there? */
+    if ((gso_type & GSO_TUNNEL) && !tunnel_header(handle, row, h, flags)) return false;
     const uint32_t hint = ONCE(t->hdr_len[row]);
     if (hint > headers) headers = hint;
     h->hdr_len = (uint16_t)(headers > length ? length : headers);
@@ -162,10 +169,10 @@ static bool make_header(const struct tap *t, uint32_t row, uint32_t length, stru
   return true;
 }
 
-static int write_frame(int fd, const struct virtio_header *h, uint8_t *at, size_t length) {
-  struct iovec parts[2] = {{(void *)h, sizeof *h}, {at, length}};
+static int write_frame(int fd, const struct virtio_header *h, size_t header, uint8_t *at, size_t length) {
+  struct iovec parts[2] = {{(void *)h, header}, {at, length}};
   ssize_t n;
-  do n = h != NULL ? writev(fd, parts, 2) : write(fd, at, length);
+  do n = header != 0 ? writev(fd, parts, 2) : write(fd, at, length);
   while (n < 0 && errno == EINTR);
   return n < 0 ? errno : 0;
 }
@@ -173,8 +180,9 @@ static int write_frame(int fd, const struct virtio_header *h, uint8_t *at, size_
 /* Writes the frames whose rows stand in `rows`, notes in `result[RESULT_STATUS + i]` what became of each, and gives how
  * many were sent. A queue that is full or a device that is down or gone ends the batch: the rest suffers the same. */
 uint32_t frames_write(struct handle *handle, uint32_t count) {
-  struct tap *t = &handle->tap;
+  struct pool *t = &handle->pool;
   int32_t *status = t->result + RESULT_STATUS;
+  const uint32_t vnet = handle->header;
   uint32_t sent = 0;
   int over = 0;
   if (count > t->capacity) count = t->capacity;
@@ -188,11 +196,11 @@ uint32_t frames_write(struct handle *handle, uint32_t count) {
     const uint64_t start = ONCE(t->off[row]), length = ONCE(t->len[row]);
     struct virtio_header header;
     if (start < slot || start > end || length > end - start) status[i] = STATUS_OUTSIDE;
-    else if (length < shortest(t)) status[i] = STATUS_RUNT;
-    else if (t->vnet && !make_header(t, row, (uint32_t)length, &header)) status[i] = STATUS_BAD_OFFLOAD;
+    else if (length < shortest(handle)) status[i] = STATUS_RUNT;
+    else if (vnet != 0 && !make_header(handle, row, (uint32_t)length, &header)) status[i] = STATUS_BAD_OFFLOAD;
     else if (over != 0) status[i] = over;
     else {
-      const int error = write_frame(handle->fd, t->vnet ? &header : NULL, t->bytes + start, length);
+      const int error = write_frame(handle->fd, &header, vnet, t->bytes + start, length);
       status[i] = error;
       if (error == 0) sent++;
       else if (error == EAGAIN || error == EIO || error == EBADFD || error == EBADF || error == ENODEV) over = error;

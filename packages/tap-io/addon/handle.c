@@ -114,7 +114,7 @@ void handle_close(napi_env env, struct instance *at, uint32_t number) {
   at->table[number] = NULL;
   if (h->watch != NULL) watch_stop(h->watch);
   for (int i = 0; i < ARRAYS; i++) {
-    if (h->tap.refs[i] != NULL) napi_delete_reference(env, h->tap.refs[i]);
+    if (h->pool.refs[i] != NULL) napi_delete_reference(env, h->pool.refs[i]);
   }
   close_both(h);
   free(h);

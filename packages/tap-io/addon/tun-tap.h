@@ -38,27 +38,29 @@ enum kind { NOTHING = 0, TAP, SOCKET, WAITER };
 
 struct watch;
 
-/* The columns of a frame pool, and what else a TAP's batches need. Typed arrays are kept alive by `refs`. */
-enum { ARRAYS = 11 };
+/* The columns of a frame pool, and what else batches need. Typed arrays are kept alive by `refs`. */
+enum { ARRAYS = 13 };
 
-struct tap {
+struct pool {
   uint8_t *bytes;
   uint64_t size;
   uint32_t *off, *len;
   uint8_t *flags, *gso_type;
-  uint16_t *gso_size, *hdr_len, *csum_start, *csum_offset;
+  uint16_t *gso_size, *hdr_len, *csum_start, *csum_offset, *outer_l4, *inner_l3;
   uint32_t *rows;
   int32_t *result;
   uint32_t frames, stride, frame_size, capacity;
-  bool bound, tun, vnet;
+  bool bound;
   napi_ref refs[ARRAYS];
 };
 
 struct handle {
   enum kind kind;
-  int fd;              /* what all work is done on: of a TAP a number that nobody else is told */
-  int shown;           /* of a TAP, the number that its owner waits for: the same open file; else -1 */
-  struct tap tap;      /* of a TAP */
+  int fd;              /* what all work is done on: of a port a number that nobody else is told */
+  int shown;           /* of a port, the number that its owner waits for: the same open file; else -1 */
+  struct pool pool;    /* of a port */
+  bool tun;            /* of a TAP: it is a TUN */
+  uint32_t header;     /* of a TAP: bytes of its virtio-net header, 0 without */
   struct watch *watch; /* of a WAITER that is on the event loop */
 };
 
@@ -120,7 +122,7 @@ struct device_request {
   /* in */
   const char *netns; /* path, or NULL for here */
   char name[IFNAMSIZ];
-  bool tun, multi_queue, vnet, up;
+  bool tun, multi_queue, vnet, tunnels, up;
   int persist; /* -1 leave as it is */
   bool set_mac;
   uint8_t mac[MAC_SIZE];
@@ -129,6 +131,7 @@ struct device_request {
   /* out */
   int fd;
   uint32_t offloads; /* TUN_F_ bits that are on */
+  uint32_t header;   /* bytes of the virtio-net header */
   struct outcome outcome;
 };
 
@@ -150,7 +153,30 @@ struct outcome device_move(int fd, const char *netns);
 /* 0 while the descriptor is a TAP or TUN whose device exists, else an errno: EBADFD the device is gone. */
 int device_check(int fd);
 
-/* ---- frames.c ---- */
+/* ---- frames.c: a TAP's batches ---- */
+
+/* virtio 1.2, 5.1.6, of which a port uses as many bytes as its header has: 10, 12, or 24 where tunnels are told of. In native
+ * byte order, which is what a TAP speaks unless told otherwise, but for the last two, which are little-endian. */
+struct virtio_header {
+  uint8_t flags;
+  uint8_t gso_type;
+  uint16_t hdr_len;
+  uint16_t gso_size;
+  uint16_t csum_start;
+  uint16_t csum_offset;
+  uint16_t num_buffers;
+  uint32_t hash;
+  uint16_t hash_report, padding;
+  uint16_t outer_l4, inner_l3;
+};
+
+enum { NEEDS_CSUM = 1, DATA_VALID = 2, TUNNEL_CSUM = 8 };
+enum { GSO_NONE = 0, GSO_TCPV4 = 1, GSO_TCPV6 = 4, GSO_UDP_L4 = 5, GSO_KIND = 0x1f };
+enum { GSO_TUNNEL_V4 = 0x20, GSO_TUNNEL_V6 = 0x40, GSO_TUNNEL = 0x60, GSO_ECN = 0x80 };
+enum { ETHERNET_HEADER = 14 };
+
+/* Reads a column once: other threads may write to it. */
+#define ONCE(x) (*(volatile const __typeof__(x) *)&(x))
 
 /* Indices of `result`, the same as in src/native.ts. */
 enum { RESULT_ERROR, RESULT_OVERSIZE, RESULT_RUNT, RESULT_LONGEST, RESULT_STATUS };

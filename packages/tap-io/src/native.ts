@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import type { FramePool } from '@l2l3/switch-core'
 
 /*
  * The one door to native code: what the addon exports, and how it is loaded. Nothing here explains errors: the addon gives
@@ -36,6 +37,7 @@ export const OPEN_TUN = 1
 export const OPEN_MULTI_QUEUE = 2
 export const OPEN_VNET = 4
 export const OPEN_UP = 8
+export const OPEN_TUNNELS = 16
 
 /** Indices of the result array of a batch. */
 export const RESULT_ERROR = 0
@@ -55,6 +57,14 @@ export const TUN_F_TSO4 = 0x02
 export const TUN_F_TSO6 = 0x04
 export const TUN_F_USO4 = 0x20
 export const TUN_F_USO6 = 0x40
+export const TUN_F_UDP_TUNNEL_GSO = 0x80
+export const TUN_F_UDP_TUNNEL_GSO_CSUM = 0x100
+
+/** The arrays of a pool that go to `Native.bind`, in the order of `columns` in addon/addon.c, and then the port's own. */
+export function poolArrays(pool: FramePool, rows: Uint32Array, result: Int32Array): ArrayBufferView[] {
+  const { bytes, off, len, flags, gsoType, gsoSize, hdrLen, csumStart, csumOffset, outerL4, innerL3 } = pool
+  return [bytes, off, len, flags, gsoType, gsoSize, hdrLen, csumStart, csumOffset, outerL4, innerL3, rows, result]
+}
 
 /** The step that failed (an index of `STEPS`) and its errno, 0 where all went well. */
 export interface Outcome {
@@ -68,6 +78,8 @@ export interface Opened extends Outcome {
   readonly fd: number
   readonly name: string
   readonly offloads: number
+  /** Bytes of the virtio-net header; 0 without. */
+  readonly header: number
 }
 
 /** A device as it is now; the further fields are there when `errno` is 0. */
@@ -99,7 +111,7 @@ export interface Native {
     mac: Uint8Array | null,
     numbers: Int32Array<ArrayBuffer>,
   ): Opened
-  /** Gives a device its pool: bytes, off, len, flags, gsoType, gsoSize, hdrLen, csumStart, csumOffset, rows, result. */
+  /** Gives a port its pool: the arrays of `poolArrays`, in their order. */
   bind(handle: number, frames: number, stride: number, frameSize: number, arrays: readonly ArrayBufferView[]): void
   /** Fills the first `count` of `rows` with frames; gives how many. */
   read(handle: number, count: number): number

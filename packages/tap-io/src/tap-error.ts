@@ -93,7 +93,7 @@ const WORDS: Readonly<Partial<Record<Step, Readonly<Record<number, string>>>>> =
     [EEXIST]: 'a device of this name exists already',
     [E2BIG]: 'the device has as many queues as it may',
   },
-  'vnet-header': { [EINVAL]: 'the kernel does not know virtio-net headers of 12 bytes; open with offloads: false' },
+  'vnet-header': { [EINVAL]: 'the kernel does not take the size of the virtio-net header; open with offloads: false' },
   persist: { [EPERM]: `no permission; ${ROOT}` },
   mac: {
     [EADDRNOTAVAIL]: 'the kernel refuses it: group addresses and zero are no addresses of an interface',

@@ -12,11 +12,14 @@ export interface TapOptions {
   kind?: 'tap' | 'tun'
   /** Whether the device stays when it is closed. Not given: as it was; a new one goes. */
   persist?: boolean
-  /** Lets several ports be queues of one device, each opened with this and the same `offloads`. Default false. */
+  /** Lets several ports be queues of one device, each opened with this and the same offloads. Default false. */
   multiQueue?: boolean
   /** Exchanges super-frames and unfinished checksums with the kernel (IFF_VNET_HDR), as far as it can. Needs a pool with a
    * `frameSize` of `MAX_FRAME`, and is the default there; else it is off. */
   offloads?: boolean
+  /** With `offloads`: exchanges super-frames inside UDP tunnels (VXLAN, GENEVE) too, where the kernel can. Off, they are cut
+   * by us, or by the kernel before we read them. Default true. */
+  tunnelOffloads?: boolean
   /** The namespace that the device is made in or attached from. Default: that of this process. */
   netns?: Netns
   /** MAC address of the interface - the kernel's end, not the port's - as `02:00:00:00:00:01`. Default: the kernel picks. */
@@ -39,6 +42,7 @@ export interface CheckedOptions {
   readonly persist: number
   readonly multiQueue: boolean
   readonly offloads: boolean
+  readonly tunnelOffloads: boolean
   readonly netns: string | null
   readonly mac: Uint8Array | null
   readonly mtu: number
@@ -52,6 +56,7 @@ const KEYS: ReadonlySet<string> = new Set([
   'persist',
   'multiQueue',
   'offloads',
+  'tunnelOffloads',
   'netns',
   'mac',
   'mtu',
@@ -146,6 +151,10 @@ export function checkOptions(pool: FramePool, options: TapOptions): CheckedOptio
     persist: options.persist === undefined ? -1 : Number(checkBoolean(options.persist, 'persist')),
     multiQueue: options.multiQueue === undefined ? false : checkBoolean(options.multiQueue, 'multiQueue'),
     offloads,
+    tunnelOffloads:
+      options.tunnelOffloads === undefined
+        ? offloads
+        : checkBoolean(options.tunnelOffloads, 'tunnelOffloads') && offloads,
     netns: options.netns === undefined ? null : netnsPath(options.netns),
     mac: options.mac === undefined ? null : checkMac(options.mac, 'mac'),
     mtu: options.mtu === undefined ? 0 : checkMtu(options.mtu, 'mtu', kind === 'tun'),

@@ -5,7 +5,7 @@
  */
 import { execFileSync } from 'node:child_process'
 import { FramePool, MAX_FRAME } from '@l2l3/switch-core'
-import { type Native, native } from '../src/native.ts'
+import { type Native, native, poolArrays } from '../src/native.ts'
 
 let seed = Number(process.argv[2] ?? 1) >>> 0
 function dice(n: number): number {
@@ -66,10 +66,10 @@ function garbageColumns(vnet: boolean): void {
   const arena = whole.subarray(stride, 17 * stride)
   const rows = new Uint32Array(64)
   const result = new Int32Array(4 + 64)
-  const opened = addon.open(null, 'fuzz%d', (vnet ? 4 : 0) | 8, null, Int32Array.of(0, -1, 0))
+  const opened = addon.open(null, 'fuzz%d', (vnet ? 4 | 16 : 0) | 8, null, Int32Array.of(0, -1, 0))
   if (opened.errno !== 0) throw new Error(`open: step ${opened.step} errno ${opened.errno}`)
-  const { off, len, flags, gsoType, gsoSize, hdrLen, csumStart, csumOffset } = pool
-  const columns = [arena, off, len, flags, gsoType, gsoSize, hdrLen, csumStart, csumOffset, rows, result]
+  const { off, len, flags, gsoType, gsoSize, hdrLen, csumStart, csumOffset, outerL4, innerL3 } = pool
+  const columns = [arena, ...poolArrays(pool, rows, result).slice(1)]
   addon.bind(opened.handle, pool.frames, stride, pool.frameSize, columns)
 
   // What comes in: echo requests of all sizes, of which the kernel has many to send on this interface.
@@ -95,10 +95,12 @@ function garbageColumns(vnet: boolean): void {
       off[row] = offset(row)
       len[row] = length()
       flags[row] = dice(256)
-      gsoType[row] = pick(0, 0, 1, 4, 5, dice(256))
+      gsoType[row] = pick(0, 0, 1, 4, 5, 0x21, 0x44, dice(256))
       gsoSize[row] = pick(1400, dice(65_536))
       hdrLen[row] = dice(65_536)
-      csumStart[row] = pick(34, dice(65_536))
+      csumStart[row] = pick(34, 84, dice(65_536))
+      outerL4[row] = pick(34, 54, dice(65_536))
+      innerL3[row] = pick(64, 84, dice(65_536))
       csumOffset[row] = pick(6, 16, dice(65_536))
     }
     frames += addon.write(opened.handle, pick(n, n, dice(2 ** 32)))

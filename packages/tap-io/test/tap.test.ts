@@ -38,7 +38,7 @@ describe('a TAP', () => {
     expect(link).toMatchObject({ ifname: 'eth0', mtu: 1400, address: ALICE })
     expect(link.flags).toContain('UP')
     expect(tap.info()).toMatchObject({ ifname: 'eth0', kind: 'tap', mac: ALICE, mtu: 1400, up: true, persist: false })
-    expect(tap.info().offloads).toEqual({ checksum: false, tso4: false, tso6: false, uso: false })
+    expect(tap.info().offloads).toEqual({ checksum: false, tso4: false, tso6: false, uso: false, tunnel: false })
     expect(tap.ifname).toBe('eth0')
     tap.close()
     expect(tap.fd).toBe(-1)
