@@ -27,21 +27,23 @@ export const TITLES: Readonly<Record<ContenderName, string>> = {
   c: 'C switch',
 }
 
-export const FAR = '10.0.0.2'
+const FAR = '10.0.0.2'
 
 /** Two namespaces that are joined. */
-export interface Contender {
-  readonly name: ContenderName
+export interface Contender<N extends string = string> {
+  readonly name: N
   /** The near namespace, which sends. */
   readonly a: string
-  /** The far one, at `FAR`. */
+  /** The far one. */
   readonly b: string
+  /** Its address. */
+  readonly far: string
   /** The switch, where it is a process. */
   readonly process: Program | null
 }
 
-/** Joins e0 in one namespace and `port` in another. */
-function cable(one: string, name: string, other: string, port: string): void {
+/** Joins an interface in one namespace and one in another. */
+export function cable(one: string, name: string, other: string, port: string): void {
   ip('link', 'add', name, 'netns', one, 'type', 'veth', 'peer', 'name', port, 'netns', other)
   ip('-n', other, 'link', 'set', port, 'up')
 }
@@ -78,10 +80,10 @@ function join(lab: Lab, name: ContenderName, a: string, b: string): Program | nu
 }
 
 /** Sets a contender up, and leaves its switch stopped. */
-export async function setUp(lab: Lab, name: ContenderName): Promise<Contender> {
+export async function setUp(lab: Lab, name: ContenderName): Promise<Contender<ContenderName>> {
   const a = lab.namespace(`${name}-a`)
   const b = lab.namespace(`${name}-b`)
-  const contender: Contender = { name, a, b, process: join(lab, name, a, b) }
+  const contender = { name, a, b, far: FAR, process: join(lab, name, a, b) }
   await contender.process?.ready()
   for (const [i, netns] of [a, b].entries()) {
     ip('-n', netns, 'addr', 'add', `10.0.0.${i + 1}/24`, 'dev', 'e0')

@@ -6,7 +6,7 @@
  * no process, it works in the sender's.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Contender, FAR } from './contenders.ts'
+import type { Contender } from './contenders.ts'
 import type { Lab, Program } from './lab.ts'
 import { program } from './native.ts'
 
@@ -84,6 +84,16 @@ export class Load {
     ]
   }
 
+  /** Those that a NAT is measured by. */
+  get acrossNat(): ((at: Contender) => Promise<Figures>)[] {
+    return [
+      (at) => this.#streams(at, 1),
+      (at) => this.#streams(at, 4),
+      (at) => this.#datagrams(at),
+      (at) => this.#ping(at),
+    ]
+  }
+
   /** Shows a contender each kind of load, unmeasured: code is compiled, addresses are learnt. */
   async warmUp(at: Contender): Promise<void> {
     await this.#ping(at)
@@ -102,7 +112,7 @@ export class Load {
   /** Streams from one thread for a while; gives bits a second as received. */
   async #tcp(at: Contender, streams: number, seconds: number): Promise<number> {
     const sink = await this.#far(at, 'tcp-sink')
-    await this.#near(at, 'tcp-send', FAR, PORT, String(streams), String(seconds)).result()
+    await this.#near(at, 'tcp-send', at.far, PORT, String(streams), String(seconds)).result()
     await sleep(DRAIN)
     const got = await sink.stop<Received>()
     return (got.bytes * 8) / got.seconds
@@ -111,7 +121,7 @@ export class Load {
   async #iperf3(at: Contender, streams: number, seconds: number): Promise<number> {
     const server = this.#lab.start(at.b, 'iperf3', '-s', '-1', '-p', PORT, '--forceflush')
     await server.ready('listening')
-    const args = ['-c', FAR, '-p', PORT, '-t', String(Math.ceil(seconds)), '-P', String(streams)]
+    const args = ['-c', at.far, '-p', PORT, '-t', String(Math.ceil(seconds)), '-P', String(streams)]
     const report = await this.#lab.start(at.a, 'iperf3', ...args, '-J').output()
     await server.output()
     return JSON.parse(report).end.sum_received.bits_per_second
@@ -132,7 +142,7 @@ export class Load {
   /** Datagrams at a rate (0: flat out) for a while. */
   async #flood(at: Contender, seconds: number, rate: number): Promise<{ sent: Sent; got: Received }> {
     const sink = await this.#far(at, 'udp-sink')
-    const sent = await this.#near(at, 'udp-send', FAR, PORT, SIZE, String(seconds), String(rate)).result<Sent>()
+    const sent = await this.#near(at, 'udp-send', at.far, PORT, SIZE, String(seconds), String(rate)).result<Sent>()
     await sleep(DRAIN)
     return { sent, got: await sink.stop<Received>() }
   }
@@ -170,7 +180,7 @@ export class Load {
 
   async #ping(at: Contender): Promise<Figures> {
     const seconds = String(this.settings.seconds / 3)
-    const { mean, p50 } = await this.#near(at, 'icmp-rtt', FAR, '50000', seconds).result<Trips>()
+    const { mean, p50 } = await this.#near(at, 'icmp-rtt', at.far, '50000', seconds).result<Trips>()
     return { pingMean: mean, pingP50: p50 }
   }
 
@@ -178,9 +188,9 @@ export class Load {
   async #besideTcp(at: Contender): Promise<Figures> {
     const { seconds } = this.settings
     const [sink, echo] = await Promise.all([this.#far(at, 'tcp-sink'), this.#far(at, 'echo')])
-    const stream = this.#near(at, 'tcp-send', FAR, PORT, '1', String(seconds))
+    const stream = this.#near(at, 'tcp-send', at.far, PORT, '1', String(seconds))
     await sleep(seconds * 250)
-    const trips = await this.#near(at, 'udp-rtt', FAR, PORT, '2000', String(seconds / 2)).result<Trips>()
+    const trips = await this.#near(at, 'udp-rtt', at.far, PORT, '2000', String(seconds / 2)).result<Trips>()
     await stream.result()
     await Promise.all([sink.stop(), echo.stop()])
     return { besideTcp: trips.p50 }

@@ -109,7 +109,8 @@ function parent(metric: Metric): Metric {
   return metric.startsWith('tcp1') ? 'tcp1' : metric.startsWith('tcp4') ? 'tcp4' : 'udp'
 }
 
-function number(value: number): string {
+/** A figure with as many digits as it deserves. */
+export function number(value: number): string {
   return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2)
 }
 

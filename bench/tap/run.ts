@@ -17,25 +17,15 @@
  */
 import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { tunAvailable } from '@l2l3/tap-io'
 import { CONTENDERS, type Contender, type ContenderName, setUp } from './contenders.ts'
 import { Lab } from './lab.ts'
-import { type Figures, Load, type LoadSettings } from './load.ts'
-import { type Machine, machine, othersSeconds, quiet } from './machine.ts'
+import { Load, type LoadSettings } from './load.ts'
+import { type Machine, machine } from './machine.ts'
 import { median, type Rounds, type Row, rows, type Target, tables, targets } from './report.ts'
-
-/** No round begins that would probably not end within this, in milliseconds. */
-const TIME_LIMIT = 355_000
-/** Within this all rounds should be over; what a quiet machine leaves of it is for waiting and repeating on a busy one. */
-const TIME_PLANNED = 320_000
-
-/** A measurement during which others used more than so many cores is repeated, while there is time, up to so often; the
- * least disturbed one counts. */
-const DISTURBED = 0.15
-const REPEATS = 2
+import { progress, turn, turnsOf } from './rounds.ts'
 
 /** Settings of a run. */
 export interface TapBenchOptions {
@@ -67,8 +57,11 @@ export interface TapReport {
   ledgers: Record<string, unknown>
 }
 
-/** Why there can be no run here, with what helps; null where there can. */
-export function obstacle(iperf3 = false): string | null {
+const PACKAGES = { iperf3: ['-v', 'iperf3'], nft: ['-v', 'nftables'] } as const
+
+/** Why there can be no run here, with what helps; null where there can.
+ * @param also programs that this run needs besides those that all do */
+export function obstacle(...also: (keyof typeof PACKAGES)[]): string | null {
   if (process.platform !== 'linux') return 'TAP devices and the Linux bridge are measured on Linux only.'
   if (process.getuid?.() !== 0) return 'The bench on TAP devices needs root, to make network namespaces.'
   const tun = tunAvailable()
@@ -76,37 +69,16 @@ export function obstacle(iperf3 = false): string | null {
   for (const [program, flag, found] of [
     ['ip', '-V', 'iproute2'],
     ['cc', '--version', 'gcc libc6-dev'],
-    ...(iperf3 ? [['iperf3', '-v', 'iperf3'] as const] : []),
+    ...also.map((name) => [name, ...PACKAGES[name]] as const),
   ] as const) {
     if (spawnSync(program, [flag]).error !== undefined) return `${program} is missing: apt-get install ${found}`
   }
   return null
 }
 
-function progress(text: string): void {
-  process.stderr.write(process.stderr.isTTY ? `\r\x1b[K${text}` : text === '' ? '' : `${text}\n`)
-}
-
-interface Turn<T> {
-  result: T
-  /** Cores that others used meanwhile. */
-  others: number
-}
-
-/** Gives a contender its turn: its switch runs meanwhile. */
-async function turn<T>(at: Contender, work: (at: Contender) => Promise<T>): Promise<Turn<T>> {
-  at.process?.signal('SIGCONT')
-  const start = performance.now()
-  const before = othersSeconds(at.process?.pid)
-  const result = await work(at)
-  const others = (othersSeconds(at.process?.pid) - before) / ((performance.now() - start) / 1e3)
-  at.process?.signal('SIGSTOP')
-  return { result, others: Math.min(Math.max(0, others), availableParallelism()) }
-}
-
 /** Runs the bench and prints its tables. Where it cannot run, it says so and why. */
 export async function benchTap(options: TapBenchOptions = {}): Promise<TapReport | { skipped: string }> {
-  const skipped = obstacle(options.iperf3)
+  const skipped = obstacle(...(options.iperf3 ? (['iperf3'] as const) : []))
   if (skipped !== null) {
     process.stdout.write(`End to end: not measured. ${skipped}\n`)
     return { skipped }
@@ -126,7 +98,7 @@ async function run(lab: Lab, options: TapBenchOptions): Promise<TapReport> {
   const settings: LoadSettings = { seconds, trials: quick ? 0 : 5, iperf3: options.iperf3 ?? false }
   const start = performance.now()
   const load = new Load(lab, settings)
-  const contenders: Contender[] = []
+  const contenders: Contender<ContenderName>[] = []
   for (const name of options.only ?? CONTENDERS) {
     progress(`setting up ${name}`)
     const contender = await setUp(lab, name)
@@ -134,41 +106,7 @@ async function run(lab: Lab, options: TapBenchOptions): Promise<TapReport> {
     contenders.push(contender)
   }
 
-  const rounds: Rounds = {}
-  for (const { name } of contenders) rounds[name] = []
-  const others: number[] = []
-  const repeats = quick ? 0 : REPEATS
-  /** Whether there is time to wait or to repeat, so that no later round is lost for it. */
-  const spare = () => performance.now() - start < (TIME_PLANNED * (round + 1)) / wanted
-  let round = 0
-  for (let shortest = 0; round < wanted; round++) {
-    const began = performance.now()
-    if (round > 0 && began - start + shortest > TIME_LIMIT) {
-      progress(`out of time after ${round} of ${wanted} rounds\n`)
-      break
-    }
-    const figures = new Map<ContenderName, Figures>(contenders.map(({ name }) => [name, {}]))
-    for (const [i, measure] of load.measurements.entries()) {
-      progress(`round ${round + 1} of ${wanted}, measurement ${i + 1} of ${load.measurements.length}`)
-      for (let k = 0; k < contenders.length; k++) {
-        const contender = contenders[(k + round + i) % contenders.length] as Contender
-        await quiet(quick || !spare() ? 0 : 1)
-        let best = await turn(contender, measure)
-        for (let n = 0; n < repeats && best.others > DISTURBED && spare(); n++) {
-          await quiet(1)
-          const again = await turn(contender, measure)
-          if (again.others < best.others) best = again
-        }
-        others.push(best.others)
-        Object.assign(figures.get(contender.name) as Figures, best.result)
-      }
-    }
-    for (const [name, of] of figures) rounds[name]?.push(of)
-    const took = performance.now() - began
-    shortest = round === 0 ? took : Math.min(shortest, took)
-  }
-  progress('')
-
+  const { rounds, others, done } = await turnsOf(contenders, load.measurements, { rounds: wanted, quick, start })
   const ledgers: TapReport['ledgers'] = {}
   for (const at of contenders) {
     if (at.process !== null && at.name !== 'c') ledgers[at.name] = await at.process.finish()
@@ -185,7 +123,7 @@ async function run(lab: Lab, options: TapBenchOptions): Promise<TapReport> {
   )
   return {
     machine: machine(),
-    settings: { ...settings, rounds: round, quick },
+    settings: { ...settings, rounds: done, quick },
     took: Math.round((performance.now() - start) / 1e3),
     others: { median: median(others), max: Math.max(...others) },
     rows: all,

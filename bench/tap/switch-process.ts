@@ -7,9 +7,9 @@
  *   busy         turns without ever waiting
  */
 import { writeSync } from 'node:fs'
-import { Worker } from 'node:worker_threads'
 import { FramePool, Loop, MAX_FRAME, RealClock, SECOND, Switch } from '@l2l3/switch-core'
 import { runBlocking, runOnEventLoop, TapPort } from '@l2l3/tap-io'
+import { inputEnded } from './input-ended.ts'
 
 const [mode = '', ...namespaces] = process.argv.slice(2)
 
@@ -20,18 +20,6 @@ const sw = new Switch(pool, clock)
 loop.every(SECOND, sw)
 const taps = namespaces.map((netns) => TapPort.open(pool, { name: 'e0', netns, mtu: 1500 }))
 for (const tap of taps) loop.add(tap, sw.addPort(loop.link(tap), { name: tap.ifname }))
-
-/** A word that becomes 1 when standard input ends. A thread of its own looks: this one has no time for events. */
-function inputEnded(): Int32Array {
-  const over = new Int32Array(new SharedArrayBuffer(4))
-  const script = `
-    const { readSync } = require('node:fs')
-    const { workerData } = require('node:worker_threads')
-    while (readSync(0, Buffer.alloc(64)) > 0);
-    Atomics.store(workerData, 0, 1)`
-  new Worker(script, { eval: true, workerData: over, execArgv: [] }).unref()
-  return over
-}
 
 writeSync(1, 'ready\n')
 switch (mode) {
