@@ -1,0 +1,73 @@
+import type { DestinationPolicy, NewFlow, ReplyCheck, SourcePolicy } from '../policy.ts'
+import { type OutboundRule, RuleMatch } from './outbound-rule.ts'
+import { SourceNat } from './source-nat.ts'
+
+/*
+ * Which new flows are translated, and by which NAT: rules in order, of which the first that is about the flow decides.
+ *
+ *     rules        from 10.22.0.0/16, to 10.22.0.0/16  -> accept
+ *                  from 10.22.0.0/16, not to 224/4     -> a SourceNat
+ *
+ * Flows that a NAT has turned round on their way in go to that NAT before any rule is asked. `inbound` goes to the list of
+ * policies for destinations, behind port mappings and services, so that they have the first word about their ports.
+ *
+ * Upper eight bits of a flow's tag say which NAT, the others are that NAT's.
+ */
+
+/** Chooses and translates the flows that leave. */
+export class OutboundNat implements SourcePolicy {
+  /** Decides about packets from outside to ports that the NATs of the rules own. */
+  readonly inbound: DestinationPolicy
+  readonly #rules: readonly RuleMatch[]
+  readonly #nats: readonly SourceNat[]
+
+  /** Throws a TypeError or RangeError with key and value.
+   * @param key what the list is called in errors */
+  constructor(rules: readonly OutboundRule[], key = 'rules') {
+    this.#rules = rules.map((rule, i) => new RuleMatch(`${key}[${i}]`, rule))
+    this.#nats = [...new Set(this.#rules.map((rule) => rule.verdict).filter((verdict) => verdict instanceof SourceNat))]
+    if (this.#nats.length > 255) throw new RangeError(`${key} must name 255 NATs at most, not ${this.#nats.length}`)
+    this.inbound = { decide: (flow) => this.#admit(flow), ended: (tag) => this.ended(tag) }
+  }
+
+  /** The NATs of the rules, each once. */
+  get nats(): readonly SourceNat[] {
+    return this.#nats
+  }
+
+  decide(flow: NewFlow, reply: ReplyCheck): boolean {
+    if (flow.masquerade) {
+      for (let i = 0; i < this.#nats.length; i++) {
+        const nat = this.#nats[i] as SourceNat
+        if (nat.turned(flow)) return this.#by(i, nat.decide(flow, reply), flow)
+      }
+    }
+    for (let i = 0; i < this.#rules.length; i++) {
+      const rule = this.#rules[i] as RuleMatch
+      if (!rule.matches(flow)) continue
+      const { verdict } = rule
+      if (verdict === 'return') return false
+      if (verdict === 'accept') return true
+      if (this.#by(this.#nats.indexOf(verdict), verdict.decide(flow, reply), flow)) return true
+    }
+    return false
+  }
+
+  ended(tag: number): void {
+    const nat = this.#nats[tag >>> 24]
+    if (nat !== undefined) nat.ended(tag)
+  }
+
+  #admit(flow: NewFlow): boolean {
+    for (let i = 0; i < this.#nats.length; i++) {
+      if (this.#by(i, (this.#nats[i] as SourceNat).admit(flow), flow)) return true
+    }
+    return false
+  }
+
+  /** Writes into the tag which NAT decided. */
+  #by(nat: number, decided: boolean, flow: NewFlow): boolean {
+    if (decided && flow.tag !== 0) flow.tag = ((nat << 24) | flow.tag) >>> 0
+    return decided
+  }
+}
