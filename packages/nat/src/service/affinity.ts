@@ -30,6 +30,18 @@ export class Client {
   /** What tells clients of one address apart: family, protocol, zone. */
   kind = 0
 
+  /** Becomes the client with this IPv4 address. */
+  is4(address: number): void {
+    const w = this.words
+    w[0] = w[1] = w[2] = 0
+    w[3] = address
+  }
+
+  /** Becomes the client whose IPv6 address stands in four words at `at`. */
+  is6(words: Uint32Array, at: number): void {
+    for (let i = 0; i < 4; i++) this.words[i] = words[at + i]
+  }
+
   /** A hash of the client; `seed` keeps it from being guessed. */
   hash(seed: number): number {
     const w = this.words

@@ -1,0 +1,362 @@
+import { formatWords } from '@l2l3/switch-core'
+import type { Addresses6 } from '../addresses6.ts'
+import { IPV6 } from '../tuple.ts'
+import { Affinity } from './affinity.ts'
+import type { BalancerSettings } from './balancer-options.ts'
+import { Frontends, NO_FRONTEND, NODE_PORT } from './frontends.ts'
+import {
+  type BackendOptions,
+  checkBackends,
+  type Distribution,
+  type FrontendKind,
+  kindOf,
+  type ReadBackend,
+  type ReadFrontend,
+  type ReadService,
+  readBackends,
+  readService,
+  type ServiceOptions,
+  type ServiceProtocol,
+} from './options.ts'
+import { mix } from './rendezvous.ts'
+import { type Backend, type BackendInfo, Service } from './service.ts'
+import { type Treatment, treatment } from './treatment.ts'
+
+/*
+ * The services of a node: configuration in, and for the data path a frontend by its address, a backend by its tag.
+ *
+ *     (address, kind, port) --> Frontend --> Service --> Backend --> tag, kept with each flow
+ *                               ClusterIP    its sets      ^            |
+ *                               NodePort                   +------------+
+ *
+ * Services and backends come, change and go while flows go on. What is asked for is read and checked before anything is
+ * touched: a change that throws has changed nothing. A backend that is taken out stays known by its tag until its last
+ * flow is over; then the tag is free for another.
+ */
+
+/** A service as people see it. */
+export interface ServiceInfo {
+  readonly name: string
+  readonly protocol: ServiceProtocol
+  /** `ClusterIP 10.96.0.10:80`, `NodePort *:30080`. */
+  readonly frontends: readonly string[]
+  readonly distribution: Distribution
+  /** Seconds; 0: clients are not remembered. */
+  readonly affinityTimeout: number
+  readonly backends: readonly BackendInfo[]
+  /** Flows that were given a backend. */
+  readonly flows: number
+  /** Flows that went where their client was before. */
+  readonly remembered: number
+  /** Packets that found no backend. */
+  readonly refused: number
+}
+
+/** Where a service is reached. */
+export interface Frontend {
+  readonly service: Service
+  readonly kind: FrontendKind
+  /** IPv4 address, or number in `Addresses6`, of which the frontend has a hold; 0 for a node port. */
+  readonly address: number
+  /** The `kind` word of its packets. */
+  readonly word: number
+  /** The port, and `NODE_PORT`. */
+  readonly port: number
+  /** 32 bits of its own. */
+  readonly salt: number
+  readonly text: string
+  readonly treatment: Treatment
+}
+
+/** Frontends of a service at most. */
+const MAX_FRONTENDS = 64
+
+/** The services of a node. */
+export class ServiceTable {
+  readonly #addresses: Addresses6
+  readonly #settings: BalancerSettings
+  readonly #removed: (backend: Backend) => void
+  readonly #services: Map<string, Service> = new Map()
+  readonly #index: Frontends
+  /** By the number that the index gives; null where it is free. */
+  readonly #frontends: (Frontend | null)[] = []
+  readonly #spare: number[] = []
+  /** By tag; nobody has 0. */
+  readonly #backends: (Backend | null)[] = [null]
+  readonly #spareTags: number[] = []
+  #clients: Affinity | null = null
+  #numbers = 0
+
+  /** @param removed is told of a backend that was taken out and has flows */
+  constructor(addresses: Addresses6, settings: BalancerSettings, removed: (backend: Backend) => void) {
+    this.#addresses = addresses
+    this.#settings = settings
+    this.#removed = removed
+    this.#index = new Frontends(settings.seed)
+  }
+
+  /** Where clients were last; null while no service wants them remembered. */
+  get clients(): Affinity | null {
+    return this.#clients
+  }
+
+  /** How many services there are. */
+  get size(): number {
+    return this.#services.size
+  }
+
+  /** Puts in a service. Throws where an option makes no sense, or its name or a frontend is taken. */
+  add(options: ServiceOptions): void {
+    const read = readService(options, this.#settings.defaults)
+    if (this.#services.has(read.name)) throw new RangeError(`service ${read.name} is there already`)
+    if (this.#services.size >= this.#settings.maxServices) {
+      throw new RangeError(`service ${read.name}: there are ${this.#settings.maxServices} already (maxServices)`)
+    }
+    this.#put(read, new Service(++this.#numbers, read))
+  }
+
+  /** Changes a service: all of it is given anew. Its flows go on, its clients are remembered, and a backend that was
+   * there before stays the same. Throws as `add` does. */
+  update(options: ServiceOptions): void {
+    const read = readService(options, this.#settings.defaults)
+    const service = this.#named(read.name)
+    if (read.protocol !== service.read.protocol) {
+      throw new RangeError(`service ${read.name}: with protocol ${read.protocol} it would be another service`)
+    }
+    this.#put(read, service)
+  }
+
+  /** Takes a service out, with its backends; false where it was not there. */
+  remove(name: string): boolean {
+    const service = this.#services.get(name)
+    if (service === undefined) return false
+    this.#services.delete(name)
+    this.#unlist(service)
+    for (const backend of [...service.backends]) if (backend !== null) this.#takeOut(backend)
+    return true
+  }
+
+  /** Says which backends a service has from now on; those that were there before stay the same. */
+  setBackends(name: string, backends: readonly BackendOptions[]): void {
+    const service = this.#named(name)
+    const read = readBackends(`service ${name}`, backends, this.#settings.defaults)
+    this.#reconcile(service, read, this.#holdNew(service, read))
+  }
+
+  /** Adds a backend to a service. Throws where it has one with this address and port, or as many as it may. */
+  addBackend(name: string, backend: BackendOptions): void {
+    const service = this.#named(name)
+    const [read] = readBackends(`service ${name}`, [backend], this.#settings.defaults) as [ReadBackend]
+    if (service.find(read.key) !== null) throw new RangeError(`service ${name}: backend ${read.key} is there already`)
+    const here = service.backends.filter((b) => b !== null)
+    checkBackends(`service ${name}`, [...here, read], this.#settings.defaults)
+    this.#putIn(service, read, this.#hold(`service ${name}`, read.words))
+    service.arrange()
+  }
+
+  /** Takes a backend out of a service; false where it was not there. */
+  removeBackend(name: string, address: string, port: number): boolean {
+    const service = this.#named(name)
+    const [read] = readBackends(`service ${name}`, [{ address, port }], this.#settings.defaults) as [ReadBackend]
+    const backend = service.find(read.key)
+    if (backend === null) return false
+    this.#takeOut(backend)
+    service.arrange()
+    return true
+  }
+
+  /** A service for people; null where there is none of this name. */
+  get(name: string): ServiceInfo | null {
+    const service = this.#services.get(name)
+    return service === undefined ? null : this.#info(service)
+  }
+
+  /** Lists the services. */
+  *list(): Generator<ServiceInfo> {
+    for (const service of this.#services.values()) yield this.#info(service)
+  }
+
+  /** The frontend that listens at an address and port, or null. */
+  find(address: number, kind: number, port: number): Frontend | null {
+    const n = this.#index.find(address, kind, port)
+    return n === NO_FRONTEND ? null : this.#frontends[n]
+  }
+
+  /** The node port of this number, or null. */
+  findNodePort(kind: number, port: number): Frontend | null {
+    const n = this.#index.find(0, kind, port | NODE_PORT)
+    return n === NO_FRONTEND ? null : this.#frontends[n]
+  }
+
+  /** A flow to the backend with this tag is over. */
+  ended(tag: number): void {
+    const backend = this.#backends[tag]
+    if (backend === null || backend === undefined) return
+    backend.active--
+    if (backend.removed && backend.active === 0) this.#forget(backend)
+  }
+
+  #named(name: string): Service {
+    const service = this.#services.get(name)
+    if (service === undefined) throw new RangeError(`there is no service ${name}`)
+    return service
+  }
+
+  /** Makes a service what was read. What can fail comes first, and is undone. */
+  #put(read: ReadService, service: Service): void {
+    if (read.frontends.length > MAX_FRONTENDS) {
+      throw new RangeError(`service ${read.name}: ${read.frontends.length} frontends; ${MAX_FRONTENDS} are the most`)
+    }
+    const frontends = this.#makeFrontends(service, read)
+    let held: Map<string, number>
+    try {
+      held = this.#holdNew(service, read.backends)
+    } catch (error) {
+      for (const frontend of frontends) this.#letGo(frontend)
+      throw error
+    }
+    const { affinityEntries, seed } = this.#settings
+    if (read.affinity > 0) this.#clients ??= new Affinity(affinityEntries, seed)
+    this.#unlist(service)
+    for (const frontend of frontends) {
+      const at = this.#spare.pop() ?? this.#frontends.length
+      this.#frontends[at] = frontend
+      service.frontends.push(at)
+      this.#index.add(frontend.address, frontend.word, frontend.port, at)
+    }
+    service.read = read
+    this.#services.set(read.name, service)
+    this.#reconcile(service, read.backends, held)
+  }
+
+  /** Makes the frontends of a service, and holds their addresses. Throws where one is taken, and holds none then. */
+  #makeFrontends(service: Service, read: ReadService): Frontend[] {
+    const made: Frontend[] = []
+    try {
+      for (const one of read.frontends) {
+        const frontend = this.#makeFrontend(service, read, one)
+        made.push(frontend)
+        const { address, word, port } = frontend
+        const owner = this.find(address, word, port)?.service ?? service
+        const twin = made.find((f) => f !== frontend && f.address === address && f.word === word && f.port === port)
+        if (owner === service && twin === undefined) continue
+        const whose = owner === service ? 'given twice' : `taken by service ${owner.name}`
+        throw new RangeError(`service ${read.name}: ${frontend.text} is ${whose}`)
+      }
+    } catch (error) {
+      for (const frontend of made) this.#letGo(frontend)
+      throw error
+    }
+    return made
+  }
+
+  #makeFrontend(service: Service, read: ReadService, one: ReadFrontend): Frontend {
+    const { kind, words, family } = one
+    const node = kind === 'NodePort'
+    const text = node ? '*' : words.length === 4 ? `[${formatWords(words)}]` : formatWords(words)
+    const { style, masqueradeAll, pods } = this.#settings
+    let salt = mix(one.port)
+    for (const word of words) salt = mix(salt ^ word)
+    return {
+      service,
+      kind,
+      address: node ? 0 : this.#hold(`service ${read.name}`, words),
+      word: kindOf(read.protocol, family, read.zone),
+      port: node ? one.port | NODE_PORT : one.port,
+      salt,
+      text: `${kind} ${text}:${one.port}`,
+      treatment: treatment(kind, read, { style, masqueradeAll, knowsPods: !pods.empty }),
+    }
+  }
+
+  /** Takes the frontends of a service out. */
+  #unlist(service: Service): void {
+    for (const at of service.frontends) {
+      const frontend = this.#frontends[at] as Frontend
+      this.#index.remove(frontend.address, frontend.word, frontend.port)
+      this.#letGo(frontend)
+      this.#frontends[at] = null
+      this.#spare.push(at)
+    }
+    service.frontends.length = 0
+  }
+
+  #letGo(frontend: Frontend): void {
+    if ((frontend.word & IPV6) !== 0) this.#addresses.release(frontend.address)
+  }
+
+  /** The number of an address: its own in IPv4, one of `Addresses6`, with a hold on it, in IPv6. */
+  #hold(key: string, words: Uint32Array): number {
+    return words.length === 1 ? words[0] : holdAddress(key, this.#addresses, words)
+  }
+
+  /** Numbers for the addresses of those backends that the service does not have yet, all or none of them. */
+  #holdNew(service: Service, backends: readonly ReadBackend[]): Map<string, number> {
+    const held = new Map<string, number>()
+    try {
+      for (const { key, words } of backends) {
+        if (service.find(key) === null) held.set(key, this.#hold(`service ${service.name}`, words))
+      }
+    } catch (error) {
+      for (const { key, words } of backends) if (words.length === 4) this.#addresses.release(held.get(key) ?? 0)
+      throw error
+    }
+    return held
+  }
+
+  #reconcile(service: Service, wanted: readonly ReadBackend[], held: ReadonlyMap<string, number>): void {
+    const keys = new Set(wanted.map((b) => b.key))
+    for (const b of [...service.backends]) if (b !== null && !keys.has(b.key)) this.#takeOut(b)
+    for (const read of wanted) {
+      const address = held.get(read.key)
+      if (address !== undefined) this.#putIn(service, read, address)
+      else service.find(read.key)?.become(read)
+    }
+    service.arrange()
+  }
+
+  #putIn(service: Service, read: ReadBackend, address: number): void {
+    const tag = this.#spareTags.pop() ?? this.#backends.length
+    this.#backends[tag] = service.put(read, ++this.#numbers, tag, address)
+  }
+
+  #takeOut(backend: Backend): void {
+    backend.service.take(backend)
+    if (backend.active > 0) this.#removed(backend)
+    else this.#forget(backend)
+  }
+
+  #forget(backend: Backend): void {
+    this.#backends[backend.tag] = null
+    this.#spareTags.push(backend.tag)
+    if (backend.family === 6) this.#addresses.release(backend.address)
+  }
+
+  #info(service: Service): ServiceInfo {
+    const { read, name, flows, remembered, refused } = service
+    const texts = service.frontends.map((at) => (this.#frontends[at] as Frontend).text)
+    return {
+      name,
+      protocol: read.protocol,
+      frontends: [...new Set(texts)],
+      distribution: read.distribution,
+      affinityTimeout: read.affinity / 1e9,
+      backends: [...service.list()],
+      flows,
+      remembered,
+      refused,
+    }
+  }
+}
+
+/** The number of an IPv6 address given as four words, with a hold on it. Throws where there is no room. */
+export function holdAddress(key: string, addresses: Addresses6, words: Uint32Array): number {
+  const bytes = new Uint8Array(16)
+  const view = new DataView(bytes.buffer)
+  words.forEach((word, i) => {
+    view.setUint32(4 * i, word)
+  })
+  const number = addresses.intern(bytes, 0)
+  if (number === 0) throw new RangeError(`${key}: no room for ${formatWords(words)} (max of Addresses6)`)
+  return number
+}
