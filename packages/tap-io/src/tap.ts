@@ -1,4 +1,4 @@
-import { type Batch, Drop, type Frame, type FramePool, Offload, Port } from '@l2l3/switch-core'
+import { type FramePool, Offload } from '@l2l3/switch-core'
 import {
   type Info,
   type Native,
@@ -10,13 +10,6 @@ import {
   OPEN_VNET,
   type Opened,
   type Outcome,
-  poolArrays,
-  RESULT_ERROR,
-  RESULT_LONGEST,
-  RESULT_OVERSIZE,
-  RESULT_RUNT,
-  RESULT_STATUS,
-  STEPS,
   TUN_F_CSUM,
   TUN_F_TSO4,
   TUN_F_TSO6,
@@ -25,10 +18,10 @@ import {
   TUN_F_USO4,
   TUN_F_USO6,
 } from './native.ts'
+import { NativePort } from './native-port.ts'
 import { type Netns, netnsPath } from './netns.ts'
-import { checkOutcome, EIO, errnoName, explain, TapError } from './tap-error.ts'
+import { checkOutcome, TapError } from './tap-error.ts'
 import { checkBoolean, checkMac, checkMtu, checkOptions, type TapOptions } from './tap-options.ts'
-import { dropFor, isGone } from './write-status.ts'
 
 /*
  * A port on a TAP or TUN: a network interface of the kernel whose cable ends in this process.
@@ -78,9 +71,6 @@ export interface TapInfo {
   }
 }
 
-/** Rows that go to the addon in one call. */
-const CALL = 256
-
 const IFF_TUN = 0x0001
 const IFF_PERSIST = 0x0800
 const IFF_MULTI_QUEUE = 0x0100
@@ -108,26 +98,15 @@ function formatMac(mac: Uint8Array): string {
  * const pool = new FramePool({ frameSize: MAX_FRAME })
  * using tap = TapPort.open(pool, { name: 'tap0', netns: 'blue', mtu: 1500 })
  */
-export class TapPort extends Port {
+export class TapPort extends NativePort {
   /** The interface's name when it was opened. */
   readonly ifname: string
-  readonly #native: Native
-  readonly #rows: Uint32Array = new Uint32Array(CALL)
-  readonly #result: Int32Array = new Int32Array(RESULT_STATUS + CALL)
-  readonly #handle: number
   readonly #tun: boolean
-  #fd: number
-  #offer = 1
-  #longest = 0
 
   private constructor(pool: FramePool, addon: Native, opened: Opened, tun: boolean) {
-    super(pool, opened.name, portOffloads(opened.offloads))
+    super(pool, addon, opened, opened.name, portOffloads(opened.offloads))
     this.ifname = opened.name
-    this.#native = addon
-    this.#handle = opened.handle
-    this.#fd = opened.fd
     this.#tun = tun
-    addon.bind(opened.handle, pool.frames, pool.stride, pool.frameSize, poolArrays(pool, this.#rows, this.#result))
   }
 
   /** Creates or attaches a device. Throws a `TapError` with code, key and value where an option is wrong or the kernel
@@ -160,16 +139,6 @@ export class TapPort extends Port {
       addon.close(opened.handle)
       throw error
     }
-  }
-
-  /** A descriptor of the device, to wait for; -1 once the port is closed or has failed. */
-  get fd(): number {
-    return this.#fd
-  }
-
-  /** Length in bytes of the longest frame of the last batch that was not empty: tells bulk transfer from small talk. */
-  get longest(): number {
-    return this.#longest
   }
 
   /** The device as it is now; throws a `TapError` where it is gone. */
@@ -228,127 +197,13 @@ export class TapPort extends Port {
     if (up) this.setUp(true)
   }
 
-  /** Looks whether the device still exists and `fd` is still its descriptor, and fails the port where not: for a loop that
-   * was woken for nothing. */
-  check(): void {
-    if (this.#fd < 0) return
-    const errno = this.#native.check(this.#handle)
-    if (errno !== 0) this.#gone(errno)
-  }
-
   #control(key: string, value: unknown, call: (addon: Native, handle: number) => Outcome): Outcome {
-    if (this.#fd < 0) {
+    if (this.fd < 0) {
       const why = this.failure === null ? 'the port is closed' : `the port has failed: ${this.failure.message}`
       throw new TapError('ERR_PORT_CLOSED', key, value, why)
     }
-    const outcome = call(this.#native, this.#handle)
+    const outcome = call(this.addon, this.handle)
     checkOutcome(outcome, key, value)
     return outcome
-  }
-
-  /** Whether the columns are still where the addon knows them to be: somebody may have transferred a buffer of the pool to
-   * another thread, after which its memory is not ours. (Asking in C costs 220 ns a call, measured.) */
-  #whole(): boolean {
-    const { bytes, off, len, flags, gsoType, gsoSize, hdrLen, csumStart, csumOffset, outerL4, innerL3 } = this.pool
-    const whole =
-      bytes.length !== 0 &&
-      off.length !== 0 &&
-      len.length !== 0 &&
-      flags.length !== 0 &&
-      gsoType.length !== 0 &&
-      gsoSize.length !== 0 &&
-      hdrLen.length !== 0 &&
-      csumStart.length !== 0 &&
-      csumOffset.length !== 0 &&
-      outerL4.length !== 0 &&
-      innerL3.length !== 0
-    if (!whole)
-      this.fail(new TapError('ERR_POOL_DETACHED', 'pool', this.ifname, 'a buffer of the pool was transferred away'))
-    return whole
-  }
-
-  /** One call of the addon: as many rows as came the last time, twice as many when that was all that were offered. A queue
-   * that is empty is asked with one row (measured: 1.6 us off a flood ping, against eight rows and a call until it is
-   * empty). */
-  protected read(batch: Batch): void {
-    if (!this.#whole()) return
-    const { pool } = this
-    const rows = this.#rows
-    const most = Math.min(batch.capacity, this.#offer, CALL)
-    const n = pool.allocAll(rows, most)
-    if (n === 0) {
-      this.#discard(batch.capacity)
-      return
-    }
-    const got = this.#native.read(this.#handle, n)
-    for (let i = 0; i < got; i++) batch.frames[i] = rows[i] as number
-    batch.length = got
-    for (let i = n - 1; i >= got; i--) pool.release(rows[i] as Frame)
-    this.#noteRead()
-    pool.ledger.receive(got)
-    this.#offer = got === n ? Math.min(2 * n, CALL) : Math.max(1, got)
-  }
-
-  /** Empties the queue of frames for which the pool has no row: left there, they would keep the loop awake. */
-  #discard(most: number): void {
-    const n = this.#native.discard(this.#handle, Math.min(most, CALL))
-    if (n > 0) this.refused(Drop.PoolSpent, n)
-    this.#noteRead()
-  }
-
-  #noteRead(): void {
-    const result = this.#result
-    if (result[RESULT_LONGEST] !== 0) this.#longest = result[RESULT_LONGEST] as number
-    if (result[RESULT_OVERSIZE] !== 0) this.refused(Drop.Oversize, result[RESULT_OVERSIZE] as number)
-    if (result[RESULT_RUNT] !== 0) this.refused(Drop.Runt, result[RESULT_RUNT] as number)
-    // EIO: the interface is down, on kernels that say so. Anything else would be said again for ever.
-    const errno = result[RESULT_ERROR] as number
-    if (errno !== 0 && errno !== EIO) this.#gone(errno)
-  }
-
-  protected write(batch: Batch): void {
-    const { frames } = batch
-    const rows = this.#rows
-    let start = 0
-    while (start < batch.length && this.#fd >= 0 && this.#whole()) {
-      const n = Math.min(batch.length - start, CALL)
-      for (let i = 0; i < n; i++) rows[i] = frames[start + i] as number
-      const sent = this.#native.write(this.#handle, n)
-      if (sent === n) this.leftAll(rows, n)
-      else this.#settle(n)
-      start += n
-    }
-    for (; start < batch.length; start++) this.lost(frames[start] as Frame, Drop.PortError)
-  }
-
-  /** Ends the frames of a call that did not send them all. */
-  #settle(n: number): void {
-    const { flags, gsoType } = this.pool
-    for (let i = 0; i < n; i++) {
-      const f = this.#rows[i] as Frame
-      const status = this.#result[RESULT_STATUS + i] as number
-      if (status === 0) this.left(f)
-      else this.lost(f, dropFor(status, ((flags[f] as number) & 1) !== 0 || gsoType[f] !== 0))
-    }
-    const errno = this.#result[RESULT_ERROR] as number
-    if (isGone(errno)) this.#gone(errno)
-  }
-
-  /** The device or its descriptor is gone: fails the port, and lets go of a descriptor that would wake its waiter for ever. */
-  #gone(errno: number): void {
-    const state = this.#native.check(this.#handle)
-    const outcome = { step: STEPS.indexOf('info'), errno: state !== 0 ? state : errno }
-    this.fail(new TapError(errnoName(outcome.errno), 'port', this.ifname, explain(outcome)))
-    this.#release()
-  }
-
-  #release(): void {
-    if (this.#fd < 0) return
-    this.#fd = -1
-    this.#native.close(this.#handle)
-  }
-
-  protected override shut(): void {
-    this.#release()
   }
 }
