@@ -12,8 +12,8 @@ import { NO_ROW, RowIndex } from './row-index.ts'
  * flows knows, and nothing is entered here. NATs that use the same address share one of these tables.
  */
 
-/** The owner of a reservation. */
-export const RESERVED = 0
+/** Bit of a key's kind, free in those of flows: the port is reserved, whoever may have it still. */
+const RESERVED = 1 << 13
 /** The address of a reservation on all addresses. */
 export const ANY_ADDRESS = 0
 
@@ -31,7 +31,7 @@ export class OutsidePorts {
   readonly #owner: Uint16Array
   readonly #mapping: Int32Array
   #reservations = 0
-  #owners = RESERVED
+  #owners = 0
 
   constructor(options: OutsidePortsOptions = {}) {
     this.#index = new RowIndex('maxPorts', options.maxPorts ?? 131_072, 3, options.seed ?? 0)
@@ -39,7 +39,7 @@ export class OutsidePorts {
     this.#mapping = new Int32Array(this.#index.max)
   }
 
-  /** Ports that have an owner. */
+  /** Ports that have an owner, and reservations. */
   get size(): number {
     return this.#index.size
   }
@@ -49,7 +49,7 @@ export class OutsidePorts {
     return ++this.#owners
   }
 
-  /** Where a port stands in the table, or -1: for `owner` and `mapping`. */
+  /** Where a port stands in the table that a mapping owns, or -1: for `owner` and `mapping`. */
   find(kind: number, address: number, port: number): number {
     const { key } = this.#index
     key[0] = kind
@@ -62,10 +62,13 @@ export class OutsidePorts {
   isFree(kind: number, address: number, port: number): boolean {
     if (this.#index.size === 0) return true
     if (this.find(kind, address, port) !== NO_ROW) return false
-    return this.#reservations === 0 || this.find(kind, ANY_ADDRESS, port) === NO_ROW
+    if (this.#reservations === 0) return true
+    return (
+      this.find(kind | RESERVED, address, port) === NO_ROW && this.find(kind | RESERVED, ANY_ADDRESS, port) === NO_ROW
+    )
   }
 
-  /** The NAT that has the port of a row, or `RESERVED`. */
+  /** The NAT that has the port of a row. */
   owner(row: number): number {
     return this.#owner[row] as number
   }
@@ -94,18 +97,19 @@ export class OutsidePorts {
     if (row !== NO_ROW) this.#index.remove(row)
   }
 
-  /** Keeps a port from being given out; false where it is reserved, in use or the table is full. Flows that have it go on.
+  /** Keeps a port from being given out; who has it already keeps it. False where it is reserved, or the table is full.
    * @param address the outside address, or `ANY_ADDRESS` */
   reserve(kind: number, address: number, port: number): boolean {
-    if (this.find(kind, address, port) !== NO_ROW || !this.take(kind, address, port, RESERVED, NO_ROW)) return false
+    if (this.find(kind | RESERVED, address, port) !== NO_ROW) return false
+    if (!this.take(kind | RESERVED, address, port, 0, NO_ROW)) return false
     this.#reservations++
     return true
   }
 
   /** Ends a reservation; false where there was none. */
   unreserve(kind: number, address: number, port: number): boolean {
-    const row = this.find(kind, address, port)
-    if (row === NO_ROW || this.#owner[row] !== RESERVED) return false
+    const row = this.find(kind | RESERVED, address, port)
+    if (row === NO_ROW) return false
     this.#index.remove(row)
     this.#reservations--
     return true

@@ -1,0 +1,156 @@
+import type { Addresses6 } from '../addresses6.ts'
+import type { OutsidePorts } from '../outbound/outside-ports.ts'
+import { firstOf, lastOf } from '../outbound/port-range.ts'
+import type { DestinationPolicy, NewFlow } from '../policy.ts'
+import { Frontends, NO_FRONTEND, NODE_PORT } from '../service/frontends.ts'
+import { IPV6 } from '../tuple.ts'
+import { formatMapping, overlap, type PortMapping, type ReadMapping, readMapping } from './port-mapping.ts'
+
+/*
+ * The ports of the node that are for inside hosts.
+ *
+ *     203.0.113.1:8080   one look by address and port: a mapping with that address
+ *     *:8080             a second one by port alone, if the packet is for the node itself: a mapping on all addresses
+ *
+ * The source stays (modes.md 18.10), unless it is one of `masqueradeFrom`: a host of the same network would answer
+ * the client directly, and the client would not know the answer (18.8).
+ *
+ * Mappings come and go at run time. A mapping that ends takes no flow with it. One that begins concerns new flows; a flow of
+ * UDP that the port had before, for the node itself, would hide it from that client: `stale` is told, so that the table of
+ * flows can forget it, as portmap does (modes.md 17.3).
+ */
+
+/** Ends the flows to a port. `address` is 0 for all addresses of the node.
+ * @param kind protocol, family and zone, as in a tuple */
+export type StaleFlows = (kind: number, address: number, firstPort: number, lastPort: number) => void
+
+/** Settings of `PortMappings`. */
+export interface PortMappingsOptions {
+  /** Keeps the ports of mappings from being given out by a NAT that owns its ports (HNS `ExternalPortReserved`). */
+  outsidePorts?: OutsidePorts
+  /** Called for each mapping that is added. */
+  stale?: StaleFlows
+  /** Seed of the hash, 32 bits. Default 0. */
+  seed?: number
+}
+
+/** A mapping as it stands in the table. */
+interface Entry {
+  readonly mapping: ReadMapping
+  readonly address: number
+  readonly to: number
+  readonly toPort: number
+  readonly firstPort: number
+}
+
+/** Decides for whom a packet is that comes to a mapped port. */
+export class PortMappings implements DestinationPolicy {
+  readonly #addresses: Addresses6
+  readonly #options: PortMappingsOptions
+  readonly #ports: Frontends
+  readonly #entries: (Entry | null)[] = []
+
+  constructor(addresses: Addresses6, options: PortMappingsOptions = {}) {
+    this.#addresses = addresses
+    this.#options = options
+    this.#ports = new Frontends(options.seed ?? 0)
+  }
+
+  /** Adds a mapping, and gives a number by which it can be removed. Throws a TypeError or RangeError with key and value,
+   * an Error where another mapping has the port. */
+  add(mapping: PortMapping, key = 'portMapping'): number {
+    return this.#add(readMapping(key, mapping), key)
+  }
+
+  /** Adds all of them or, if one is wrong, none. */
+  addAll(mappings: readonly PortMapping[], key = 'portMappings'): number[] {
+    const read = mappings.map((mapping, i) => readMapping(`${key}[${i}]`, mapping))
+    const added: number[] = []
+    try {
+      for (const [i, mapping] of read.entries()) added.push(this.#add(mapping, `${key}[${i}]`))
+    } catch (error) {
+      for (const number of added) this.remove(number)
+      throw error
+    }
+    return added
+  }
+
+  /** Takes a mapping away; its flows go on. False where it is none. */
+  remove(number: number): boolean {
+    const entry = this.#entries[number] ?? null
+    if (entry === null) return false
+    const { mapping, address, to } = entry
+    this.#entries[number] = null
+    for (let port = firstOf(mapping.ports); port <= lastOf(mapping.ports); port++) {
+      this.#ports.remove(address, mapping.kind | 0, listenPort(mapping, port))
+      this.#options.outsidePorts?.unreserve(mapping.kind, address, port)
+    }
+    if ((mapping.kind & IPV6) !== 0) {
+      this.#addresses.release(address)
+      this.#addresses.release(to)
+    }
+    return true
+  }
+
+  /** The mappings, for people: `tcp *:8080 -> 10.22.0.11:80`. */
+  list(): string[] {
+    return this.#entries.filter((entry) => entry !== null).map((entry) => formatMapping(entry.mapping))
+  }
+
+  decide(flow: NewFlow): boolean {
+    if (this.#ports.size === 0) return false
+    const { kind, src, dst, dstPort } = flow.tuple
+    const k = kind | 0
+    let number = this.#ports.find(dst, k, dstPort)
+    if (number === NO_FRONTEND) {
+      if (!flow.toLocal) return false
+      number = this.#ports.find(0, k, dstPort | NODE_PORT)
+      if (number === NO_FRONTEND) return false
+    }
+    const { mapping, to, toPort, firstPort } = this.#entries[number] as Entry
+    if (mapping.local && !flow.toLocal) return false
+    if (mapping.notIn.size > 0 && mapping.notIn.has(flow.in)) return false
+    flow.toAddress = to
+    flow.toPort = toPort + dstPort - firstPort
+    const from = mapping.masqueradeFrom
+    if (!from.empty) {
+      const wants = (kind & IPV6) === 0 ? from.includes4(src) : from.includes6(flow.addresses.words, src << 2)
+      if (wants) flow.masquerade = true
+    }
+    return true
+  }
+
+  #add(mapping: ReadMapping, key: string): number {
+    const other = this.#entries.find((entry) => entry !== null && overlap(entry.mapping, mapping))
+    if (other) throw new Error(`${key}: ${formatMapping(mapping)} has a port of ${formatMapping(other.mapping)}`)
+    const address = mapping.address === null ? 0 : this.#number(mapping.address, `${key}.address`)
+    const to = this.#number(mapping.to, `${key}.to`)
+    const free = this.#entries.indexOf(null)
+    const number = free === -1 ? this.#entries.length : free
+    const [first, last] = [firstOf(mapping.ports), lastOf(mapping.ports)]
+    this.#entries[number] = { mapping, address, to, toPort: mapping.toPort, firstPort: first }
+    for (let port = first; port <= last; port++) {
+      this.#ports.add(address, mapping.kind | 0, listenPort(mapping, port), number)
+      this.#options.outsidePorts?.reserve(mapping.kind, address, port)
+    }
+    this.#options.stale?.(mapping.kind, address, first, last)
+    return number
+  }
+
+  #number(words: Uint32Array, key: string): number {
+    if (words.length === 1) return words[0] as number
+    const bytes = new Uint8Array(16)
+    const view = new DataView(bytes.buffer)
+    words.forEach((word, i) => {
+      view.setUint32(4 * i, word)
+    })
+    const row = this.#addresses.intern(bytes, 0)
+    if (row === 0) throw new RangeError(`${key}: the table of IPv6 addresses is full`)
+    return row
+  }
+}
+
+/** How a port stands in the table: on all of the node's addresses it has a mark. */
+function listenPort(mapping: ReadMapping, port: number): number {
+  return mapping.address === null ? port | NODE_PORT : port
+}
