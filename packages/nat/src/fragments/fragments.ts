@@ -245,15 +245,15 @@ export class Fragments implements Ticker {
 
   #first(found: number): Turn {
     const table = this.#table
-    const deadline = this.#clock.now + this.#timeout
     let row = found
     // Until it is bound it is refused.
-    if (row !== -1) table.become(row, State.Refused, deadline)
+    if (row !== -1) table.become(row, State.Refused)
     else {
       if (table.size === table.rows && table.waiting > 0) this.#evict(table.oldestWaiting())
-      row = table.add(State.Refused, deadline)
+      row = table.add(State.Refused)
       if (row === -1) return this.#dropped(Drop.FragmentQueueFull)
     }
+    table.deadline[row] = this.#clock.now + this.#timeout
     table.flow[row] = Drop.InvalidState
     table.pass(row, this.#header.from, this.#header.to, false)
     this.#current = row
@@ -271,7 +271,8 @@ export class Fragments implements Ticker {
         this.counters.complete++
         break
       case Passed.Contradicts:
-        table.become(row, State.Refused, this.#clock.now + this.#timeout)
+        table.become(row, State.Refused)
+        table.deadline[row] = this.#clock.now + this.#timeout
         table.flow[row] = Drop.FragmentOverlap
         this.#overlap()
         return false
@@ -300,7 +301,10 @@ export class Fragments implements Ticker {
     }
     const g = this.#pool.own(f)
     if (g === NO_FRAME) return Turn.Held
-    if (row === -1) row = table.add(State.Waiting, this.#clock.now + this.#waitTime)
+    if (row === -1) {
+      row = table.add(State.Waiting)
+      table.deadline[row] = this.#clock.now + this.#waitTime
+    }
     table.hold(row, g, token)
     this.counters.held++
     return Turn.Held

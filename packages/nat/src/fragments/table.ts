@@ -44,7 +44,8 @@ export class FragmentTable {
   readonly rows: number
   /** One of `State`. */
   readonly state: Uint8Array
-  /** When the row ends, in nanoseconds of the clock. */
+  /** When the row ends, in nanoseconds of the clock: written by the caller, since a number that is handed over as an
+   * argument would be made on the heap. In each list no row has a later one than those that are younger. */
   readonly deadline: Float64Array
   /** Two words of the engine's: which flow the packet belongs to. In a refused row the first is the reason. */
   readonly flow: Uint32Array
@@ -130,8 +131,8 @@ export class FragmentTable {
     return -1
   }
 
-  /** A fresh row for `key`, which has none, in this state; -1 when all are in use. */
-  add(state: number, deadline: number): number {
+  /** A fresh row for `key`, which has none, in this state; -1 when all are in use. The caller sets its deadline. */
+  add(state: number): number {
     const row = this.#free
     if (row === -1) return -1
     this.#free = this.#chain[row]
@@ -143,7 +144,7 @@ export class FragmentTable {
     this.#passed[row] = this.#total[row] = this.#count[row] = 0
     this.#first[row] = this.#last[row] = -1
     this.size++
-    this.#append(row, state, deadline)
+    this.#append(row, state)
     return row
   }
 
@@ -163,10 +164,10 @@ export class FragmentTable {
     this.size--
   }
 
-  /** Changes the state of a row, which becomes the youngest of its list. */
-  become(row: number, state: number, deadline: number): void {
+  /** Changes the state of a row, which becomes the youngest of its list. The caller sets its deadline. */
+  become(row: number, state: number): void {
     this.#unlink(row)
-    this.#append(row, state, deadline)
+    this.#append(row, state)
   }
 
   /** The oldest row whose first fragment has not come, or -1. */
@@ -179,11 +180,10 @@ export class FragmentTable {
     return this.#oldest[1]
   }
 
-  #append(row: number, state: number, deadline: number): void {
+  #append(row: number, state: number): void {
     const list = state === State.Waiting ? 0 : 1
     if (list === 0) this.waiting++
     this.state[row] = state
-    this.deadline[row] = deadline
     const newest = this.#newest[list]
     this.#older[row] = newest
     this.#younger[row] = -1
