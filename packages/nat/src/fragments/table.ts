@@ -248,17 +248,23 @@ export class FragmentTable {
     const units = this.#units
     const first = from >>> 3
     const end = (to + 7) >>> 3
+    const at = row * WORDS
     const total = this.#total[row]
-    let seen = 0
-    for (let i = first; i < end; i++) seen += (units[row * WORDS + (i >>> 5)] >>> (i & 31)) & 1
-    if (seen === end - first) return last && total !== end ? Passed.Contradicts : Passed.Before
-    if (seen !== 0 || (total !== 0 && (last || end > total))) return Passed.Contradicts
+    let some = 0
+    let missing = 0
+    for (let w = first >>> 5; w <= (end - 1) >>> 5; w++) {
+      const mask = maskOf(w, first, end)
+      some |= units[at + w] & mask
+      missing |= ~units[at + w] & mask
+    }
+    if (missing === 0) return last && total !== end ? Passed.Contradicts : Passed.Before
+    if (some !== 0 || (total !== 0 && (last || end > total))) return Passed.Contradicts
     if (last) {
       // A fragment that has passed already may lie behind the end that is claimed now.
       if (this.#beyond(row, end)) return Passed.Contradicts
       this.#total[row] = end
     }
-    for (let i = first; i < end; i++) units[row * WORDS + (i >>> 5)] |= 1 << (i & 31)
+    for (let w = first >>> 5; w <= (end - 1) >>> 5; w++) units[at + w] |= maskOf(w, first, end)
     this.#passed[row] += end - first
     return this.#passed[row] === this.#total[row] ? Passed.Complete : Passed.Some
   }
@@ -269,4 +275,12 @@ export class FragmentTable {
     for (let w = (end >>> 5) + 1; w < WORDS; w++) if (units[row * WORDS + w] !== 0) return true
     return false
   }
+}
+
+/** Which bits of the word `w` are of the units from `first` to before `end`. */
+function maskOf(w: number, first: number, end: number): number {
+  const from = first - 32 * w
+  const to = end - 32 * w
+  const low = from > 0 ? -1 << from : -1
+  return to < 32 ? low & ((1 << to) - 1) : low
 }
