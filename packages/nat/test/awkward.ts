@@ -110,6 +110,5 @@ export interface KernelFragments {
 }
 
 /** What Linux made of it. */
-export const kernel: { kernel: string; errors: KernelError[]; fragments: KernelFragments[] } = JSON.parse(
-  readFileSync(new URL('fixtures/kernel-nat.json', import.meta.url), 'utf8'),
-)
+export const kernel: { kernel: string; errors: KernelError[]; fragments: KernelFragments[]; firstSegments: number[] } =
+  JSON.parse(readFileSync(new URL('fixtures/kernel-nat.json', import.meta.url), 'utf8'))
