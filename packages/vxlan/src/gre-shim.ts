@@ -92,8 +92,9 @@ export class GreShim implements Shim {
     return at
   }
 
-  opened(_f: Frame, o: number): void {
+  opened(_f: Frame, o: number): boolean {
     if (this.#bits & gre.Flag.Sequence) this.#expected = (gre.sequence(this.#pool.bytes, o) + 1) >>> 0
+    return true
   }
 
   #refuse(why: Drop): number {

@@ -2,19 +2,22 @@
  * Tunnels: VXLAN and GENEVE, then IPIP, GRE and the UDP relatives. Read in this order: `profile` (what a tunnel's end may
  * choose), `outer` (headers in front of frames), `flow-hash` and `ecn` (what they take from inside and give back).
  */
+
+export { Decap, type DecapOptions } from './decap.ts'
 export { Ecn, type EcnIngress, ecnEgress, ecnIngress } from './ecn.ts'
+export { Encap, type EncapOptions, type TunnelHeaderOptions } from './encap.ts'
 export { FanMapping, type FanOptions } from './fan.ts'
+export { type FlannelRoute, FlannelUdp, type FlannelUdpOptions } from './flannel-udp.ts'
 export * as gre from './gre.ts'
 export type { GreOptions } from './gre-shim.ts'
 export { IpTunnel, type IpTunnelCounters, type IpTunnelOptions } from './ip-tunnel.ts'
 export { greTunnel, gretapTunnel, type IpIpKind, ipipTunnel, sttTunnel } from './ip-tunnel-kinds.ts'
 export type { RemoteOptions } from './ip-tunnel-remote.ts'
 export { Fate, fateOf, MIN_MTU4, MIN_MTU6, OVERHEAD, packetLength, TooBig, V6_OVERHEAD } from './mtu.ts'
-export { CUT_FIRST, type OuterOptions, OuterTable, WRAPPED, type Wrap } from './outer.ts'
+export { CUT_FIRST, type OuterOptions, OuterTable, WRAPPED, WRAPPED_TUNNEL, type Wrap, type WrapRun } from './outer.ts'
 export { PathMtu, type PathMtuOptions, plateauBelow, readTooBig, TooBigReport } from './path-mtu.ts'
 export { PROFILES, type ProfileName, type ProfileOptions, type TunnelSettings, tunnelSettings } from './profile.ts'
 export * as sleeve from './sleeve.ts'
+export { type SleeveCounters, type SleeveOptions, SleeveTunnel } from './sleeve-tunnel.ts'
 export * as stt from './stt.ts'
-export { Decap, type DecapOptions } from './decap.ts'
-export { Encap, type EncapOptions, type TunnelHeaderOptions } from './encap.ts'
 export type { Underlay } from './underlay.ts'

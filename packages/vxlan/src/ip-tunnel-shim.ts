@@ -35,8 +35,8 @@ export interface Shim {
   read(f: Frame, ip: number, o: number, end: number, protocol: number): number
   /** Why `read` gave -1. */
   why: Drop
-  /** The packet is taken, and the caller owns the frame: the header is at `o` of it. */
-  opened(f: Frame, o: number): void
+  /** The packet is taken, and the caller owns the frame: the header is at `o`. False where it must end all the same, `why`. */
+  opened(f: Frame, o: number): boolean
   /** Tells whether the quote `[o, end)` of an ICMP error, 8 bytes or more, is of a header that this shim can have written. */
   wrote(b: Uint8Array, o: number, end: number, protocol: number): boolean
 }
@@ -70,7 +70,9 @@ export class NoShim implements Shim {
     return o
   }
 
-  opened(): void {}
+  opened(): boolean {
+    return true
+  }
 
   wrote(): boolean {
     return true

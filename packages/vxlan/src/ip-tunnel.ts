@@ -14,15 +14,17 @@ import {
   NO_FRAME,
   Offload,
 } from '@l2l3/switch-core'
-import { eth, ipv4, ipv6, parseMac, u16, u32 } from '@l2l3/switch-core/wire'
+import { eth, ipv4, ipv6, parseMac, u32 } from '@l2l3/switch-core/wire'
 import { ecnEgress } from './ecn.ts'
 import { type FlowReader, Found, flowReader } from './flow-hash.ts'
 import { type IpAddress, LIMIT_OPTION, OuterIp, parseIp } from './ip-tunnel-outer.ts'
 import { type RemoteOptions, Remotes, TunnelNeighbours } from './ip-tunnel-remote.ts'
 import type { Inside, Shim } from './ip-tunnel-shim.ts'
 import { Fate, fateOf, TooBig } from './mtu.ts'
+import { tunnelDepth } from './nesting.ts'
 import { PathMtu, type PathMtuOptions, readTooBig, TooBigReport } from './path-mtu.ts'
 import { type ProfileOptions, tunnelSettings } from './profile.ts'
+import { asUnderlay, type Underlay } from './underlay.ts'
 
 /*
  * A tunnel that is not VXLAN nor GENEVE: IPv4 or IPv6 in IP, GRE, STT.
@@ -57,8 +59,8 @@ export interface IpTunnelOptions extends ProfileOptions {
   remote: RemoteOptions
   /** IPv4 prefixes that packets may come from, where `remote` is not one address. Default all, as in Linux. */
   peers?: readonly string[]
-  /** Where wrapped packets go. */
-  out: Link
+  /** Where wrapped packets go: the node's router, or a link to a port. */
+  out: Link | Underlay
   /** Where unwrapped ones go, and answers about what does not fit: the interface, or the switch's port. */
   into: Link
   /** The MAC of the interface behind which it stands. Needed by tunnels that carry packets. */
@@ -110,7 +112,7 @@ export class IpTunnel implements Element, Inside {
   readonly #shim: Shim
   readonly #outer: OuterIp
   readonly #remotes: Remotes
-  readonly #out: Link
+  readonly #out: Underlay
   readonly #into: Link
   readonly #mac: Uint8Array
   readonly #mtu: number
@@ -151,10 +153,8 @@ export class IpTunnel implements Element, Inside {
     this.#tellLimit = this.local.v6 && limit !== 'none'
     this.#outer = new OuterIp(this.local, settings, limit === 'none' ? null : limit)
     this.overhead = this.#outer.length - eth.HLEN + shim.length + (shim.ethernet ? eth.HLEN : 0)
-    for (const key of ['out', 'into'] as const) {
-      if (options[key]?.pool !== pool) throw new Error(`${key}: link ${options[key]?.name} has another frame pool`)
-    }
-    this.#out = options.out
+    this.#out = asUnderlay('out', options.out, pool)
+    if (options.into?.pool !== pool) throw new Error(`into: link ${options.into?.name} has another frame pool`)
     this.#into = options.into
     if (!shim.ethernet && options.mac === undefined) {
       throw new TypeError(`mac is needed: ${shim.name} carries packets, and frames have to be made of them`)
@@ -261,33 +261,11 @@ export class IpTunnel implements Element, Inside {
       for (let i = 0; i < bytes.length && same; i++) same = b[src + i] === bytes[i]
       if (same && this.#remotes.is(b, src + bytes.length)) return true
     }
-    let depth = 0
-    for (let at = l3; depth <= this.#limit && end - at >= ipv4.HLEN; depth++) {
-      const version = b[at]! >>> 4
-      let next: number
-      let payload: number
-      if (version === 4) {
-        next = b[at + ipv4.PROTOCOL] as number
-        payload = at + ipv4.headerLength(b, at)
-        if ((u16(b, at + 6) & 0x1fff) !== 0 || payload === at) break
-      } else if (version === 6 && end - at >= ipv6.HLEN) {
-        next = ipv6.nextHeader(b, at)
-        payload = at + ipv6.HLEN
-        if (next === ipv4.Protocol.DestinationOptions && end - payload >= 8) {
-          const length = (b[payload + 1]! + 1) << 3
-          if (this.local.v6 && at === l3 && tunnelLimit(b, payload, Math.min(end, payload + length)) === 0) return true
-          next = b[payload] as number
-          payload += length
-        }
-      } else break
-      if (next === ipv4.Protocol.Gre && end - payload >= 4) {
-        const type = u16(b, payload + 2)
-        if (type !== eth.EtherType.IPv4 && type !== eth.EtherType.IPv6) break
-        payload += 4 + ((b[payload]! & 0x80 ? 4 : 0) + (b[payload]! & 0x20 ? 4 : 0) + (b[payload]! & 0x10 ? 4 : 0))
-      } else if (next !== ipv4.Protocol.IpIp && next !== ipv4.Protocol.Ipv6) break
-      at = payload
+    if (v6 && this.local.v6 && ipv6.nextHeader(b, l3) === ipv4.Protocol.DestinationOptions) {
+      const at = l3 + ipv6.HLEN
+      if (end - at >= 8 && tunnelLimit(b, at, Math.min(end, at + ((b[at + 1]! + 1) << 3))) === 0) return true
     }
-    return depth > this.#limit
+    return tunnelDepth(b, l3, end, false) > this.#limit
   }
 
   /** Drops a packet that does not fit, after its sender was told. */
@@ -386,7 +364,7 @@ export class IpTunnel implements Element, Inside {
     )
     shim.write(g, at + eth.HLEN, at + length, end, this)
     this.#n[0]!++
-    this.#out.push(g)
+    this.#out.send(g)
   }
 
   /** The limit to tell the next tunnel: ours, or one less than the inner packet says (RFC 2473, 5.1). */
@@ -404,7 +382,7 @@ export class IpTunnel implements Element, Inside {
     for (let i = 0; i < batch.length; i++) {
       const f = batch.frames[i] as Frame
       const inner = this.#judge(f)
-      if (inner >= 0) this.#unwrap(f, inner)
+      if (inner >= 0) this.#open(f, inner)
       else if (inner === OURS || !this.#error(f)) this.#pool.drop(f, this.#why)
     }
     batch.length = 0
@@ -412,10 +390,25 @@ export class IpTunnel implements Element, Inside {
 
   #take(f: Frame): boolean {
     const inner = this.#judge(f)
-    if (inner >= 0) this.#unwrap(f, inner)
+    if (inner >= 0) this.#open(f, inner)
     else if (inner === OURS) this.#pool.drop(f, this.#why)
     else return this.#error(f)
     return true
+  }
+
+  /** Unwraps a frame that was judged; a train of outer datagrams is cut before. */
+  #open(f: Frame, inner: number): void {
+    if (this.#pool.gsoType[f] === 0) this.#unwrap(f, inner)
+    else this.#finish(f, Offload.Checksum, this.#openAll)
+  }
+
+  readonly #openAll = (batch: Batch): void => {
+    for (let i = 0; i < batch.length; i++) {
+      const f = batch.frames[i] as Frame
+      const inner = this.#judge(f)
+      if (inner >= 0) this.#unwrap(f, inner)
+      else this.#pool.drop(f, this.#why)
+    }
   }
 
   /** Looks at a frame from the underlay: where the inner packet starts, `OURS` where it is for this tunnel and must end, or
@@ -458,7 +451,6 @@ export class IpTunnel implements Element, Inside {
     if (!v6 && !ipv4.checksumOk(b, l3)) return this.#no(OURS, Drop.BadChecksum)
     if (fragmented)
       return this.#no(this.#shim.protocolFor(4) === ipv4.Protocol.Tcp ? NOT_OURS : OURS, Drop.OuterFragment)
-    if (pool.gsoType[f] !== 0) return this.#no(OURS, Drop.BadOffload)
     const inner = this.#shim.read(f, l3, l4, this.#end, protocol)
     if (inner === -1) {
       // Another tunnel between the same two ends may know the key, or the port.
@@ -518,7 +510,10 @@ export class IpTunnel implements Element, Inside {
     // A checksum that is missing outside is nobody's any more: the packet has not been touched since it was made.
     const outside = (pool.flags[g]! & Offload.Checksum) !== 0 && pool.csumStart[g]! < inner - from
     if (outside) pool.flags[g] = pool.flags[g]! & ~Offload.Checksum
-    this.#shim.opened(g, this.#shimAt + moved)
+    if (!this.#shim.opened(g, this.#shimAt + moved)) {
+      pool.drop(g, this.#shim.why)
+      return
+    }
     pool.strip(g, start)
     pool.shiftOffload(g, -start)
     const o = pool.off[g] as number

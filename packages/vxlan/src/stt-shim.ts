@@ -92,16 +92,17 @@ export class SttShim implements Shim {
     return l4 >= least && inner + l4 + (bits & stt.Flag.Tcp ? tcp.CHECKSUM : udp.CHECKSUM) + 2 <= end
   }
 
-  opened(f: Frame, o: number): void {
+  opened(f: Frame, o: number): boolean {
     const pool = this.#pool
     const at = o + tcp.HLEN
     const bits = stt.flags(pool.bytes, at)
-    if ((bits & stt.Flag.Partial) === 0) return
+    if ((bits & stt.Flag.Partial) === 0) return true
     const field = bits & stt.Flag.Tcp ? tcp.CHECKSUM : udp.CHECKSUM
     pool.flags[f] = Offload.Checksum
     pool.csumStart[f] = at + stt.HLEN + stt.l4Offset(pool.bytes, at) - (pool.off[f] as number)
     pool.csumOffset[f] = field
     pool.hdrLen[f] = pool.csumStart[f]! + field + 2
+    return true
   }
 
   #refuse(why: Drop): number {
