@@ -31,6 +31,8 @@ export const Found = {
   L4: 6,
   /** VLAN tags in front of the packet. */
   Tags: 7,
+  /** The destination port of TCP, UDP or SCTP, as it is read in little-endian order; 0 where there is none. */
+  Port: 8,
 } as const
 
 /** Reads packets of one pool. */
@@ -59,6 +61,7 @@ export function flowReader(pool: FramePool): FlowReader {
     found[4] = 0
     found[5] = 0
     found[6] = 0
+    found[8] = 0
     if (!ethernet) return 0
     const hi = data.getUint16(o, true) + data.getUint16(o + 6, true)
     const a = data.getInt32(o + 2, true)
@@ -98,10 +101,12 @@ export function flowReader(pool: FramePool): FlowReader {
       found[4] = offset & 0x40
       found[5] = protocol
       found[6] = l4
+      found[8] = 0
       let ports = protocol
       if ((offset & 0xff3f) === 0 && (protocol === 6 || protocol === 17 || protocol === 132) && end - l4 >= 4) {
         const p = data.getUint16(l4, true)
         const q = data.getUint16(l4 + 2, true)
+        found[8] = q
         ports = ((p + q) << 13) ^ (p ^ q) ^ protocol
       }
       return mix((a + b) | 0, a ^ b, ports)
@@ -117,10 +122,12 @@ export function flowReader(pool: FramePool): FlowReader {
       found[4] = 0x40
       found[5] = protocol
       found[6] = l4
+      found[8] = 0
       let ports = protocol
       if ((protocol === 6 || protocol === 17 || protocol === 132) && end - l4 >= 4) {
         const p = data.getUint16(l4, true)
         const q = data.getUint16(l4 + 2, true)
+        found[8] = q
         ports = ((p + q) << 13) ^ (p ^ q) ^ protocol
       }
       const a = folded(data, l3 + 8)
@@ -140,10 +147,9 @@ function folded(d: DataView, at: number): number {
   )
 }
 
-/** One word of three, each bit of which depends on all. */
-function mix(sum: number, xor: number, rest: number): number {
-  let h = Math.imul(sum, 0x9e3779b1) ^ Math.imul(xor, 0x85ebca6b) ^ Math.imul(rest, 0xc2b2ae35)
-  h = Math.imul(h ^ (h >>> 16), 0x7feb352d)
+/** One word of three; its upper half depends on all their bits. */
+export function mix(sum: number, xor: number, rest: number): number {
+  const h = Math.imul(sum, 0x9e3779b1) ^ Math.imul(xor, 0x85ebca6b) ^ Math.imul(rest, 0xc2b2ae35)
   return Math.imul(h ^ (h >>> 15), 0x846ca68b)
 }
 
