@@ -1,4 +1,63 @@
 /**
  * Network address translation: connection tracking, outbound NAT with exceptions, port mappings, and services.
+ *
+ * Read in this order: `tuple` (what makes a flow a flow), `conntrack/` (flows in memory, the states of TCP, timeouts), `policy` (who
+ * decides about new ones), `nat` (the engine, a router's gate) and `passage` (the same as an element, with the fast run of
+ * `translate/`), then the policies: `outbound/`, `port-mapping/`, `service/`. What is awkward about packets is in `icmp/`,
+ * `fragments/`, `mss` and `crc32c`.
  */
-export {}
+export { Addresses6, type Addresses6Options } from './addresses6.ts'
+export { Conntrack, type ConntrackOptions } from './conntrack/conntrack.ts'
+export type { FlowTableCounters, WhenFull } from './conntrack/flow-table.ts'
+export type { FlowDirection, FlowInfo } from './conntrack/listing.ts'
+export { TIMEOUTS, type TimeoutProfile, type Timeouts } from './conntrack/timeouts.ts'
+export type { FlowChange, FlowWatcher } from './conntrack/watch.ts'
+export type { FragmentCounters, FragmentsOptions } from './fragments/fragments.ts'
+export { Nat, Side } from './nat.ts'
+export type { NatOptions, OwnAddresses, SideOptions } from './options.ts'
+export {
+  awsSnat,
+  calicoNatOutgoing,
+  cniIpMasq,
+  dockerMasq,
+  flannelMasq,
+  kindnetMasq,
+  markedMasquerade,
+} from './outbound/chains.ts'
+export {
+  type HnsOutboundNatOptions,
+  hnsOutboundNat,
+  loopbackDsr,
+  type OutboundNatPolicyV1,
+  type OutboundNatPolicyV2,
+  withIpMasqNetwork,
+} from './outbound/hns.ts'
+export { OutboundNat } from './outbound/outbound-nat.ts'
+export type { OutboundRule, OutboundVerdict } from './outbound/outbound-rule.ts'
+export { OutsidePorts, type OutsidePortsOptions } from './outbound/outside-ports.ts'
+export { SourceNat, type SourceNatCounters } from './outbound/source-nat.ts'
+export {
+  BEHAVIOUR,
+  type BehaviourName,
+  type FilteringBehaviour,
+  type MappingBehaviour,
+  type SourceNatOptions,
+} from './outbound/source-nat-options.ts'
+export { Passage } from './passage.ts'
+export { type DestinationPolicy, NewFlow, type OutsideAddresses, type ReplyCheck, type SourcePolicy } from './policy.ts'
+export { type CniPortMapping, cniPortMappings, type PortmapOptions } from './port-mapping/cni.ts'
+export {
+  dockerWindowsPolicies,
+  hnsPortMappings,
+  type NatPolicyV1,
+  type PortMappingPolicyV2,
+  winBridgePolicies,
+} from './port-mapping/hns.ts'
+export type { PortMapping, PortProtocol } from './port-mapping/port-mapping.ts'
+export { PortMappings, type PortMappingsOptions } from './port-mapping/port-mappings.ts'
+export { Balancer } from './service/balancer.ts'
+export type { BalancerOptions } from './service/balancer-options.ts'
+export type { BackendOptions, ServiceOptions } from './service/options.ts'
+export { Rejector, type RejectorOptions } from './service/reject.ts'
+export type { ServiceInfo, ServiceTable } from './service/service-table.ts'
+export { ANSWER, IPV6, isTranslatable, opposite, plainKind, QUERY, Query, Tuple, zoneOf } from './tuple.ts'

@@ -1,0 +1,336 @@
+import { checkRange } from '@l2l3/switch-core'
+import type { Tuple } from '../tuple.ts'
+import * as R from './record.ts'
+
+/*
+ * All flows, in bounded memory, found by either of their tuples.
+ *
+ *     index    slots of two words: the hash of a tuple, and whose it is     | hash | flow << 1 | direction + 1 | ...
+ *              open addressing, at most half full; what collides goes to the next slot
+ *     records  sixteen words a flow (record.ts)
+ *     counts   packets and bytes of both directions
+ *
+ * The index answers with one cache line and the record is the second: a slot knows the hash, so that records of other flows
+ * are not looked at. Removal moves later slots back, for which their hashes are enough. No slot is farther from its home than
+ * PROBES, so that every search is bounded; the multipliers of the hash come from the seed, so that strangers do not know what
+ * collides.
+ *
+ * A flow whose time is up is gone for whoever looks: it is taken out when it is met, when room is needed, or by `sweep`,
+ * which looks at a slice of the records at a time. Removing tells `onEnd`, which frees what the flow held.
+ */
+
+/** Slots that a search looks at. */
+const PROBES = 128
+/** Records that are looked at to make room. */
+const SAMPLE = 64
+
+/** What becomes of a new flow when the table is full: it is refused, or takes the place of the idlest of a sample of 64, of those
+ * that are not assured (answered, established) if there are any. Expired ones go first in either case. */
+export type WhenFull = 'refuse' | 'evict'
+
+/** Settings of the table. */
+export interface FlowTableOptions {
+  /** Flows at most; 16 to 4,194,304. Default 65,536. A flow takes 104 bytes where that is a power of two (else up to
+   * 136), and 32 more with counters. */
+  maxFlows?: number
+  /** Default `refuse`. */
+  whenFull?: WhenFull
+  /** Whether packets and bytes are counted by flow and direction. Default true. */
+  counters?: boolean
+  /** Seed of the hash, 32 bits. Default 0, for runs that must repeat; on a network one that strangers do not know. */
+  seed?: number
+}
+
+/** Flows, by number. A direction of a flow is `flow << 1 | direction`, 0 the original, 1 the answers; NO_FLOW is none. */
+export const NO_FLOW = -1
+
+/** How often what happened. */
+export interface FlowTableCounters {
+  /** Flows that were made. */
+  made: number
+  /** Flows whose time was up. */
+  expired: number
+  /** Flows that had to make room. */
+  evicted: number
+  /** New flows that found no room. */
+  refused: number
+}
+
+/** Holds flows. */
+export class FlowTable {
+  readonly maxFlows: number
+  readonly whenFull: WhenFull
+  readonly counting: boolean
+  /* For loops that work on many packets. */
+  readonly records: Int32Array
+  readonly index: Int32Array
+  /** Four a flow: packets, bytes, of either direction. Empty where nothing is counted. */
+  readonly counts: Float64Array
+  /** The number of each flow among all that were ever made, 32 bits: tells flows apart that had the same record. */
+  readonly ids: Uint32Array
+  /** How far a hash is shifted to give its home slot. */
+  readonly shift: number
+  /** Multipliers of the hash: odd numbers. */
+  readonly multipliers: Int32Array
+  readonly counters: FlowTableCounters = { made: 0, expired: 0, evicted: 0, refused: 0 }
+  /** Is told before a flow is taken out, while its record still stands. */
+  onEnd: (flow: number) => void = nobody
+  /** Milliseconds of the clock, 32 bits: set by `at`. */
+  ms = 0
+  readonly #mask: number
+  readonly #free: Uint32Array
+  #spare: number
+  /** Records that were ever in use: those behind need no sweeping. */
+  #top = 0
+  #hand = 0
+  #victimHand = 0
+  #ns = -1
+
+  constructor(options: FlowTableOptions = {}) {
+    const max = checkRange('maxFlows', options.maxFlows ?? 65_536, 16, 1 << 22)
+    this.maxFlows = max
+    this.whenFull = options.whenFull ?? 'refuse'
+    if (this.whenFull !== 'refuse' && this.whenFull !== 'evict') {
+      throw new RangeError(`whenFull must be 'refuse' or 'evict', not ${String(this.whenFull)}`)
+    }
+    const seed = options.seed ?? 0
+    if (!Number.isInteger(seed) || Math.abs(seed) >= 2 ** 32) {
+      throw new RangeError(`seed must be a whole number of 32 bits, not ${seed}`)
+    }
+    this.counting = options.counters ?? true
+    const bits = Math.max(6, Math.ceil(Math.log2(max * 4)))
+    this.index = new Int32Array(2 << bits)
+    this.#mask = (1 << bits) - 1
+    this.shift = 32 - bits
+    this.multipliers = Int32Array.from([0, 1, 2, 3], (i) => multiplier(seed, i))
+    this.records = new Int32Array(max << R.RECORD_SHIFT)
+    this.counts = new Float64Array(this.counting ? max * 4 : 0)
+    this.ids = new Uint32Array(max)
+    this.#free = new Uint32Array(max)
+    for (let i = 0; i < max; i++) this.#free[i] = max - 1 - i
+    this.#spare = max
+  }
+
+  /** Flows, including those whose time is up and that await the sweep. */
+  get size(): number {
+    return this.maxFlows - this.#spare
+  }
+
+  /** Bytes of memory that the table has taken: all it will. */
+  get bytes(): number {
+    const { index, records, counts, ids } = this
+    return index.byteLength + records.byteLength + counts.byteLength + ids.byteLength + this.#free.byteLength
+  }
+
+  /** Says what time it is, in nanoseconds of the clock. */
+  at(now: number): void {
+    if (now === this.#ns) return
+    this.#ns = now
+    this.ms = Math.floor(now / 1e6) | 0
+  }
+
+  /** The flow and direction of a tuple, or NO_FLOW. */
+  find(t: Tuple): number {
+    return this.#find(R.addressWord(t.src, t.kind), R.addressWord(t.dst, t.kind), R.swap32(t.ports), t.kind | 0)
+  }
+
+  #find(src: number, dst: number, ports: number, kind: number): number {
+    const { index, records } = this
+    const hash = this.#hash(src, dst, ports, kind)
+    let slot = hash >>> this.shift
+    for (let k = 0; k < PROBES; k++, slot = (slot + 1) & this.#mask) {
+      const found = (index[slot * 2 + 1] as number) - 1
+      if (found < 0) return NO_FLOW
+      if (index[slot * 2] !== hash) continue
+      const at = ((found >>> 1) << R.RECORD_SHIFT) + ((found & 1) << 2)
+      if (records[at] !== src || records[at + 1] !== dst) continue
+      if (records[at + 2] !== ports || records[at + 3] !== kind) continue
+      if (this.isAlive(found >>> 1)) return found
+      this.#expire(found >>> 1)
+      return NO_FLOW
+    }
+    return NO_FLOW
+  }
+
+  /** Whether the time of a flow is not up. */
+  isAlive(flow: number): boolean {
+    return (((this.records[(flow << R.RECORD_SHIFT) + R.EXPIRES] as number) - this.ms) | 0) > 0
+  }
+
+  /** Whether the number is that of a flow. */
+  has(flow: number): boolean {
+    return flow < this.maxFlows && ((this.records[(flow << R.RECORD_SHIFT) + R.STATE] as number) & R.USED) !== 0
+  }
+
+  /** Makes a flow of two tuples that `find` does not know, with `state` and a time to live in milliseconds; NO_FLOW when there is
+   * no room. */
+  insert(original: Tuple, reply: Tuple, state: number, timeout: number): number {
+    if (this.#spare === 0 && !this.#makeRoom()) {
+      this.counters.refused++
+      return NO_FLOW
+    }
+    const flow = this.#free[this.#spare - 1] as number
+    const at = flow << R.RECORD_SHIFT
+    const { records } = this
+    R.putTuple(records, at, original)
+    R.putTuple(records, at + 4, reply)
+    if (!this.#place(at, flow << 1)) {
+      this.counters.refused++
+      return NO_FLOW
+    }
+    if (!this.#place(at + 4, (flow << 1) | 1)) {
+      this.#unplace(at, flow << 1)
+      this.counters.refused++
+      return NO_FLOW
+    }
+    this.#spare--
+    if (flow >= this.#top) this.#top = flow + 1
+    records[at + R.DNAT_DELTA] = 0
+    records[at + R.SNAT_DELTA] = 0
+    records[at + R.EXPIRES] = this.ms + timeout
+    records[at + R.TIMEOUT] = timeout
+    records[at + R.STATE] = state | R.USED
+    records[at + R.CREATED] = this.ms
+    records[at + R.DESTINATION_TAG] = 0
+    records[at + R.SOURCE_TAG] = 0
+    if (this.counting) this.counts.fill(0, flow * 4, flow * 4 + 4)
+    this.ids[flow] = ++this.counters.made
+    return flow
+  }
+
+  /** Takes a flow out. */
+  remove(flow: number): void {
+    this.onEnd(flow)
+    const at = flow << R.RECORD_SHIFT
+    this.#unplace(at, flow << 1)
+    this.#unplace(at + 4, (flow << 1) | 1)
+    this.records[at + R.STATE] = 0
+    this.#free[this.#spare++] = flow
+  }
+
+  /** Ends a flow's time now: nobody finds it any more, and its record stands until somebody needs the room, or sweeps. */
+  end(flow: number): void {
+    this.records[(flow << R.RECORD_SHIFT) + R.EXPIRES] = this.ms
+  }
+
+  /** Looks at the next `n` records, and takes out the flows whose time is up. Gives how many. */
+  sweep(n: number): number {
+    let gone = 0
+    for (let i = Math.min(n, this.#top); i > 0; i--) {
+      if (this.#hand >= this.#top) this.#hand = 0
+      const flow = this.#hand++
+      if (!this.has(flow) || this.isAlive(flow)) continue
+      this.#expire(flow)
+      gone++
+    }
+    return gone
+  }
+
+  /** Numbers of flows that are not expired, from `from` on: the next, or NO_FLOW. */
+  next(from: number): number {
+    for (let flow = from; flow < this.#top; flow++) if (this.has(flow) && this.isAlive(flow)) return flow
+    return NO_FLOW
+  }
+
+  /** The tuple of a direction of a flow. */
+  tuple(flow: number, direction: number, into: Tuple): Tuple {
+    R.getTuple(this.records, (flow << R.RECORD_SHIFT) + (direction << 2), into)
+    return into
+  }
+
+  #expire(flow: number): void {
+    this.counters.expired++
+    this.remove(flow)
+  }
+
+  /** Takes out what is expired in a sample, or else, where the policy says so, the idlest. */
+  #makeRoom(): boolean {
+    let worst = NO_FLOW
+    let worstIdle = -1
+    for (let i = 0; i < SAMPLE; i++) {
+      const flow = this.#victimHand
+      this.#victimHand = flow + 1 < this.maxFlows ? flow + 1 : 0
+      if (!this.has(flow)) continue
+      if (!this.isAlive(flow)) {
+        this.#expire(flow)
+        return true
+      }
+      const at = flow << R.RECORD_SHIFT
+      const { records } = this
+      const seen = (records[at + R.EXPIRES] as number) - (records[at + R.TIMEOUT] as number)
+      const assured = ((records[at + R.STATE] as number) & R.ASSURED) !== 0
+      const idle = Math.max(0, (this.ms - seen) | 0) + (assured ? 0 : 2 ** 32)
+      if (idle > worstIdle) {
+        worstIdle = idle
+        worst = flow
+      }
+    }
+    if (this.whenFull === 'refuse' || worst === NO_FLOW) return false
+    this.counters.evicted++
+    this.remove(worst)
+    return true
+  }
+
+  /** Puts the tuple at word `at` of the records into the index. */
+  #place(at: number, who: number): boolean {
+    const { index, records } = this
+    const hash = this.#hash(records[at]!, records[at + 1]!, records[at + 2]!, records[at + 3]!)
+    let slot = hash >>> this.shift
+    for (let k = 0; k < PROBES; k++, slot = (slot + 1) & this.#mask) {
+      if (index[slot * 2 + 1] !== 0) continue
+      index[slot * 2] = hash
+      index[slot * 2 + 1] = who + 1
+      return true
+    }
+    return false
+  }
+
+  #unplace(at: number, who: number): void {
+    const { index, records, shift } = this
+    const mask = this.#mask
+    const hash = this.#hash(records[at]!, records[at + 1]!, records[at + 2]!, records[at + 3]!)
+    let hole = hash >>> shift
+    for (let k = 0; index[hole * 2 + 1] !== who + 1; k++, hole = (hole + 1) & mask) if (k === PROBES) return
+    for (let slot = (hole + 1) & mask; index[slot * 2 + 1] !== 0; slot = (slot + 1) & mask) {
+      const home = (index[slot * 2] as number) >>> shift
+      // Whoever's home is at the hole or before it may move there.
+      if (((slot - home) & mask) < ((slot - hole) & mask)) continue
+      index[hole * 2] = index[slot * 2] as number
+      index[hole * 2 + 1] = index[slot * 2 + 1] as number
+      hole = slot
+    }
+    index[hole * 2 + 1] = 0
+    index[hole * 2] = 0
+  }
+
+  #hash(src: number, dst: number, ports: number, kind: number): number {
+    const m = this.multipliers
+    return flowHash(src, dst, ports, kind, m[0] as number, m[1] as number, m[2] as number, m[3] as number)
+  }
+}
+
+/** The hash of a tuple's words. Its upper bits are the best. */
+export function flowHash(
+  src: number,
+  dst: number,
+  ports: number,
+  kind: number,
+  m0: number,
+  m1: number,
+  m2: number,
+  m3: number,
+): number {
+  // Sums of products with secret odd factors; the rest spreads what they have in common.
+  const h = (Math.imul(src, m0) + Math.imul(dst, m1) + Math.imul(ports, m2) + Math.imul(kind, m3)) | 0
+  return Math.imul(h ^ (h >>> 15), 0x2c1b3c6d)
+}
+
+/** An odd number that nobody guesses who does not know the seed. */
+function multiplier(seed: number, i: number): number {
+  let h = Math.imul((seed | 0) ^ 0x9e3779b9, 0x85ebca6b) + Math.imul(i + 1, 0xc2b2ae35)
+  h = Math.imul(h ^ (h >>> 16), 0x7feb352d)
+  h = Math.imul(h ^ (h >>> 15), 0x846ca68b)
+  return (h ^ (h >>> 16)) | 1
+}
+
+function nobody(): void {}

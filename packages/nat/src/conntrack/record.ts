@@ -1,0 +1,98 @@
+import { IPV6, QUERY, type Tuple } from '../tuple.ts'
+
+/*
+ * A flow as it lies in memory: one cache line.
+ *
+ *     word   0     1     2      3       4     5     6      7       8      9     10       11       12     13       14   15
+ *          | src   dst   ports  kind  | src   dst   ports  kind  | dnat | snat | expires | timeout | state | created | tags |
+ *            original direction         answers (reply)            deltas
+ *
+ * Both directions have the same form, so that a packet of direction `d` is compared with the four words from `4 * d` on, and
+ * translated by those of the other: its new source is the other's destination, its new destination the other's source, its new
+ * ports the other's, exchanged. IPv4 addresses and ports stand in these words as a little-endian machine reads them from a
+ * frame, so that finding and rewriting exchange no bytes; IPv6 addresses are numbers of `Addresses6`.
+ *
+ * The deltas are what a translation adds to ones-complement sums (RFC 1624: ~m + m'): of the destination half and of the
+ * source half, for the original direction. The answers have the complement. The lower 16 bits are for sums over the
+ * addresses only (IPv4's header, a checksum that is still missing), the upper for the transport checksum.
+ *
+ * `expires` and `created` are milliseconds of the clock, 32 bits, compared by difference.
+ */
+
+/** Words of a record, as a shift. */
+export const RECORD_SHIFT = 4
+/** Words of a record. */
+export const RECORD = 16
+
+export const DNAT_DELTA = 8
+export const SNAT_DELTA = 9
+export const EXPIRES = 10
+export const TIMEOUT = 11
+export const STATE = 12
+export const CREATED = 13
+export const DESTINATION_TAG = 14
+export const SOURCE_TAG = 15
+
+/* The state word. */
+/** The state of the protocol: of TCP one of `TcpState`. */
+export const PROTO_STATE = 0xf
+/** A plain packet of the original direction changes nothing but `expires`; shifted by one, of the answers. */
+export const FAST = 0x10
+/** An answer was seen. */
+export const SEEN_REPLY = 0x40
+/** The flow goes on well, and is not ended to make room while there are others. */
+export const ASSURED = 0x80
+/** The destination of the original direction is translated. */
+export const DNAT = 0x100
+/** The source of the original direction is translated. */
+export const SNAT = 0x200
+/** Packets of the original direction are routed by `DNAT_DELTA`, which is an address. */
+export const ROUTED = 0x400
+/** The record is in use. */
+export const USED = 0x800
+/** TCP: an end has begun to close. */
+export const CLOSING = 0x1000
+/** TCP: the last packet was a reset of the answering side. */
+export const RESET = 0x2000
+/** Packets of the original direction do not renew the flow; shifted by one, of the answers. */
+export const NO_REFRESH = 0x4000
+/** Number of the destination policy, and of the source policy, each 8 bits, 0 for none. */
+export const DESTINATION_POLICY = 16
+export const SOURCE_POLICY = 24
+
+/** Exchanges the bytes of a word: from a number to a frame's order and back. */
+export function swap32(v: number): number {
+  return (v << 24) | ((v & 0xff00) << 8) | ((v >>> 8) & 0xff00) | (v >>> 24)
+}
+
+/** An address as it stands in a record. */
+export function addressWord(address: number, kind: number): number {
+  return (kind & IPV6) === 0 ? swap32(address) : address | 0
+}
+
+/** The address that stands in a record, unsigned. */
+export function wordAddress(word: number, kind: number): number {
+  return ((kind & IPV6) === 0 ? swap32(word) : word) >>> 0
+}
+
+/** Puts a tuple into a record at word `at`. */
+export function putTuple(words: Int32Array, at: number, t: Tuple): void {
+  words[at] = addressWord(t.src, t.kind)
+  words[at + 1] = addressWord(t.dst, t.kind)
+  words[at + 2] = swap32(t.ports)
+  words[at + 3] = t.kind
+}
+
+/** Reads the tuple at word `at` of a record. */
+export function getTuple(words: Int32Array, at: number, t: Tuple): void {
+  const kind = (words[at + 3] as number) >>> 0
+  t.kind = kind
+  t.src = wordAddress(words[at] as number, kind)
+  t.dst = wordAddress(words[at + 1] as number, kind)
+  t.ports = swap32(words[at + 2] as number) >>> 0
+}
+
+/** Whether the ones-complement sums of a protocol know its addresses: all but ICMP over IPv4, and what has none. */
+export function hasPseudoHeader(kind: number): boolean {
+  return (kind & QUERY) === 0 || (kind & IPV6) !== 0
+}
