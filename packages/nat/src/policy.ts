@@ -89,8 +89,17 @@ export interface ReplyCheck {
   taken(kind: number, remote: number, remotePort: number, external: number, externalPort: number): boolean
 }
 
+/** Ends flows before their time: the engine. For configuration, not for the data path. */
+export interface FlowEnder {
+  /** Ends the flows about whose destination `policy` decided with this tag, and says how many there were. `policy` is told
+   * of each by `ended`, before this returns. */
+  endTagged(policy: DestinationPolicy, tag: number): number
+}
+
 /** Decides where a new flow goes. */
 export interface DestinationPolicy {
+  /** An engine is going to ask it. */
+  attached?(engine: FlowEnder): void
   /** True: it decided, by `toAddress` and `toPort`, `routeBy` or `drop` (or by nothing: the flow goes on as it is, and
    * later policies are not asked). */
   decide(flow: NewFlow): boolean

@@ -1,7 +1,7 @@
 import { Drop } from '@l2l3/switch-core'
 import type { Addresses6 } from '../addresses6.ts'
 import type { PrefixSet } from '../outbound/prefix-set.ts'
-import type { DestinationPolicy, NewFlow } from '../policy.ts'
+import type { DestinationPolicy, FlowEnder, NewFlow } from '../policy.ts'
 import { IPV6 } from '../tuple.ts'
 import { Client, NO_ENTRY } from './affinity.ts'
 import { type BalancerOptions, type BalancerSettings, readSettings } from './balancer-options.ts'
@@ -28,21 +28,15 @@ import { Source, type Style } from './treatment.ts'
  * goes elsewhere than it would have.
  */
 
-/** Ends flows before their time: the engine. */
-export interface FlowEnder {
-  /** Ends all flows whose destination `policy` has decided with this tag, and says how many there were. */
-  endTagged(policy: DestinationPolicy, tag: number): number
-}
-
 /** Gives new flows to backends of services. A `DestinationPolicy` of the engine. */
 export class Balancer implements DestinationPolicy {
   readonly addresses: Addresses6
   /** The services: to be added, changed, listed and taken out at any time. */
   readonly services: ServiceTable
   readonly style: Style
-  /** Who ends flows to backends that are taken out; null: nobody does, and they last until they are over. */
-  ender: FlowEnder | null = null
   readonly #settings: BalancerSettings
+  /** Who ends flows to backends that are taken out. */
+  readonly #engines: FlowEnder[] = []
   readonly #source6: number
   readonly #client: Client = new Client()
 
@@ -60,6 +54,10 @@ export class Balancer implements DestinationPolicy {
   /** Clients remembered at `now`, in nanoseconds. */
   clients(now: number): number {
     return this.services.clients?.count(now) ?? 0
+  }
+
+  attached(engine: FlowEnder): void {
+    this.#engines.push(engine)
   }
 
   decide(flow: NewFlow): boolean {
@@ -152,6 +150,6 @@ export class Balancer implements DestinationPolicy {
   #removed(backend: Backend): void {
     const { whenRemoved } = this.#settings
     const end = whenRemoved === 'end' || (whenRemoved === 'end-udp' && backend.service.read.protocol === 'udp')
-    if (end) this.ender?.endTagged(this, backend.tag)
+    if (end) for (const engine of this.#engines) engine.endTagged(this, backend.tag)
   }
 }

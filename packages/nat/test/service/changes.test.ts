@@ -44,7 +44,7 @@ class Flows {
 
 function withFlows(asking: Asking): Flows {
   const flows = new Flows()
-  asking.balancer.ender = flows
+  asking.balancer.attached(flows)
   return flows
 }
 

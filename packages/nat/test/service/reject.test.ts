@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { type Frame, FramePool, NO_FRAME, VirtualClock } from '@l2l3/switch-core'
-import { ipv6, describe as sentence } from '@l2l3/switch-core/wire'
+import { ipv6 } from '@l2l3/switch-core/wire'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { Rejector, type RejectorOptions } from '../../src/service/reject.ts'
