@@ -28,7 +28,17 @@ export const Offload = {
 } as const
 
 /** All of them: a port that carries every frame as it is. */
-const ALL_OFFLOADS = 63
+export const ALL_OFFLOADS: number = 63
+
+/** How people call them. */
+const WORDS: Readonly<Record<number, string>> = {
+  [Offload.Checksum]: 'checksum',
+  [Offload.Tso4]: 'tso4',
+  [Offload.Tso6]: 'tso6',
+  [Offload.Uso]: 'uso',
+  [Offload.Tunnel]: 'tunnel',
+  [Offload.TunnelChecksum]: 'tunnel-checksum',
+}
 
 /** What a port has counted. */
 export interface PortCounters {
@@ -50,6 +60,11 @@ const RX_DROPPED = 4
 const TX_DROPPED = 5
 
 let ids = 0
+
+/** Gives the next number for frames' `port` column: to a port, or to whatever else frames can come from, a tunnel. */
+export function nextPortId(): number {
+  return (ids++ % 65_535) + 1
+}
 
 /**
  * Where frames enter and leave.
@@ -75,8 +90,14 @@ export abstract class Port implements Element {
   protected constructor(pool: FramePool, name: string, offloads = 0) {
     this.pool = pool
     this.name = name
-    this.id = (ids++ % 65_535) + 1
+    this.id = nextPortId()
     this.offloads = offloads
+  }
+
+  /** In words, what may leave by this port unfinished: how super-frames are carried. */
+  get offloadText(): string {
+    const words = Object.entries(WORDS).filter(([bit]) => (this.offloads & Number(bit)) !== 0)
+    return words.length === 0 ? 'none' : words.map(([, word]) => word).join(' ')
   }
 
   /** Why the port has failed, or null. A failed port takes nothing in and drops what it is given as `PortError`. */
