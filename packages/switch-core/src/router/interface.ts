@@ -273,8 +273,10 @@ export class RouterInterface implements Element, NeighbourClient {
   }
 
   #writeSource(f: Frame): void {
-    const { data, off } = this.#pool
+    const { data, off, port } = this.#pool
     const o = off[f] as number
+    // It comes from the router now: a tunnel that it came out of may take it (split horizon is about bridged frames).
+    port[f] = 0
     data.setInt32(o + 6, this.#mac32, true)
     data.setUint16(o + 10, this.#mac16, true)
   }
