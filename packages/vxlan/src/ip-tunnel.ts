@@ -537,7 +537,8 @@ export class IpTunnel implements Element, Inside {
     const b = this.#pool.bytes
     const { bytes, v6 } = this.local
     const src = report.ip + (v6 ? ipv6.SRC : ipv4.SRC)
-    for (let i = 0; i < bytes.length; i++) if (b[src + i] !== bytes[i]) return false
+    const to = this.#pool.off[f]! + eth.HLEN + (v6 ? ipv6.DST : ipv4.DST)
+    for (let i = 0; i < bytes.length; i++) if (b[src + i] !== bytes[i] || b[to + i] !== bytes[i]) return false
     let { protocol, l4 } = report
     if (v6 && this.#tellLimit) {
       if (protocol !== ipv4.Protocol.DestinationOptions) return false
