@@ -2,7 +2,16 @@ import { join } from 'node:path'
 import { listRuns, runBase, type Snapshot } from '@l2l3/topology'
 import { askSnapshot } from './control.ts'
 import { say, table } from './output.ts'
-import { dropTable, fdbTable, ledgerLine, neighbourTable, portTable, routeTable } from './tables.ts'
+import {
+  dropTable,
+  fdbTable,
+  flowTable,
+  ledgerLine,
+  neighbourTable,
+  portTable,
+  routeTable,
+  serviceTable,
+} from './tables.ts'
 
 /* `l2l3 show`: what a running topology says of itself. */
 
@@ -16,6 +25,8 @@ const SECTIONS: Readonly<Record<string, Section>> = {
   fdb: { text: fdbTable, json: (s) => s.fdb },
   neighbours: { text: neighbourTable, json: (s) => s.neighbours },
   routes: { text: routeTable, json: (s) => s.routes },
+  flows: { text: flowTable, json: (s) => s.flows },
+  services: { text: serviceTable, json: (s) => s.services },
   drops: { text: dropTable, json: (s) => s.ledger.dropped },
   ledger: { text: ledgerLine, json: (s) => s.ledger },
 }

@@ -40,6 +40,27 @@ export function routeTable({ routes }: Snapshot): string {
   )
 }
 
+/** Flows, as they come and, where something is translated, as their answers do. */
+export function flowTable({ flows }: Snapshot): string {
+  if (flows.length === 0) return '  no flows'
+  const rows = flows.map((f) => {
+    const translated = f.answersFrom !== f.to || f.answersTo !== f.from
+    const answers = translated ? `${f.answersFrom} > ${f.answersTo}` : '-'
+    const left = `${Math.max(0, f.expires).toFixed(0)} s`
+    return [f.node, f.protocol, f.state, `${f.from} > ${f.to}`, answers, left, f.packets, f.bytes]
+  })
+  return table(['node', 'protocol', 'state', 'flow', 'answers', 'ends in', 'packets', 'bytes'], rows)
+}
+
+export function serviceTable({ services }: Snapshot): string {
+  if (services.length === 0) return '  no services'
+  const rows = services.map((s) => [
+    ...[s.node, s.name, s.protocol, s.frontends.join(', '), s.backends.join(', ')],
+    s.flows === null ? '-' : String(s.flows),
+  ])
+  return table(['node', 'service', 'protocol', 'reached at', 'served by', 'flows'], rows)
+}
+
 export function dropTable({ ledger }: Snapshot): string {
   const drops = Object.entries(ledger.dropped) as [DropName, number][]
   if (drops.length === 0) return '  none'

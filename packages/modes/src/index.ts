@@ -16,6 +16,8 @@ export {
   type PodProxyOptions,
   podGateway6,
 } from './l3.ts'
-export { type InsidePort, type NatModeOptions, type NatNode, nat } from './nat.ts'
+export { type InsidePort, type NatModeOptions, type NatNode, nat, type PortMappingOptions } from './nat.ts'
+export type { OutboundOptions } from './nat-outbound.ts'
+export { type NatTrial, natTrial } from './nat-trial.ts'
 export type { InterfaceSpec, JoinedLink, RoutedLink, RoutedPort } from './routed-link.ts'
 export { type Route, type RoutedNode, type RouterModeOptions, router } from './router.ts'

@@ -1,6 +1,23 @@
 import {
+  Balancer,
+  type BalancerOptions,
+  type ConntrackOptions,
+  type DestinationPolicy,
+  type FragmentsOptions,
+  Nat,
+  type NatOptions,
+  type OutboundNat,
+  OutsidePorts,
+  type PortMapping,
+  PortMappings,
+  Rejector,
+  type ServiceOptions,
+  type SourcePolicy,
+} from '@l2l3/nat'
+import {
   type Batch,
   type Element,
+  NO_FRAME,
   Pipeline,
   type Port,
   Router,
@@ -11,6 +28,7 @@ import {
   type SwitchPortOptions,
 } from '@l2l3/switch-core'
 import { type Ground, linkTo } from './ground.ts'
+import { InterfaceAddresses, networksOf, type OutboundOptions, outboundNat } from './nat-outbound.ts'
 import {
   type InterfaceSpec,
   type JoinedLink,
@@ -28,6 +46,13 @@ export interface InsidePort extends SwitchPortOptions {
   readonly port: Port
 }
 
+/** A port of the node, or a range of them, that leads inside; see `PortMapping`. */
+export interface PortMappingOptions extends Omit<PortMapping, 'masqueradeFrom' | 'notIn' | 'zone' | 'local'> {
+  /** Whether hosts of the inside get there too, as if from the gateway (portmap's `snat`): else the server answers them
+   * directly, and they do not know the answer. Default true. */
+  readonly hairpin?: boolean
+}
+
 /** Settings of a NAT node. */
 export interface NatModeOptions extends Pick<RouterOptions, 'echo' | 'icmpRate' | 'icmpBurst' | 'icmpSource'> {
   /** The node's interface on the inside: the gateway of all who are there. Default name: `inside`. */
@@ -35,6 +60,21 @@ export interface NatModeOptions extends Pick<RouterOptions, 'echo' | 'icmpRate' 
   readonly inside: readonly InsidePort[]
   readonly uplinks: readonly RoutedPort[]
   readonly routes?: readonly Route[]
+  /** Whose source is translated: the first rule that is about a flow does it. Default: one rule, that translates all that
+   * leaves from inside. */
+  readonly outbound?: readonly OutboundOptions[]
+  readonly portMappings?: readonly PortMappingOptions[]
+  readonly services?: readonly ServiceOptions[]
+  /** What holds for all services. */
+  readonly balancer?: BalancerOptions
+  /** The table of flows. */
+  readonly conntrack?: ConntrackOptions
+  readonly fragments?: FragmentsOptions
+  /** Lowers the MSS that connections open with: to a number of bytes, or to what the MTUs on both sides carry. Default:
+   * not. */
+  readonly mss?: NatOptions['mss']
+  /** What becomes of packets that cannot be where their flow is. Default `drop`. */
+  readonly invalid?: NatOptions['invalid']
 }
 
 /** A node that translates. */
@@ -45,6 +85,10 @@ export interface NatNode {
   readonly inside: ReadonlyMap<string, SwitchPort>
   readonly gateway: JoinedLink
   readonly uplinks: readonly RoutedLink[]
+  readonly nat: Nat
+  readonly outbound: OutboundNat
+  readonly portMappings: PortMappings
+  readonly balancer: Balancer
 }
 
 /**
@@ -90,7 +134,63 @@ export function nat(ground: Ground, options: NatModeOptions): NatNode {
     return link
   })
   addRoutes(router, [gateway, ...uplinks], options.routes ?? [])
-  return { router, switch: bridge, inside: new Map(inside), gateway, uplinks }
+  const translation = translate(ground, options, router, gateway, uplinks)
+  return { router, switch: bridge, inside: new Map(inside), gateway, uplinks, ...translation }
+}
+
+/** Puts the NAT at the router's gate, with all that decides there. */
+function translate(
+  { loop, pool, clock, seed = 0 }: Ground,
+  options: NatModeOptions,
+  router: Router,
+  gateway: JoinedLink,
+  uplinks: readonly RoutedLink[],
+): Pick<NatNode, 'nat' | 'outbound' | 'portMappings' | 'balancer'> {
+  const networks = networksOf(options.gateway.addresses)
+  const outside = new InterfaceAddresses()
+  // Policies know addresses by the NAT's numbers: the lists are filled when it is there.
+  const destination: DestinationPolicy[] = []
+  const source: SourcePolicy[] = []
+  const rejector = new Rejector(pool, clock)
+  const own = {
+    is4: (ip: number): boolean => router.lookup4(ip)?.kind === 'local',
+    is6: (b: Uint8Array, at: number): boolean =>
+      (b[at] === 0xfe && (b[at + 1]! & 0xc0) === 0x80) || router.lookup6(b, at)?.kind === 'local',
+  }
+  const nat = new Nat(loop, {
+    seed,
+    ...options.conntrack,
+    ...{ destination, source, outside, own },
+    ...(options.fragments === undefined ? {} : { fragments: options.fragments }),
+    ...(options.mss === undefined ? {} : { mss: options.mss }),
+    ...(options.invalid === undefined ? {} : { invalid: options.invalid }),
+    onReject: (f, l3) => {
+      const answer = rejector.answer(f, l3)
+      if (answer !== NO_FRAME) router.send(answer)
+    },
+  })
+  const { addresses } = nat
+  const numbers = new Map<string, number>()
+  for (const { name, iface } of [gateway, ...uplinks]) {
+    const number = nat.attach(iface)
+    outside.add(number, iface, addresses)
+    numbers.set(name, number)
+  }
+  const ports = new OutsidePorts({ seed })
+  const portMappings = new PortMappings(addresses, { outsidePorts: ports, seed })
+  const mappings = (options.portMappings ?? []).map(({ hairpin = true, ...mapping }) => {
+    return { ...mapping, masqueradeFrom: hairpin ? networks : [] }
+  })
+  portMappings.addAll(mappings)
+  const balancer = new Balancer(addresses, { seed, ...options.balancer })
+  for (const service of options.services ?? []) balancer.services.add(service)
+  numbers.delete(gateway.name)
+  const rules = options.outbound ?? [{}]
+  const outbound = outboundNat({ addresses, outside, inside: networks, uplinks: numbers, ports, seed }, rules)
+  destination.push(portMappings, balancer, outbound.inbound)
+  source.push(outbound)
+  router.gate = nat
+  return { nat, outbound, portMappings, balancer }
 }
 
 /** The way from the switch to the router: the two are joined in a circle, and this end of it is filled in last. */

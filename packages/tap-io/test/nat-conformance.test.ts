@@ -22,11 +22,14 @@ import {
   X,
   Y,
 } from './nat-packets.ts'
-import { kernels, noKernel, type Out, SIX, type World, type WorldOptions } from './nat-worlds.ts'
+import { kernels, noKernel, type Out, ours, SIX, type World, type WorldOptions } from './nat-worlds.ts'
 
 type Make = (options?: WorldOptions) => Promise<World>
 
-const worlds = [{ world: "the kernel's", make: kernels, skip: noKernel }]
+const worlds = [
+  { world: 'ours', make: (options: WorldOptions): Promise<World> => ours(options), skip: '' },
+  { world: "the kernel's", make: kernels, skip: noKernel },
+]
 
 /** What came out, a line a frame. */
 const lines = (out: Out): Partial<Record<Side, string[]>> =>

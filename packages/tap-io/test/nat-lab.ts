@@ -9,7 +9,11 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ruleset, type WorldOptions } from './nat-worlds.ts'
+import { FramePool, Loop, MAX_FRAME, RealClock } from '@l2l3/switch-core'
+import { expect } from 'vitest'
+import { nat } from '../../modes/src/index.ts'
+import { runOnEventLoop, TapPort } from '../src/index.ts'
+import { type OurOptions, ruleset, type WorldOptions } from './nat-worlds.ts'
 
 export const env = { ...process.env, LC_ALL: 'C', PATH: `${process.env.PATH}:/usr/sbin:/sbin` }
 
@@ -128,5 +132,31 @@ export function kernelBetween(options: WorldOptions = {}) {
     within('sh', '-c', 'echo 1 > /proc/sys/net/ipv4/ip_forward; echo 0 > /proc/sys/net/ipv4/conf/all/send_redirects')
     execFileSync('ip', ['netns', 'exec', middle, 'nft', '-f', '-'], { input: ruleset(options), env })
     return () => {}
+  }
+}
+
+/** Ours between the two, as a guest of this process' event loop. At the end its ledger balances. */
+export function oursBetween(options: OurOptions = {}) {
+  return async (inside: string, outside: string): Promise<() => Promise<void>> => {
+    const pool = new FramePool({ frameSize: MAX_FRAME, frames: 512 })
+    const loop = new Loop(pool, new RealClock())
+    const taps = [inside, outside].map((netns) => TapPort.open(pool, { name: 'e0', netns }))
+    const [near, far] = taps as [TapPort, TapPort]
+    nat(
+      { pool, clock: loop.clock, loop, seed: 1 },
+      {
+        gateway: { mac: '02:00:00:00:00:fe', addresses: ['10.22.0.1/24'] },
+        inside: [{ name: 'inside', port: near }],
+        uplinks: [{ name: 'uplink', port: far, mac: '02:00:00:00:02:01', addresses: ['203.0.113.1/24'] }],
+        ...options,
+      },
+    )
+    const runner = runOnEventLoop(loop, taps)
+    return async () => {
+      await runner.stop()
+      for (const tap of taps) tap.close()
+      loop.abandon()
+      expect(pool.report().balanced).toBe(true)
+    }
   }
 }

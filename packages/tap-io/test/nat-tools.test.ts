@@ -4,8 +4,8 @@
  */
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { kernelBetween, missing, type NatLab, natLab } from './nat-lab.ts'
-import { noKernel } from './nat-worlds.ts'
+import { kernelBetween, missing, type NatLab, natLab, oursBetween } from './nat-lab.ts'
+import { noKernel, type OurOptions } from './nat-worlds.ts'
 
 const SERVER = fileURLToPath(new URL('nat-server.mjs', import.meta.url))
 /** How much is transferred: a gigabyte. */
@@ -13,11 +13,14 @@ const BYTES = 1_000_000_000
 /** A record whose answer is longer than a packet. */
 const LONG = Array.from({ length: 12 }, (_, i) => `${'abcdefghijklmnopqrstuvwxyz'[i]}`.repeat(240))
 
-const worlds = [{ world: "the kernel's", join: () => kernelBetween(), skip: noKernel }]
+const worlds = [
+  { world: "the kernel's", join: () => kernelBetween() },
+  { world: 'ours', join: () => oursBetween() },
+]
 
-describe.each(worlds)('programs across $world NAT', ({ join, skip }) => {
+describe.each(worlds)('programs across $world NAT', ({ join }) => {
   let lab: NatLab
-  const why = skip || missing('curl', 'dig', 'dnsmasq', 'ping', 'traceroute')
+  const why = noKernel || missing('curl', 'dig', 'dnsmasq', 'ping', 'traceroute')
   beforeAll(async () => {
     if (why) return
     lab = await natLab(join())
@@ -124,22 +127,47 @@ async function discover(lab: NatLab): Promise<Discovered> {
   }
 }
 
-describe('natdiscovery (RFC 5780)', () => {
-  const EI = 'Endpoint Independent'
-  const APD = 'Address and Port Dependent'
-  const cases = [
-    { name: "the kernel's masquerade", join: () => kernelBetween(), skip: noKernel, says: [EI, APD] },
-    {
-      name: "the kernel's, fully random",
-      join: () => kernelBetween({ random: true }),
-      skip: noKernel,
-      says: [APD, APD],
-    },
+const NAMES = {
+  'endpoint-independent': 'Endpoint Independent',
+  'address-dependent': 'Address Dependent',
+  'address-and-port-dependent': 'Address and Port Dependent',
+} as const
+const BEHAVIOURS = Object.keys(NAMES) as (keyof typeof NAMES)[]
+
+interface Case {
+  name: string
+  join: Parameters<typeof natLab>[0]
+  says: readonly [mapping: string, filtering: string]
+}
+
+/** Ours with these rules. */
+const mine = (name: string, rule: NonNullable<OurOptions['outbound']>[0], ...says: Case['says']): Case => {
+  return { name, join: oursBetween({ outbound: [rule] }), says }
+}
+
+describe('natdiscovery (RFC 5780) finds', () => {
+  const [ei, , apd] = BEHAVIOURS.map((b) => NAMES[b]) as [string, string, string]
+  const cases: Case[] = [
+    { name: "the kernel's masquerade", join: kernelBetween(), says: [ei, apd] },
+    { name: "the kernel's, fully random", join: kernelBetween({ random: true }), says: [apd, apd] },
+    mine('ours as it is', {}, ei, apd),
+    mine('ours, random', { ports: 'random' }, apd, apd),
+    mine('ours as RFC 4787 has it', { behaviour: 'rfc4787' }, ei, NAMES['address-dependent']),
+    ...BEHAVIOURS.flatMap((mapping) =>
+      BEHAVIOURS.map((filtering) =>
+        mine(
+          `ours: mapping ${mapping}, filtering ${filtering}`,
+          { mapping, filtering },
+          NAMES[mapping],
+          NAMES[filtering],
+        ),
+      ),
+    ),
   ]
-  it.concurrent.for(cases)('$name', async ({ join, skip, says }, { skip: leave, expect }) => {
-    const why = skip || missing('turnserver', 'turnutils_natdiscovery')
-    if (why) leave(why)
-    const lab = await natLab(join())
+  it.concurrent.for(cases)('$name', async ({ join, says }, { skip, expect }) => {
+    const why = noKernel || missing('turnserver', 'turnutils_natdiscovery')
+    if (why) skip(why)
+    const lab = await natLab(join)
     try {
       const { mapping, filtering } = await discover(lab)
       expect([mapping, filtering]).toEqual(says)

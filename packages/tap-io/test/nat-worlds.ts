@@ -13,7 +13,9 @@
  */
 import { execFileSync, spawnSync } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Batch, FramePool, type Port } from '@l2l3/switch-core'
+import { Batch, FramePool, Loop, MemoryPort, type Port, SECOND, VirtualClock } from '@l2l3/switch-core'
+import { expect } from 'vitest'
+import { type NatModeOptions, type NatNode, nat } from '../../modes/src/index.ts'
 import { TapPort, tunAvailable } from '../src/index.ts'
 import { MAC, P1, P2, type Side, X, Y } from './nat-packets.ts'
 
@@ -244,5 +246,92 @@ export async function kernels(options: WorldOptions): Promise<World> {
       )
     },
     close,
+  }
+}
+
+/** What ours is told besides where its ports lead. */
+export type OurOptions = Partial<Omit<NatModeOptions, 'gateway' | 'inside' | 'uplinks'>>
+
+/** Ours, as `WorldOptions` ask for it. */
+export function settings({ mappings = [], random = false, timeouts = {}, hairpin = false }: WorldOptions): OurOptions {
+  return {
+    ...(random ? { outbound: [{ ports: 'random' }] } : {}),
+    portMappings: mappings.map((m) => ({ protocol: m.protocol, port: m.port, to: m.to, toPort: m.toPort, hairpin })),
+    ...(timeouts.udp_timeout === undefined ? {} : { conntrack: { timeouts: { udp: timeouts.udp_timeout } } }),
+  }
+}
+
+/** Ours in memory, with the node for tests to look at. */
+export interface OurWorld extends World {
+  readonly node: NatNode
+  readonly pool: FramePool
+}
+
+/** Ours, in memory on a virtual clock. After each `send` the ledger balances. */
+export async function ours(options: WorldOptions, more: OurOptions = {}): Promise<OurWorld> {
+  const pool = new FramePool({ frames: 256, frameSize: 5000 })
+  const clock = new VirtualClock()
+  const loop = new Loop(pool, clock)
+  const ports = Object.fromEntries(SIDES.map((s) => [s, new MemoryPort(pool, s)])) as Record<Side, MemoryPort>
+  const node = nat(
+    { pool, clock, loop, seed: 1 },
+    {
+      gateway: { mac: colons(MAC.gateway), addresses: ['10.22.0.1/24', `${SIX.gateway}/64`] },
+      inside: (['p1', 'p2'] as const).map((name) => ({ name, port: ports[name] })),
+      uplinks: [
+        {
+          ...{ name: 'eth0', port: ports.up, mac: colons(MAC.uplink), mtu: options.uplinkMtu ?? 1500 },
+          addresses: ['203.0.113.1/24', `${SIX.outside}/64`],
+        },
+      ],
+      ...settings(options),
+      ...more,
+    },
+  )
+  for (const [ip, mac] of NEIGHBOURS.inside) node.gateway.neighbours.add(ip, mac)
+  for (const [ip, mac] of NEIGHBOURS.outside) node.uplinks[0]?.neighbours.add(ip, mac)
+  const gather = (): Out => {
+    loop.settle()
+    const came = Object.fromEntries(SIDES.map((s) => [s, ports[s].takeAll().map((b) => b.toString('hex'))]))
+    expect(pool.report().balanced).toBe(true)
+    return collect(came as Record<Side, string[]>)
+  }
+  for (const side of ['p1', 'p2'] as const) {
+    ports[side].inject(Buffer.from(HELLO[side] as string, 'hex'))
+    gather()
+  }
+  const { timeouts } = node.nat.conntrack
+  return {
+    node,
+    pool,
+    async send(from, ...frames) {
+      for (const frame of frames) ports[from].inject(Buffer.from(frame, 'hex'))
+      return gather()
+    },
+    async wait(seconds) {
+      for (let i = 0; i < seconds * 10; i++) {
+        clock.advance(SECOND / 10)
+        loop.turn()
+      }
+    },
+    timeouts: () => ({
+      udp_timeout: timeouts.udp,
+      udp_timeout_stream: timeouts.udpStream,
+      tcp_timeout_established: timeouts.tcpEstablished,
+      tcp_timeout_syn_sent: timeouts.tcpSynSent,
+      tcp_timeout_syn_recv: timeouts.tcpSynRecv,
+      tcp_timeout_fin_wait: timeouts.tcpFinWait,
+      tcp_timeout_close_wait: timeouts.tcpCloseWait,
+      tcp_timeout_last_ack: timeouts.tcpLastAck,
+      tcp_timeout_time_wait: timeouts.tcpTimeWait,
+      tcp_timeout_close: timeouts.tcpClose,
+      tcp_timeout_unacknowledged: timeouts.tcpUnacknowledged,
+      tcp_timeout_max_retrans: timeouts.tcpMaxRetrans,
+      icmp_timeout: timeouts.icmp,
+      generic_timeout: timeouts.generic,
+    }),
+    close() {
+      for (const side of SIDES) ports[side].close()
+    },
   }
 }

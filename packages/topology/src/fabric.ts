@@ -2,12 +2,14 @@ import { type LedgerReport, MemoryPort, type Port } from '@l2l3/switch-core'
 import {
   type BuiltNode,
   type FdbRow,
+  type FlowRow,
   type Ground,
   MODES,
   type Mode,
   type NeighbourRow,
   type PortRow,
   type RouteRow,
+  type ServiceRow,
 } from './mode.ts'
 import type { NodeSpec, PortSpec, Topology } from './topology.ts'
 
@@ -60,6 +62,9 @@ export function buildFabric(topology: Topology, ground: Ground, options: FabricO
   return { topology, ground, nodes, ports, cables }
 }
 
+/** Flows of a node that a snapshot has, of the many that there may be. */
+const FLOWS = 1000
+
 /** A running topology at one moment, as plain data: what `l2l3 show` shows. */
 export interface Snapshot {
   readonly name: string
@@ -67,6 +72,9 @@ export interface Snapshot {
   readonly fdb: readonly FdbRow[]
   readonly neighbours: readonly NeighbourRow[]
   readonly routes: readonly RouteRow[]
+  /** Of each node `FLOWS` at most. */
+  readonly flows: readonly FlowRow[]
+  readonly services: readonly ServiceRow[]
   readonly ledger: LedgerReport
 }
 
@@ -78,6 +86,8 @@ export function snapshot(fabric: Fabric): Snapshot {
     fdb: fabric.nodes.flatMap((node) => node.fdb()),
     neighbours: fabric.nodes.flatMap((node) => node.neighbours?.() ?? []),
     routes: fabric.nodes.flatMap((node) => node.routes?.() ?? []),
+    flows: fabric.nodes.flatMap((node) => node.flows?.(FLOWS) ?? []),
+    services: fabric.nodes.flatMap((node) => node.services?.() ?? []),
     ledger: fabric.ground.pool.report(),
   }
 }

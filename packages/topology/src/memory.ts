@@ -12,6 +12,7 @@ export { buildInMemory, MemoryWorld, type MemoryWorldOptions } from './memory-wo
 export {
   type BuiltNode,
   type FdbRow,
+  type FlowRow,
   type Ground,
   MODES,
   type Mode,
@@ -19,6 +20,7 @@ export {
   type PortRow,
   type RouteRow,
   type Schema,
+  type ServiceRow,
 } from './mode.ts'
 export { parseTopology } from './parse.ts'
 export { type ReplayInput, type ReplayOptions, type ReplayReport, replay } from './replay.ts'

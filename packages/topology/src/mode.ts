@@ -4,6 +4,7 @@ import type { Address } from './address.ts'
 import type { Path } from './document.ts'
 import { l2bridgeMode } from './mode/l2bridge.ts'
 import { l3Mode } from './mode/l3.ts'
+import { natMode } from './mode/nat.ts'
 import { routerMode } from './mode/router.ts'
 import { switchMode } from './mode/switch.ts'
 import type { NodeSpec, PortSpec } from './topology.ts'
@@ -70,6 +71,41 @@ export interface RouteRow {
   readonly metric: number
 }
 
+/** A row of a node's table of flows. */
+export interface FlowRow {
+  readonly node: string
+  /** `tcp`, `udp`, `icmp`, or a number. */
+  readonly protocol: string
+  /** Of TCP `established` and the like, else `unanswered`, `answered` or `assured`: for long, both ways. */
+  readonly state: string
+  /** Ends of what goes the way of the first packet: "10.22.0.11:5000", "[fd00::1]:53". */
+  readonly from: string
+  readonly to: string
+  /** Ends of the answers, as they come: where the second differs from `from`, the source is translated, where the first
+   * does from `to`, the destination. */
+  readonly answersFrom: string
+  readonly answersTo: string
+  /** Seconds until it ends if nothing comes. */
+  readonly expires: number
+  /** Packets and bytes, both ways; 0 where they are not counted. */
+  readonly packets: number
+  readonly bytes: number
+}
+
+/** A row of a node's table of services and port mappings. */
+export interface ServiceRow {
+  readonly node: string
+  /** "-" for a port mapping. */
+  readonly name: string
+  readonly protocol: string
+  /** Where it is reached: "ClusterIP 10.96.0.10:80", "NodePort *:30080", "HostPort *:8080". */
+  readonly frontends: readonly string[]
+  /** Who serves: "10.22.0.11:80". */
+  readonly backends: readonly string[]
+  /** Flows that it was given; null where they are not counted. */
+  readonly flows: number | null
+}
+
 /** A node that runs. */
 export interface BuiltNode {
   readonly spec: NodeSpec
@@ -83,6 +119,10 @@ export interface BuiltNode {
   neighbours?(): NeighbourRow[]
   /** Of nodes that route. */
   routes?(): RouteRow[]
+  /** Of nodes that keep flows: up to `limit` of them. */
+  flows?(limit: number): FlowRow[]
+  /** Of nodes with services or port mappings. */
+  services?(): ServiceRow[]
 }
 
 export type { Ground }
@@ -108,7 +148,7 @@ export interface Mode {
 
 /** All modes, by name. */
 export const MODES: ReadonlyMap<string, Mode> = new Map(
-  [switchMode, l2bridgeMode, routerMode, l3Mode].map((mode) => [mode.name, mode]),
+  [switchMode, l2bridgeMode, routerMode, l3Mode, natMode].map((mode) => [mode.name, mode]),
 )
 
 /** By which addresses the host on a port reaches other networks: at most one of each IP version. */
