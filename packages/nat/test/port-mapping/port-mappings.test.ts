@@ -1,0 +1,236 @@
+import fc from 'fast-check'
+import { beforeEach, describe, expect, it } from 'vitest'
+import { OutsidePorts } from '../../src/outbound/outside-ports.ts'
+import { SourceNat } from '../../src/outbound/source-nat.ts'
+import type { PortMapping } from '../../src/port-mapping/port-mapping.ts'
+import { PortMappings } from '../../src/port-mapping/port-mappings.ts'
+import { Lab } from '../outbound/lab.ts'
+
+/** Ports of the node: 203.0.113.1 outside, 10.22.0.1 inside; the host that they are for is 10.22.0.11. */
+
+let lab: Lab
+let table: PortMappings
+beforeEach(() => {
+  lab = new Lab()
+  table = new PortMappings(lab.addresses)
+})
+const web: PortMapping = { protocol: 'tcp', port: 8080, to: '10.22.0.11', toPort: 80 }
+const to = (packet: string, more: { in?: number; toLocal?: boolean } = {}): string | null =>
+  lab.receive(table, packet, more).to
+
+describe('a mapping', () => {
+  it('on all addresses of the node', () => {
+    table.add(web)
+    expect(to('tcp 198.51.100.1:9 > 203.0.113.1:8080')).toBe('10.22.0.11:80')
+    expect(to('tcp 198.51.100.1:9 > 10.22.0.1:8080')).toBe('10.22.0.11:80')
+    expect(to('tcp 198.51.100.1:9 > 203.0.113.1:8081')).toBeNull()
+    expect(to('udp 198.51.100.1:9 > 203.0.113.1:8080')).toBeNull()
+    // Not the node's own address: nothing for us (--dst-type LOCAL).
+    expect(to('tcp 198.51.100.1:9 > 192.0.2.99:8080', { toLocal: false })).toBeNull()
+    // Of the other family.
+    expect(to('tcp [2001:db8:9::1]:9 > [2001:db8::1]:8080')).toBeNull()
+  })
+
+  it('on one address', () => {
+    table.add({ ...web, address: '203.0.113.1' })
+    expect(to('tcp 198.51.100.1:9 > 203.0.113.1:8080')).toBe('10.22.0.11:80')
+    expect(to('tcp 198.51.100.1:9 > 10.22.0.1:8080')).toBeNull()
+    expect(to('tcp 198.51.100.1:9 > 203.0.113.1:8080', { toLocal: false })).toBeNull()
+  })
+
+  it('on a virtual address', () => {
+    table.add({ ...web, address: '203.0.113.200', local: false })
+    expect(to('tcp 198.51.100.1:9 > 203.0.113.200:8080', { toLocal: false })).toBe('10.22.0.11:80')
+  })
+
+  it('of a range goes to a range, port by port', () => {
+    table.add({ protocol: 'udp', port: '5000-5009', to: '10.22.0.11', toPort: '6000-6009' })
+    expect([5000, 5004, 5009].map((p) => to(`udp 198.51.100.1:9 > 203.0.113.1:${p}`))).toEqual([
+      '10.22.0.11:6000',
+      '10.22.0.11:6004',
+      '10.22.0.11:6009',
+    ])
+    expect([4999, 5010].map((p) => to(`udp 198.51.100.1:9 > 203.0.113.1:${p}`))).toEqual([null, null])
+  })
+
+  it('goes to the same port by default, and any protocol with ports may have one', () => {
+    table.addAll([132, 33, 136].map((protocol) => ({ protocol, port: 700, to: '10.22.0.11' })))
+    for (const name of ['sctp', 'dccp', 'udplite']) {
+      expect(to(`${name} 198.51.100.1:9 > 203.0.113.1:700`)).toBe('10.22.0.11:700')
+    }
+  })
+
+  it('of IPv6', () => {
+    const before = lab.addresses.size
+    const number = table.add({ ...web, to: 'fd00::11', address: '2001:db8::1' })
+    expect(lab.addresses.size).toBe(before + 2)
+    expect(to('tcp [2001:db8:9::1]:9 > [2001:db8::1]:8080')).toBe('fd00::11:80')
+    expect(table.list()).toEqual(['tcp [2001:db8::1]:8080 -> [fd00::11]:80'])
+    expect(table.remove(number)).toBe(true)
+    // What the packet itself brought in is still held by the lab.
+    expect(to('tcp [2001:db8:9::1]:9 > [2001:db8::1]:8080')).toBeNull()
+  })
+
+  it('of a zone is for that zone', () => {
+    table.add({ ...web, zone: 40_000 })
+    lab.ask('tcp 198.51.100.1:9 > 203.0.113.1:8080', { toLocal: true })
+    expect(table.decide(lab.flow)).toBe(false)
+    lab.flow.tuple.kind = ((40_000 << 16) | 6) >>> 0
+    expect(table.decide(lab.flow)).toBe(true)
+  })
+
+  it('does not apply to what comes in by an interface of notIn (Docker: ! -i br)', () => {
+    table.add({ ...web, notIn: [2] })
+    expect(to('tcp 10.22.0.12:9 > 203.0.113.1:8080', { in: 2 })).toBeNull()
+    expect(to('tcp 198.51.100.1:9 > 203.0.113.1:8080', { in: 1 })).toBe('10.22.0.11:80')
+  })
+
+  it('leaves the source, unless it is one that would get its answer from elsewhere (modes.md 18.8, 18.10)', () => {
+    table.add({ ...web, masqueradeFrom: ['10.22.0.0/16', '127.0.0.1'] })
+    const marked = (from: string): boolean => lab.receive(table, `tcp ${from}:9 > 203.0.113.1:8080`).masquerade
+    expect(['10.22.0.12', '10.22.0.11', '127.0.0.1', '198.51.100.1', '127.0.0.2'].map(marked)).toEqual([
+      true,
+      true,
+      true,
+      false,
+      false,
+    ])
+  })
+})
+
+describe('conflicts', () => {
+  it.each([
+    [{ ...web }, true],
+    [{ ...web, to: '10.22.0.12' }, true],
+    [{ ...web, address: '203.0.113.1' }, true],
+    [{ ...web, port: '8000-8100', toPort: '8000-8100' }, true],
+    [{ ...web, protocol: 'udp' }, false],
+    [{ ...web, port: 8081 }, false],
+    [{ ...web, to: 'fd00::11' }, false],
+    [{ ...web, zone: 1 }, false],
+  ] as [PortMapping, boolean][])('%j', (second, conflict) => {
+    table.add(web)
+    if (conflict) expect(() => table.add(second)).toThrow(/tcp .* has a port of tcp \*:8080 -> 10\.22\.0\.11:80/)
+    else expect(table.add(second)).toBe(1)
+  })
+
+  it('two addresses may have the same port', () => {
+    table.add({ ...web, address: '203.0.113.1' })
+    table.add({ ...web, address: '203.0.113.2', to: '10.22.0.12' })
+    expect(to('tcp 198.51.100.1:9 > 203.0.113.2:8080')).toBe('10.22.0.12:80')
+    expect(() => table.add(web)).toThrow(/has a port of/)
+  })
+
+  it('of several, one that conflicts leaves none', () => {
+    expect(() => table.addAll([web, { ...web, port: 8081 }, { ...web, port: 8081 }])).toThrow(/portMappings\[2\]: tcp/)
+    expect(table.list()).toEqual([])
+    expect(to('tcp 198.51.100.1:9 > 203.0.113.1:8080')).toBeNull()
+    expect(() => table.addAll([web, { ...web, port: 0 }])).toThrow(/portMappings\[1\]\.port must be a whole number/)
+    expect(table.list()).toEqual([])
+  })
+})
+
+it('a table that mappings come to and go from is as a list that is searched', () => {
+  const mapping = fc.record({
+    protocol: fc.constantFrom('tcp', 'udp'),
+    port: fc.integer({ min: 80, max: 90 }),
+    length: fc.integer({ min: 0, max: 3 }),
+    address: fc.constantFrom(undefined, '203.0.113.1', '203.0.113.2'),
+    host: fc.integer({ min: 1, max: 9 }),
+  })
+  const step = fc.oneof(
+    fc.record({ op: fc.constant('add' as const), mapping }),
+    fc.record({ op: fc.constant('remove' as const), nth: fc.nat(20) }),
+  )
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
+      const fresh = new PortMappings(lab.addresses)
+      const naive: { number: number; m: (typeof steps)[number] & { op: 'add' } }[] = []
+      for (const s of steps) {
+        if (s.op === 'remove') {
+          const [gone] = naive.splice(s.nth % (naive.length || 1), 1)
+          if (gone !== undefined) expect(fresh.remove(gone.number)).toBe(true)
+        } else {
+          const { protocol, port, length, address, host } = s.mapping
+          const clash = naive.some(({ m: { mapping: o } }) => {
+            const sameAddress = o.address === undefined || address === undefined || o.address === address
+            return o.protocol === protocol && sameAddress && port <= o.port + o.length && o.port <= port + length
+          })
+          const add = (): number =>
+            fresh.add({
+              protocol: protocol as 'tcp',
+              port: `${port}-${port + length}`,
+              to: `10.22.0.${host}`,
+              toPort: `${port + 1000}-${port + length + 1000}`,
+              ...(address === undefined ? {} : { address }),
+            })
+          if (clash) expect(add).toThrow(/has a port of/)
+          else naive.push({ number: add(), m: s })
+        }
+        for (const protocol of ['tcp', 'udp']) {
+          for (const address of ['203.0.113.1', '203.0.113.3']) {
+            for (const port of [80, 83, 86, 90, 93]) {
+              const m = naive.find(
+                ({ m: { mapping: o } }) =>
+                  o.protocol === protocol &&
+                  (o.address === undefined || o.address === address) &&
+                  port >= o.port &&
+                  port <= o.port + o.length,
+              )?.m.mapping
+              const want = m === undefined ? null : `10.22.0.${m.host}:${port + 1000}`
+              expect(lab.receive(fresh, `${protocol} 198.51.100.1:9 > ${address}:${port}`).to).toBe(want)
+            }
+          }
+        }
+      }
+      expect(fresh.list()).toHaveLength(naive.length)
+    }),
+    { numRuns: 150 },
+  )
+})
+
+it('reserves its ports with NATs that own theirs, and gives them back', () => {
+  const outsidePorts = new OutsidePorts()
+  const reserving = new PortMappings(lab.addresses, { outsidePorts })
+  lab.address(1, '203.0.113.1')
+  const nat = new SourceNat(lab.addresses, { outside: lab.outside, mapping: 'endpoint-independent', outsidePorts })
+  const before = lab.send(nat, 'tcp 10.22.0.9:8080 > 198.51.100.1:80')
+  expect(before.to).toBe('203.0.113.1:8080')
+  const number = reserving.add(web)
+  // Who has it keeps it; nobody gets it after.
+  expect(lab.send(nat, 'tcp 10.22.0.9:8080 > 198.51.100.2:80').to).toBe('203.0.113.1:8080')
+  lab.endAll()
+  expect(lab.send(nat, 'tcp 10.22.0.9:8080 > 198.51.100.1:80').to).not.toBe('203.0.113.1:8080')
+  lab.endAll()
+  reserving.remove(number)
+  expect(reserving.remove(number)).toBe(false)
+  expect(lab.send(nat, 'tcp 10.22.0.9:8080 > 198.51.100.1:80').to).toBe('203.0.113.1:8080')
+})
+
+it('tells which flows a new mapping makes stale (modes.md 17.3)', () => {
+  const told: number[][] = []
+  const telling = new PortMappings(lab.addresses, { stale: (...args) => told.push(args) })
+  telling.add({ protocol: 'udp', port: 53, to: '10.22.0.11' })
+  telling.add({ protocol: 'udp', port: '60-69', address: '203.0.113.1', to: '10.22.0.11' })
+  expect(told).toEqual([
+    [17, 0, 53, 53],
+    [17, 0xcb007101, 60, 69],
+  ])
+})
+
+it.each([
+  [{ ...web, protocol: 'icmp' }, /portMapping\.protocol must be one of tcp \(6\), .*, not "icmp"/],
+  [{ ...web, protocol: 1 }, /portMapping\.protocol must be one of .*, not 1/],
+  [{ ...web, port: 0 }, /portMapping\.port must be a whole number from 1 to 65535, not 0/],
+  [{ ...web, port: '90-80' }, /portMapping\.port: "90-80" ends before it begins/],
+  [{ ...web, toPort: '80-81' }, /portMapping\.toPort: 80-81 is not as long as port, which is 8080/],
+  [{ ...web, to: '10.22.0.0/16' }, /portMapping\.to: "10.22.0.0\/16" is not the address of one host/],
+  [{ ...web, address: '2001:db8::1' }, /address 2001:db8::1 and to 10.22.0.11 are of different families/],
+  [{ ...web, local: false }, /portMapping\.local: false needs an address/],
+  [{ ...web, local: 1, address: '10.0.0.1' }, /portMapping\.local must be true or false, not 1/],
+  [{ ...web, zone: 70000 }, /portMapping\.zone must be a whole number from 0 to 65535/],
+  [{ ...web, masqueradeFrom: ['x'] }, /portMapping\.masqueradeFrom\[0\]: not an address or prefix: "x"/],
+  [{ ...web, hostPort: 1 }, /portMapping: unknown key "hostPort"/],
+] as [PortMapping, RegExp][])('%j throws', (mapping, error) => {
+  expect(() => table.add(mapping)).toThrow(error)
+})
