@@ -49,7 +49,7 @@ export const Read = {
   Fragment: 2,
   /** An ICMP error, or another message that is part of no query: addresses are filled. */
   IcmpError: 3,
-  /** ICMP that belongs to no flow: neighbour discovery, redirects, router and group messages. */
+  /** ICMP that belongs to no flow: neighbour discovery, router and group messages. */
   Untracked: 4,
   /** An IPv6 address of the packet is not in `Addresses6`: no flow can be known. Everything but the addresses is filled. */
   NoAddress: 5,
@@ -112,6 +112,7 @@ function query4(type: number): number {
       return Query.AddressMask | ANSWER
     case 3:
     case 4:
+    case 5:
     case 11:
     case 12:
       return -1
