@@ -201,6 +201,7 @@ const result: {
   memory?: Summary[]
   lookups?: LookupSummary[]
   tap?: unknown
+  nat?: unknown
 } = { machine, rounds }
 if (!options.tap) {
   result.memory = inMemory()
@@ -211,6 +212,8 @@ if (!options.tap) {
 if (!options.memory) {
   const { benchTap } = await import('./tap/run.ts')
   result.tap = await benchTap({ quick: options.quick, rounds })
+  const { benchNat } = await import('./tap/nat.ts')
+  result.nat = await benchNat({ quick: options.quick, rounds })
 }
 mkdirSync(dirname(options.json), { recursive: true })
 writeFileSync(options.json, `${JSON.stringify(result, null, 2)}\n`)

@@ -56,7 +56,10 @@ function kernel(lab: Lab, a: string, b: string): void {
   ip('-n', middle, 'addr', 'add', '10.73.0.1/24', 'dev', 'in0')
   ip('-n', middle, 'addr', 'add', '10.73.1.1/24', 'dev', 'out0')
   ip('netns', 'exec', middle, 'sh', '-c', 'echo 1 > /proc/sys/net/ipv4/ip_forward')
-  const rules = 'table ip nat { chain post { type nat hook postrouting priority srcnat; oifname "out0" masquerade; } }'
+  const rules = `table ip nat {
+    chain post { type nat hook postrouting priority srcnat; oifname "out0" masquerade
+    }
+  }`
   execFileSync('ip', ['netns', 'exec', middle, 'nft', '-f', '-'], { input: rules })
 }
 

@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, it } from 'vitest'
 import { CONTENDERS } from './contenders.ts'
 import { METRICS } from './load.ts'
+import type { NatReport } from './nat.ts'
 import { median, type Row, rows } from './report.ts'
 import { obstacle, type TapReport } from './run.ts'
 
@@ -20,7 +21,11 @@ afterAll(() => rmSync(folder, { recursive: true }))
 
 /** Starts the bench as people do; gives its process and, when it has ended, its status and what it said. */
 function bench(...args: string[]) {
-  const script = fileURLToPath(new URL('run.ts', import.meta.url))
+  return started('run.ts', ...args)
+}
+
+function started(file: string, ...args: string[]) {
+  const script = fileURLToPath(new URL(file, import.meta.url))
   const root = fileURLToPath(new URL('../../', import.meta.url))
   const from = ['--import', 'tsx', '--conditions', '@l2l3/source', script]
   const child = spawn(process.execPath, [...from, ...args], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] })
@@ -72,6 +77,24 @@ describe.runIf(why === null)('the bench on TAP devices', () => {
     for (const name of ['l2l3', 'l2l3-event-loop', 'l2l3-busy']) {
       expect(report.ledgers[name], name).toMatchObject({ balanced: true, held: 0 })
     }
+  })
+
+  it('measures our NAT beside the kernel’s', { timeout: 120_000 }, async (context) => {
+    const missing = obstacle('nft')
+    if (missing !== null) context.skip(missing)
+    const json = join(folder, 'nat.json')
+    const { child, ended } = started('nat.ts', '--quick', '--rounds', '1', '--seconds', '0.1', '--json', json)
+    const { code, said } = await ended
+    expect(code, said).toBe(0)
+    expect(namespaces(child.pid)).toEqual([])
+    const report = JSON.parse(readFileSync(json, 'utf8')) as NatReport
+    const of = (name: string) => report.rows.filter((row) => row.contender === name)
+    expect(of('kernel').map((row) => row.metric)).toEqual(of('direct').map((row) => row.metric))
+    expect(of('l2l3').map((row) => row.metric)).toEqual(expect.arrayContaining(of('kernel').map((row) => row.metric)))
+    expect(report.rows.filter((row) => !(row.median > 0))).toEqual([])
+    expect(of('kernel').every((row) => row.toKernel === 1)).toBe(true)
+    expect(report.targets).toHaveLength(2)
+    expect(report.ledger).toMatchObject({ balanced: true, held: 0 })
   })
 
   it('leaves nothing behind when it is interrupted', { timeout: 60_000 }, async () => {
