@@ -44,7 +44,14 @@ export {
   type SourceNatOptions,
 } from './outbound/source-nat-options.ts'
 export { Passage } from './passage.ts'
-export { type DestinationPolicy, NewFlow, type OutsideAddresses, type ReplyCheck, type SourcePolicy } from './policy.ts'
+export {
+  type DestinationPolicy,
+  type FlowEnder,
+  NewFlow,
+  type OutsideAddresses,
+  type ReplyCheck,
+  type SourcePolicy,
+} from './policy.ts'
 export { type CniPortMapping, cniPortMappings, type PortmapOptions } from './port-mapping/cni.ts'
 export {
   dockerWindowsPolicies,
