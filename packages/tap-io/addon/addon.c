@@ -2,7 +2,7 @@
  * The exported functions. Each takes its arguments into clean C values, does its work in another file, and gives back numbers:
  * which step failed and with which errno. Words are TypeScript's business (src/native.ts says what each function takes).
  */
-#include "tun-tap.h"
+#include "udp.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -103,7 +103,10 @@ static struct handle *get_handle(struct call *c, enum kind kind) {
 
 /* A handle that frames are read from and written to. */
 static struct handle *get_port(struct call *c) {
-  return get_handle(c, TAP);
+  static const enum kind ports[] = {TAP, UDP};
+  struct handle *h = NULL;
+  for (size_t i = 0; i < sizeof ports / sizeof ports[0] && h == NULL; i++) h = get_handle(c, ports[i]);
+  return h;
 }
 
 static void set(struct call *c, napi_value object, const char *key, napi_value value) {
@@ -228,26 +231,29 @@ static napi_value bind_pool(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
-static napi_value batch(napi_env env, napi_callback_info info, uint32_t (*work)(struct handle *, uint32_t)) {
+/* What a batch is done by, for each kind of port. */
+typedef uint32_t batch_work(struct handle *, uint32_t);
+
+static napi_value batch(napi_env env, napi_callback_info info, batch_work *tap, batch_work *udp) {
   struct call c;
   uint32_t count;
   if (!begin(env, info, &c)) return NULL;
   struct handle *h = get_port(&c);
   if (h == NULL || !h->pool.bound) return bad(&c, "batch: handle");
   if (!get_u32(&c, 1, &count)) return bad(&c, "batch: count");
-  return integer(&c, (int32_t)work(h, count));
+  return integer(&c, (int32_t)(h->kind == UDP ? udp : tap)(h, count));
 }
 
 static napi_value read_batch(napi_env env, napi_callback_info info) {
-  return batch(env, info, frames_read);
+  return batch(env, info, frames_read, udp_read);
 }
 
 static napi_value write_batch(napi_env env, napi_callback_info info) {
-  return batch(env, info, frames_write);
+  return batch(env, info, frames_write, udp_write);
 }
 
 static napi_value discard_batch(napi_env env, napi_callback_info info) {
-  return batch(env, info, frames_discard);
+  return batch(env, info, frames_discard, udp_discard);
 }
 
 static napi_value get_info(napi_env env, napi_callback_info info) {
@@ -322,9 +328,9 @@ static napi_value move(napi_env env, napi_callback_info info) {
 static napi_value check(napi_env env, napi_callback_info info) {
   struct call c;
   if (!begin(env, info, &c)) return NULL;
-  struct handle *h = get_handle(&c, TAP);
+  struct handle *h = get_port(&c);
   if (h == NULL) return bad(&c, "check");
-  const int error = device_check(h->fd);
+  const int error = h->kind == TAP ? device_check(h->fd) : 0;
   return integer(&c, error != 0 ? error : handle_shown(h));
 }
 
@@ -335,6 +341,72 @@ static napi_value close_handle(napi_env env, napi_callback_info info) {
   if (!get_u32(&c, 0, &n) || n >= c.at->size || c.at->table[n] == NULL) return bad(&c, "close: handle");
   handle_close(env, c.at, n);
   return NULL;
+}
+
+/* ---- UDP sockets ---- */
+
+/* openUdp(netns, address, device, numbers, groups): numbers are port, sockets, flags, TTL, buffer size and what is inside;
+ * groups has 16 bytes for each multicast group. Bits of flags: what is wanted. */
+enum { UDP_CHECKSUMS = 1, UDP_ZERO_CHECKSUM = 2, UDP_DONT_FRAGMENT = 4, UDP_SEGMENTS = 8, UDP_TRAINS = 16, UDP_MERGES = 32 };
+
+static napi_value open_udp(napi_env env, napi_callback_info info) {
+  struct call c;
+  struct udp_request q;
+  char path[PATH_SIZE], address[INET6_ADDRSTRLEN];
+  int32_t *numbers;
+  uint8_t *groups;
+  size_t group_bytes;
+  uint16_t ports[64];
+  if (!begin(env, info, &c)) return NULL;
+  memset(&q, 0, sizeof q);
+  if (!get_path(&c, 0, path, &q.netns)) return bad(&c, "openUdp: netns");
+  if (!get_string(&c, 1, address, sizeof address)) return bad(&c, "openUdp: address");
+  q.family = strchr(address, ':') != NULL ? 6 : 4;
+  if (inet_pton(q.family == 6 ? AF_INET6 : AF_INET, address, q.address) != 1) return bad(&c, "openUdp: address");
+  if (!get_string(&c, 2, q.device, IFNAMSIZ)) return bad(&c, "openUdp: device");
+  if (!get_array(env, c.args[3], napi_int32_array, 6, &numbers, NULL)) return bad(&c, "openUdp: numbers");
+  if (!get_bytes(&c, 4, 0, &groups, &group_bytes) || group_bytes > 16 * 1024) return bad(&c, "openUdp: groups");
+  if (numbers[0] < 0 || numbers[0] > 65535 || numbers[1] < 1 || numbers[1] > 64) return bad(&c, "openUdp: numbers");
+  if (numbers[3] < 1 || numbers[3] > 255 || numbers[4] < 0) return bad(&c, "openUdp: numbers");
+  const int flags = numbers[2];
+  q.port = (uint16_t)numbers[0];
+  q.count = (uint32_t)numbers[1];
+  q.checksum = (flags & UDP_CHECKSUMS) != 0;
+  q.zero_checksum = (flags & UDP_ZERO_CHECKSUM) != 0;
+  q.dont_fragment = (flags & UDP_DONT_FRAGMENT) != 0;
+  q.segment = (flags & UDP_SEGMENTS) != 0;
+  q.gro = (flags & UDP_TRAINS) != 0;
+  q.merge = (flags & UDP_MERGES) != 0;
+  q.ttl = numbers[3];
+  q.buffer = numbers[4];
+  q.inside = numbers[5];
+  q.group = groups;
+  q.groups = (uint32_t)(group_bytes / 16);
+  q.ports = ports;
+  udp_open(&q);
+  int32_t handle = -1;
+  if (q.outcome.error == 0 && (handle = handle_new(c.at, UDP, q.fd)) < 0) {
+    udp_free(q.udp, false);
+    q.outcome = (struct outcome){STEP_MEMORY, ENOMEM};
+  }
+  if (handle >= 0) {
+    struct handle *h = handle_get(c.at, (uint32_t)handle, UDP);
+    h->udp = q.udp;
+    if (!handle_show(h)) {
+      q.outcome = (struct outcome){STEP_SOCKET, errno};
+      handle_close(env, c.at, (uint32_t)handle);
+      handle = -1;
+    } else q.udp->sockets[0] = h->fd;
+  }
+  napi_value object = result_object(&c, q.outcome), list;
+  if (object == NULL || handle < 0) return object;
+  set(&c, object, "handle", integer(&c, handle));
+  set(&c, object, "fd", integer(&c, q.fd));
+  set(&c, object, "flags", integer(&c, (q.segment ? UDP_SEGMENTS : 0) | (q.gro ? UDP_TRAINS : 0) | (q.merge ? UDP_MERGES : 0)));
+  if (napi_create_array_with_length(env, q.count, &list) != napi_ok) return object;
+  for (uint32_t i = 0; i < q.count; i++) napi_set_element(env, list, i, integer(&c, ports[i]));
+  set(&c, object, "ports", list);
+  return object;
 }
 
 /* ---- Waiting ---- */
@@ -470,7 +542,7 @@ NAPI_MODULE_INIT() {
       {"setUp", set_up},          {"setPersist", set_persist}, {"move", move},         {"check", check},
       {"close", close_handle},    {"waiter", waiter},        {"add", add_fd},          {"remove", remove_fd},
       {"errors", list_errors},    {"idle", idle},            {"watch", watch},         {"pause", pause_watch},
-      {"icmp", icmp},             {"send", send_message},    {"receive", receive_message},
+      {"openUdp", open_udp},      {"icmp", icmp},             {"send", send_message},    {"receive", receive_message},
   };
   struct instance *at = instance_new();
   if (at == NULL || napi_set_instance_data(env, at, instance_free, NULL) != napi_ok) {

@@ -117,6 +117,7 @@ void handle_close(napi_env env, struct instance *at, uint32_t number) {
     if (h->pool.refs[i] != NULL) napi_delete_reference(env, h->pool.refs[i]);
   }
   close_both(h);
+  udp_free(h->udp, false);
   free(h);
 }
 
@@ -128,6 +129,7 @@ void instance_free(napi_env env, void *data, void *hint) {
     if (at->table[i] == NULL) continue;
     /* References and the watch belong to the environment, which has ended them by now. */
     close_both(at->table[i]);
+    udp_free(at->table[i]->udp, false);
     free(at->table[i]);
   }
   free(at->table);

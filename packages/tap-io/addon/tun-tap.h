@@ -5,7 +5,8 @@
  *   handle.c    what is open: JavaScript holds small numbers, never pointers
  *   netns.c     work inside another network namespace, on a thread that lives just for it
  *   device.c    create, attach and set up a TAP or TUN; move it to another namespace
- *   frames.c    batches of frames between a descriptor and the arena of a frame pool
+ *   frames.c    batches of frames between a TAP and the arena of a frame pool
+ *   udp.c       UDP sockets as an underlay; udp-send.c and udp-receive.c are their batches, sum.h checksums
  *   wait.c      waiting for several descriptors: on Node's event loop, or blocking on a worker thread
  *   icmp.c      a socket for ICMP echo
  *
@@ -34,9 +35,10 @@
 
 /* ---- handle.c ---- */
 
-enum kind { NOTHING = 0, TAP, SOCKET, WAITER };
+enum kind { NOTHING = 0, TAP, SOCKET, WAITER, UDP, PACKET };
 
 struct watch;
+struct udp;
 
 /* The columns of a frame pool, and what else batches need. Typed arrays are kept alive by `refs`. */
 enum { ARRAYS = 13 };
@@ -61,6 +63,7 @@ struct handle {
   struct pool pool;    /* of a port */
   bool tun;            /* of a TAP: it is a TUN */
   uint32_t header;     /* of a TAP: bytes of its virtio-net header, 0 without */
+  struct udp *udp;     /* of a UDP */
   struct watch *watch; /* of a WAITER that is on the event loop */
 };
 
@@ -108,7 +111,11 @@ enum step {
   STEP_CONNECT,
   STEP_BINDTODEVICE,
   STEP_MEMORY,
-  STEP_QUEUE_LENGTH
+  STEP_QUEUE_LENGTH,
+  STEP_BIND,
+  STEP_GROUP,
+  STEP_PACKET,
+  STEP_FANOUT
 };
 
 struct outcome {
@@ -182,11 +189,49 @@ enum { ETHERNET_HEADER = 14 };
 enum { RESULT_ERROR, RESULT_OVERSIZE, RESULT_RUNT, RESULT_LONGEST, RESULT_STATUS };
 
 /* What became of a frame that was to be written: 0 sent, above 0 an errno, below 0 one of these. */
-enum { STATUS_OUTSIDE = -1, STATUS_RUNT = -2, STATUS_BAD_OFFLOAD = -3 };
+enum {
+  STATUS_OUTSIDE = -1,
+  STATUS_RUNT = -2,
+  STATUS_BAD_OFFLOAD = -3,
+  STATUS_NOT_IP = -4,
+  STATUS_MALFORMED = -5,
+  STATUS_FRAGMENT = -6
+};
 
 uint32_t frames_read(struct handle *h, uint32_t count);
 uint32_t frames_write(struct handle *h, uint32_t count);
 uint32_t frames_discard(struct handle *h, uint32_t count);
+
+/* ---- udp.c, udp-send.c, udp-receive.c ---- */
+
+struct udp_request {
+  /* in */
+  const char *netns;
+  int family; /* 4 or 6 */
+  uint8_t address[16];
+  char device[IFNAMSIZ]; /* "" for any */
+  uint16_t port;
+  uint32_t count; /* sockets */
+  int ttl, buffer;
+  bool checksum, zero_checksum, dont_fragment;
+  int inside;           /* 1 VXLAN, 2 GENEVE, 0 something else */
+  const uint8_t *group; /* multicast groups, of 16 bytes each */
+  uint32_t groups;
+  /* in: what is wanted; out: what is to be had */
+  bool segment, gro, merge;
+  /* out */
+  int fd;
+  struct udp *udp;
+  uint16_t *ports; /* that the sockets are bound to */
+  struct outcome outcome;
+};
+
+void udp_open(struct udp_request *request);
+/* Closes the sockets, all but the first where that belongs to a handle, and gives up the memory. */
+void udp_free(struct udp *u, bool all);
+uint32_t udp_read(struct handle *h, uint32_t count);
+uint32_t udp_write(struct handle *h, uint32_t count);
+uint32_t udp_discard(struct handle *h, uint32_t count);
 
 /* ---- wait.c ---- */
 

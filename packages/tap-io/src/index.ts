@@ -1,6 +1,7 @@
 /**
  * The package that touches the operating system. Read in this order: `tap` (a port on a TAP or TUN device), `tap-options`
- * and `tap-error` (what can be asked for, and what is said when it cannot be had), `run-event-loop` and `run-blocking` (who
+ * and `tap-error` (what can be asked for, and what is said when it cannot be had), `udp-underlay` (a port on UDP sockets, for
+ * tunnels), `run-event-loop` and `run-blocking` (who
  * turns the loop), `ping` (an ICMP echo client for machines without one). Native code is behind one door, `native`, and its
  * C is in addon/. NICs by way of the optional peers are behind `@l2l3/tap-io/cap` and `@l2l3/tap-io/raw-socket`.
  */
@@ -13,4 +14,6 @@ export { type EventLoopOptions, type Runner, runOnEventLoop } from './run-event-
 export { type TapInfo, TapPort } from './tap.ts'
 export { TapError } from './tap-error.ts'
 export type { TapOptions } from './tap-options.ts'
+export { type UdpUnderlayInfo, UdpUnderlayPort } from './udp-underlay.ts'
+export type { UdpInside, UdpUnderlayOptions } from './udp-underlay-options.ts'
 export type { Pollable } from './wait-set.ts'

@@ -154,10 +154,15 @@ export abstract class NativePort extends Port {
       const f = this.#rows[i] as Frame
       const status = this.#result[RESULT_STATUS + i] as number
       if (status === 0) this.left(f)
-      else this.lost(f, dropFor(status, ((flags[f] as number) & 1) !== 0 || gsoType[f] !== 0))
+      else this.lost(f, this.reason(status, ((flags[f] as number) & 1) !== 0 || gsoType[f] !== 0))
     }
     const errno = this.#result[RESULT_ERROR] as number
     if (isGone(errno)) this.#gone(errno)
+  }
+
+  /** The drop reason for what became of a frame; `unfinished` says that it had offload metadata. */
+  protected reason(status: number, unfinished: boolean): Drop {
+    return dropFor(status, unfinished)
   }
 
   /** The device or its descriptor is gone: fails the port, and lets go of a descriptor that would wake its waiter for ever. */

@@ -28,6 +28,10 @@ export const STEPS = [
   'device',
   'memory',
   'queue-length',
+  'bind',
+  'group',
+  'packet',
+  'fanout',
 ] as const
 /** A step of a native call. */
 export type Step = (typeof STEPS)[number]
@@ -38,6 +42,14 @@ export const OPEN_MULTI_QUEUE = 2
 export const OPEN_VNET = 4
 export const OPEN_UP = 8
 export const OPEN_TUNNELS = 16
+
+/** Flags of `Native.openUdp`. */
+export const UDP_CHECKSUM = 1
+export const UDP_ZERO_CHECKSUM = 2
+export const UDP_DONT_FRAGMENT = 4
+export const UDP_ROWS = 8
+export const UDP_TRAINS = 16
+export const UDP_MERGE = 32
 
 /** Indices of the result array of a batch. */
 export const RESULT_ERROR = 0
@@ -50,6 +62,9 @@ export const RESULT_STATUS = 4
 export const STATUS_OUTSIDE = -1
 export const STATUS_RUNT = -2
 export const STATUS_BAD_OFFLOAD = -3
+export const STATUS_NOT_IP = -4
+export const STATUS_MALFORMED = -5
+export const STATUS_FRAGMENT = -6
 
 /** Bits of TUNSETOFFLOAD (linux/if_tun.h). */
 export const TUN_F_CSUM = 0x01
@@ -80,6 +95,16 @@ export interface Opened extends Outcome {
   readonly offloads: number
   /** Bytes of the virtio-net header; 0 without. */
   readonly header: number
+}
+
+/** UDP sockets that were opened; the further fields are there when `errno` is 0. */
+export interface OpenedUdp extends Outcome {
+  readonly handle: number
+  readonly fd: number
+  /** Which of rows, trains and merging are to be had. */
+  readonly flags: number
+  /** The port of each socket; the first is the one that receives. */
+  readonly ports: readonly number[]
 }
 
 /** A device as it is now; the further fields are there when `errno` is 0. */
@@ -141,6 +166,15 @@ export interface Native {
   /** Calls `callback` from the event loop while something is readable. */
   watch(waiter: number, callback: () => void): boolean
   pause(waiter: number, on: boolean): void
+  /** Opens UDP sockets. `numbers` are port, sockets, flags, TTL, bytes of the buffers, and what is inside (1 VXLAN, 2 GENEVE);
+   * `groups` has 16 bytes for each multicast group. */
+  openUdp(
+    netns: string | null,
+    address: string,
+    device: string,
+    numbers: Int32Array<ArrayBuffer>,
+    groups: Uint8Array,
+  ): OpenedUdp
   icmp(netns: string | null, family: 4 | 6, address: string, device: string): IcmpSocket
   /** Bytes sent, or an errno below 0. */
   send(socket: number, message: Uint8Array): number

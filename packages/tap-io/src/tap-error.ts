@@ -45,10 +45,12 @@ export const EINVAL = 22
 const ENOTTY = 25
 export const EBADFD = 77
 export const EMSGSIZE = 90
+const EADDRINUSE = 98
 const EADDRNOTAVAIL = 99
-const ENETUNREACH = 101
+export const ENETDOWN = 100
+export const ENETUNREACH = 101
 export const ENOBUFS = 105
-const EHOSTUNREACH = 113
+export const EHOSTUNREACH = 113
 
 const BEYOND_LIBUV: Readonly<Record<number, readonly [string, string]>> = {
   [EBADFD]: ['EBADFD', 'file descriptor in bad state'],
@@ -126,6 +128,16 @@ const WORDS: Readonly<Partial<Record<Step, Readonly<Record<number, string>>>>> =
     [EINVAL]: 'the kernel refuses the address; a link-local one (fe80::) needs `device`',
   },
   device: { [ENODEV]: 'there is no such interface', [EPERM]: `no permission to bind to an interface; ${ROOT}` },
+  bind: {
+    [EADDRINUSE]: 'the port is taken: a tunnel device of the kernel, or another program, has it (see `ss -lun`)',
+    [EADDRNOTAVAIL]: 'no interface here has this address',
+    [EACCES]: `no permission for a port below 1024; ${ROOT}`,
+    [EINVAL]: 'the kernel refuses the address; a link-local one (fe80::) needs `device`',
+  },
+  group: {
+    [ENODEV]: 'no interface for multicast: give `device`, or a route to the group',
+    [EADDRNOTAVAIL]: 'no interface for multicast: give `device`, or a route to the group',
+  },
   memory: { [ENOMEM]: 'no memory' },
 }
 

@@ -1,5 +1,12 @@
 import { Drop } from '@l2l3/switch-core'
-import { STATUS_BAD_OFFLOAD, STATUS_OUTSIDE, STATUS_RUNT } from './native.ts'
+import {
+  STATUS_BAD_OFFLOAD,
+  STATUS_FRAGMENT,
+  STATUS_MALFORMED,
+  STATUS_NOT_IP,
+  STATUS_OUTSIDE,
+  STATUS_RUNT,
+} from './native.ts'
 import { EAGAIN, EBADF, EBADFD, EINVAL, EIO, EMSGSIZE, ENOBUFS, ENODEV, ENOMEM } from './tap-error.ts'
 
 /*
@@ -17,6 +24,12 @@ export function dropFor(status: number, unfinished: boolean): Drop {
       return Drop.Runt
     case STATUS_BAD_OFFLOAD:
       return Drop.BadOffload
+    case STATUS_NOT_IP:
+      return Drop.NotIp
+    case STATUS_MALFORMED:
+      return Drop.Malformed
+    case STATUS_FRAGMENT:
+      return Drop.OuterFragment
     case EAGAIN:
     case ENOBUFS:
     case ENOMEM:

@@ -5,6 +5,7 @@
  */
 import { execFileSync } from 'node:child_process'
 import { FramePool, MAX_FRAME } from '@l2l3/switch-core'
+import { tunnelFrame } from '../../switch-core/test/offload/tunnel-frames.ts'
 import { type Native, native, poolArrays } from '../src/native.ts'
 
 let seed = Number(process.argv[2] ?? 1) >>> 0
@@ -47,7 +48,10 @@ function wrongCalls(): void {
     try {
       const result = (addon[name] as (...args: unknown[]) => unknown)(...args)
       if (name === 'watch' && result === true) addon.close(args[0] as number)
-      if ((name === 'open' || name === 'icmp') && (result as { handle?: number }).handle !== undefined) {
+      if (
+        (name === 'open' || name === 'openUdp' || name === 'icmp') &&
+        (result as { handle?: number }).handle !== undefined
+      ) {
         addon.close((result as { handle: number }).handle)
       }
     } catch (error) {
@@ -126,6 +130,80 @@ function garbageColumns(vnet: boolean): void {
   frames += read
 }
 
+/** The same on UDP sockets, which send what they are given to themselves: super-frames of a tunnel, some of them spoilt. */
+function garbageUdp(): void {
+  const pool = new FramePool({ frames: 16, frameSize: MAX_FRAME })
+  const { stride, off, len, flags, gsoType, gsoSize, csumStart, csumOffset, outerL4, innerL3 } = pool
+  const whole = new Uint8Array(18 * stride)
+  const arena = whole.subarray(stride, 17 * stride)
+  const rows = new Uint32Array(64)
+  const result = new Int32Array(4 + 64)
+  execFileSync('ip', ['link', 'set', 'lo', 'up'])
+  const numbers = Int32Array.of(0, 3, 1 | 8 | 16 | 32, 64, 1 << 20, 1)
+  const opened = addon.openUdp(null, '127.0.0.1', '', numbers, new Uint8Array(0))
+  if (opened.errno !== 0) throw new Error(`openUdp: step ${opened.step} errno ${opened.errno}`)
+  addon.bind(opened.handle, pool.frames, stride, pool.frameSize, [arena, ...poolArrays(pool, rows, result).slice(1)])
+  const big = tunnelFrame(
+    { transport: 'tcp', version: 4, payload: 6000, size: 1000 },
+    { over: 4, header: 8, summed: false },
+  )
+  big.bytes.set([127, 0, 0, 1], 30)
+  const [port = 0] = opened.ports
+  big.bytes.set([port >> 8, port & 255], 36)
+  let read = 0
+  for (let round = 0; round < 6000; round++) {
+    const guarded = round % 100 === 0
+    if (guarded) whole.fill(0xa5)
+    const n = dice(12)
+    for (let i = 0; i < n; i++) {
+      const row = pick(i, i, i, i, dice(2 ** 32), 16)
+      rows[i] = row
+      if (row >= 16) continue
+      off[row] = row * stride + 130
+      arena.set(big.bytes, off[row] as number)
+      len[row] = big.bytes.length
+      flags[row] = 1
+      gsoType[row] = 0x21
+      gsoSize[row] = pick(1000, 1000, 100, 5999)
+      csumStart[row] = big.csumStart
+      csumOffset[row] = 16
+      outerL4[row] = 34
+      innerL3[row] = big.innerL3
+      for (let k = dice(4); k > 0; k--) arena[(off[row] as number) + pick(dice(110), 14 + dice(28))] = dice(256)
+      pick<() => unknown>(
+        () => (len[row] = dice(big.bytes.length + 10)),
+        () => (len[row] = dice(2 ** 32)),
+        () => (off[row] = pick(dice(2 ** 32), row * stride + dice(stride))),
+        () => (gsoSize[row] = dice(65_536)),
+        () => (csumStart[row] = dice(65_536)),
+        () => (innerL3[row] = dice(65_536)),
+        () => (gsoType[row] = pick(0, 0, 5, dice(256))),
+        () => (flags[row] = dice(256)),
+        () => (csumOffset[row] = dice(65_536)),
+        ...Array.from({ length: 20 }, () => () => 0),
+      )()
+    }
+    const before = guarded ? Buffer.from(whole) : null
+    frames += addon.write(opened.handle, pick(n, n, n, dice(2 ** 32)))
+    if (before?.equals(whole) === false) throw new Error('a write has changed the arena')
+    if (guarded) whole.fill(0xa5)
+    for (let i = 0; i < 8; i++) {
+      rows[i] = 8 + (i % 8)
+      off[8 + i] = pick((8 + i) * stride + 130, (8 + i) * stride + dice(stride), (9 + i) * stride - dice(100))
+    }
+    read += addon.read(opened.handle, pick(8, 1, dice(9)))
+    if (dice(20) === 0) frames += addon.discard(opened.handle, dice(2 ** 32))
+    calls += 2
+    if (guarded && whole.subarray(0, 9 * stride).some((byte) => byte !== 0xa5)) {
+      throw new Error('a read has changed the slot of a row that it was not given')
+    }
+  }
+  addon.close(opened.handle)
+  if (read < 1000) throw new Error(`only ${read} datagrams were read`)
+  frames += read
+}
+
 wrongCalls()
 for (const vnet of [false, true]) garbageColumns(vnet)
+garbageUdp()
 console.log(JSON.stringify({ calls, frames }))
