@@ -1,3 +1,4 @@
+import { ANSWER } from '../tuple.ts'
 import { NO_ROW, RowIndex } from './row-index.ts'
 
 /*
@@ -7,11 +8,16 @@ import { NO_ROW, RowIndex } from './row-index.ts'
  *     203.0.113.1 tcp 8080  ->  reserved                  a port mapping listens there
  *     any         tcp 8443  ->  reserved                  on all addresses
  *
+ * The kind is that of any packet of the flow; its zone does not count, since an outside address is one for all zones inside.
+ *
  * A NAT of RFC 4787 gives a port to one inside endpoint alone (REQ-3: no overloading), and finds by it whom a packet
  * from outside is for. Linux does neither: there a port is taken towards one remote endpoint only, which the table of
  * flows knows, and nothing is entered here. NATs that use the same address share one of these tables.
  */
 
+/** What of a kind makes a port another port: protocol, family and which query it is. The zone is that of the inside; and an
+ * answer has the port of its question. */
+const OWNED = 0xffff & ~ANSWER
 /** Bit of a key's kind, free in those of flows: the port is reserved, whoever may have it still. */
 const RESERVED = 1 << 13
 /** The address of a reservation on all addresses. */
@@ -52,7 +58,7 @@ export class OutsidePorts {
   /** Where a port stands in the table that a mapping owns, or -1: for `owner` and `mapping`. */
   find(kind: number, address: number, port: number): number {
     const { key } = this.#index
-    key[0] = kind
+    key[0] = kind & OWNED
     key[1] = address
     key[2] = port
     return this.#index.find()
@@ -81,7 +87,7 @@ export class OutsidePorts {
   /** Gives a free port to a mapping; false where the table is full. */
   take(kind: number, address: number, port: number, owner: number, mapping: number): boolean {
     const { key } = this.#index
-    key[0] = kind
+    key[0] = kind & OWNED
     key[1] = address
     key[2] = port
     const row = this.#index.add()

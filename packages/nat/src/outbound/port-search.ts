@@ -75,22 +75,13 @@ export class PortSearch {
 
   /** A port of `address` that is nobody's, and from which `remote` has no flow yet, or `NO_PORT`.
    * @param kind of the flow
-   * @param owned the kind by which outside ports are owned
    * @param port the inside port; of a query its identifier */
-  find(
-    kind: number,
-    owned: number,
-    remote: number,
-    remotePort: number,
-    address: number,
-    port: number,
-    reply: ReplyCheck,
-  ): number {
+  find(kind: number, remote: number, remotePort: number, address: number, port: number, reply: ReplyCheck): number {
     const { preserve, parity, range } = this.#choice
     const query = (kind & QUERY) !== 0
     const among = this.#rangeFor(query, port)
     if (preserve && (query || range === 0 || within(range, port))) {
-      if (this.#isFree(kind, owned, remote, query ? port : remotePort, address, port, reply)) return port
+      if (this.#isFree(kind, remote, query ? port : remotePort, address, port, reply)) return port
     }
     const step = parity && !query ? 2 : 1
     const first = firstOf(among) + (step === 2 ? (firstOf(among) ^ port) & 1 : 0)
@@ -100,7 +91,7 @@ export class PortSearch {
       for (let i = 0; i < tries; i++) {
         const candidate = first + step * at
         const from = query ? candidate : remotePort
-        if (this.#isFree(kind, owned, remote, from, address, candidate, reply)) return candidate
+        if (this.#isFree(kind, remote, from, address, candidate, reply)) return candidate
         if (++at === size) at = 0
       }
       if (tries === size || tries < 16) break
@@ -108,16 +99,8 @@ export class PortSearch {
     return NO_PORT
   }
 
-  #isFree(
-    kind: number,
-    owned: number,
-    remote: number,
-    remotePort: number,
-    address: number,
-    port: number,
-    reply: ReplyCheck,
-  ): boolean {
-    return this.#ports.isFree(owned, address, port) && !reply.taken(kind, remote, remotePort, address, port)
+  #isFree(kind: number, remote: number, remotePort: number, address: number, port: number, reply: ReplyCheck): boolean {
+    return this.#ports.isFree(kind, address, port) && !reply.taken(kind, remote, remotePort, address, port)
   }
 
   #rangeFor(query: boolean, port: number): PortRange {

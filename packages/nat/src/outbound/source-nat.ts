@@ -177,12 +177,11 @@ export class SourceNat implements SourcePolicy {
   #translate(flow: NewFlow, reply: ReplyCheck, wanted: number, pool: Uint32Array): boolean {
     const { kind, src, dst, srcPort, dstPort } = flow.tuple
     const { scope, owns, limit } = this.#settings
-    const owned = plainKind(kind)
     const query = (kind & QUERY) !== 0
     let row = NO_ROW
     if (this.#remembers) {
       const remotePort = scope === Scope.Endpoint && !query ? dstPort : 0
-      row = this.#mappings.find(owned, src, srcPort, scope === Scope.Any ? 0 : dst, remotePort, wanted)
+      row = this.#mappings.find(plainKind(kind), src, srcPort, scope === Scope.Any ? 0 : dst, remotePort, wanted)
       if (row !== NO_ROW) {
         const address = this.#mappings.outside(row)
         const port = this.#mappings.outsidePort(row)
@@ -199,7 +198,7 @@ export class SourceNat implements SourcePolicy {
     const tries = wanted !== 0 ? 1 : Math.min(ADDRESSES, pool.length)
     for (let i = 0; i < tries; i++) {
       const address = wanted !== 0 ? wanted : this.#choose(pool, src, dst, i)
-      const port = this.#search.find(kind, owned, dst, dstPort, address, srcPort, reply)
+      const port = this.#search.find(kind, dst, dstPort, address, srcPort, reply)
       if (port !== NO_PORT) {
         const tag = this.#remember(kind, dst, address, port, row)
         return tag === 0 ? this.#refuse(flow, Drop.NatPortsSpent) : this.#answer(flow, address, port, tag)
@@ -220,7 +219,7 @@ export class SourceNat implements SourcePolicy {
     }
     this.#used++
     if (!this.#settings.owns) return row + 1
-    if (!this.#ports.take(plainKind(kind), address, port, this.#owner, row)) {
+    if (!this.#ports.take(kind, address, port, this.#owner, row)) {
       this.#release(row)
       return 0
     }
@@ -256,7 +255,7 @@ export class SourceNat implements SourcePolicy {
 
   /** The mapping of this NAT that owns an outside port, or `NO_ROW`. */
   #ownedBy(kind: number, address: number, port: number): number {
-    const at = this.#ports.find(plainKind(kind), address, port)
+    const at = this.#ports.find(kind, address, port)
     return at === NO_ROW || this.#ports.owner(at) !== this.#owner ? NO_ROW : this.#ports.mapping(at)
   }
 

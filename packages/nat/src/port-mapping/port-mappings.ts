@@ -1,9 +1,9 @@
 import type { Addresses6 } from '../addresses6.ts'
 import type { OutsidePorts } from '../outbound/outside-ports.ts'
 import { firstOf, lastOf } from '../outbound/port-range.ts'
-import type { DestinationPolicy, NewFlow } from '../policy.ts'
+import type { DestinationPolicy, FlowEnder, NewFlow } from '../policy.ts'
 import { Frontends, NO_FRONTEND, NODE_PORT } from '../service/frontends.ts'
-import { IPV6 } from '../tuple.ts'
+import { IPV6, Proto } from '../tuple.ts'
 import { formatMapping, overlap, type PortMapping, type ReadMapping, readMapping } from './port-mapping.ts'
 
 /*
@@ -15,21 +15,15 @@ import { formatMapping, overlap, type PortMapping, type ReadMapping, readMapping
  * The source stays (modes.md 18.10), unless it is one of `masqueradeFrom`: a host of the same network would answer
  * the client directly, and the client would not know the answer (18.8).
  *
- * Mappings come and go at run time. A mapping that ends takes no flow with it. One that begins concerns new flows; a flow of
- * UDP that the port had before, for the node itself, would hide it from that client: `stale` is told, so that the table of
- * flows can forget it, as portmap does (modes.md 17.3).
+ * Mappings come and go at run time. The flows of one that ends go on, as they do in Linux. But where a port gets another
+ * mapping, flows of UDP that still go to the old one are ended, so that a client who never stops asking finds the new one:
+ * portmap deletes them from the table too (modes.md 17.3). So a mapping is remembered while it has flows.
  */
-
-/** Ends the flows to a port. `address` is 0 for all addresses of the node.
- * @param kind protocol, family and zone, as in a tuple */
-export type StaleFlows = (kind: number, address: number, firstPort: number, lastPort: number) => void
 
 /** Settings of `PortMappings`. */
 export interface PortMappingsOptions {
   /** Keeps the ports of mappings from being given out by a NAT that owns its ports (HNS `ExternalPortReserved`). */
   outsidePorts?: OutsidePorts
-  /** Called for each mapping that is added. */
-  stale?: StaleFlows
   /** Seed of the hash, 32 bits. Default 0. */
   seed?: number
 }
@@ -41,6 +35,10 @@ interface Entry {
   readonly to: number
   readonly toPort: number
   readonly firstPort: number
+  /** Flows that it has. */
+  flows: number
+  /** Whether it ended: its flows go on. */
+  gone: boolean
 }
 
 /** Decides for whom a packet is that comes to a mapped port. */
@@ -48,7 +46,9 @@ export class PortMappings implements DestinationPolicy {
   readonly #addresses: Addresses6
   readonly #options: PortMappingsOptions
   readonly #ports: Frontends
+  /** By number; a flow's tag is its mapping's number plus one. */
   readonly #entries: (Entry | null)[] = []
+  #engines: readonly FlowEnder[] = []
 
   constructor(addresses: Addresses6, options: PortMappingsOptions = {}) {
     this.#addresses = addresses
@@ -75,26 +75,45 @@ export class PortMappings implements DestinationPolicy {
     return added
   }
 
+  /** For the engine. */
+  attached(engine: FlowEnder): void {
+    this.#engines = [...this.#engines, engine]
+  }
+
+  /** For the engine: a flow is over. */
+  ended(tag: number): void {
+    const entry = this.#entries[tag - 1] ?? null
+    if (entry === null) return
+    entry.flows--
+    if (entry.gone) this.#forget(tag - 1, entry)
+  }
+
   /** Takes a mapping away; its flows go on. False where it is none. */
   remove(number: number): boolean {
     const entry = this.#entries[number] ?? null
-    if (entry === null) return false
-    const { mapping, address, to } = entry
-    this.#entries[number] = null
+    if (entry === null || entry.gone) return false
+    const { mapping, address } = entry
+    entry.gone = true
     for (let port = firstOf(mapping.ports); port <= lastOf(mapping.ports); port++) {
       this.#ports.remove(address, mapping.kind | 0, listenPort(mapping, port))
       this.#options.outsidePorts?.unreserve(mapping.kind, address, port)
     }
-    if ((mapping.kind & IPV6) !== 0) {
-      this.#addresses.release(address)
-      this.#addresses.release(to)
-    }
+    this.#forget(number, entry)
     return true
+  }
+
+  #forget(number: number, entry: Entry): void {
+    if (entry.flows > 0) return
+    this.#entries[number] = null
+    if ((entry.mapping.kind & IPV6) !== 0) {
+      this.#addresses.release(entry.address)
+      this.#addresses.release(entry.to)
+    }
   }
 
   /** The mappings, for people: `tcp *:8080 -> 10.22.0.11:80`. */
   list(): string[] {
-    return this.#entries.filter((entry) => entry !== null).map((entry) => formatMapping(entry.mapping))
+    return this.#entries.filter((entry) => entry !== null && !entry.gone).map((entry) => formatMapping(entry!.mapping))
   }
 
   decide(flow: NewFlow): boolean {
@@ -107,11 +126,14 @@ export class PortMappings implements DestinationPolicy {
       number = this.#ports.find(0, k, dstPort | NODE_PORT)
       if (number === NO_FRONTEND) return false
     }
-    const { mapping, to, toPort, firstPort } = this.#entries[number] as Entry
+    const entry = this.#entries[number] as Entry
+    const { mapping, to, toPort, firstPort } = entry
     if (mapping.local && !flow.toLocal) return false
     if (mapping.notIn.size > 0 && mapping.notIn.has(flow.in)) return false
     flow.toAddress = to
     flow.toPort = toPort + dstPort - firstPort
+    flow.tag = number + 1
+    entry.flows++
     const from = mapping.masqueradeFrom
     if (!from.empty) {
       const wants = (kind & IPV6) === 0 ? from.includes4(src) : from.includes6(flow.addresses.words, src << 2)
@@ -121,20 +143,27 @@ export class PortMappings implements DestinationPolicy {
   }
 
   #add(mapping: ReadMapping, key: string): number {
-    const other = this.#entries.find((entry) => entry !== null && overlap(entry.mapping, mapping))
+    const others = this.#entries.filter((entry) => entry !== null && overlap(entry.mapping, mapping))
+    const other = others.find((entry) => !entry!.gone)
     if (other) throw new Error(`${key}: ${formatMapping(mapping)} has a port of ${formatMapping(other.mapping)}`)
     const address = mapping.address === null ? 0 : this.#number(mapping.address, `${key}.address`)
     const to = this.#number(mapping.to, `${key}.to`)
     const free = this.#entries.indexOf(null)
     const number = free === -1 ? this.#entries.length : free
     const [first, last] = [firstOf(mapping.ports), lastOf(mapping.ports)]
-    this.#entries[number] = { mapping, address, to, toPort: mapping.toPort, firstPort: first }
+    this.#entries[number] = { mapping, address, to, toPort: mapping.toPort, firstPort: first, flows: 0, gone: false }
     for (let port = first; port <= last; port++) {
       this.#ports.add(address, mapping.kind | 0, listenPort(mapping, port), number)
       this.#options.outsidePorts?.reserve(mapping.kind, address, port)
     }
-    this.#options.stale?.(mapping.kind, address, first, last)
+    if (isDatagram(mapping.kind)) for (const old of others) this.#endFlows(old as Entry)
     return number
+  }
+
+  /** Ends what is left of a mapping. */
+  #endFlows(old: Entry): void {
+    const number = this.#entries.indexOf(old)
+    for (const engine of this.#engines) engine.endTagged(this, number + 1)
   }
 
   #number(words: Uint32Array, key: string): number {
@@ -148,6 +177,10 @@ export class PortMappings implements DestinationPolicy {
     if (row === 0) throw new RangeError(`${key}: the table of IPv6 addresses is full`)
     return row
   }
+}
+
+function isDatagram(kind: number): boolean {
+  return (kind & 255) === Proto.Udp || (kind & 255) === Proto.UdpLite
 }
 
 /** How a port stands in the table: on all of the node's addresses it has a mark. */

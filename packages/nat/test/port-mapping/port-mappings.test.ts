@@ -207,15 +207,34 @@ it('reserves its ports with NATs that own theirs, and gives them back', () => {
   expect(lab.send(nat, 'tcp 10.22.0.9:8080 > 198.51.100.1:80').to).toBe('203.0.113.1:8080')
 })
 
-it('tells which flows a new mapping makes stale (modes.md 17.3)', () => {
-  const told: number[][] = []
-  const telling = new PortMappings(lab.addresses, { stale: (...args) => told.push(args) })
-  telling.add({ protocol: 'udp', port: 53, to: '10.22.0.11' })
-  telling.add({ protocol: 'udp', port: '60-69', address: '203.0.113.1', to: '10.22.0.11' })
-  expect(told).toEqual([
-    [17, 0, 53, 53],
-    [17, 0xcb007101, 60, 69],
-  ])
+it('ends flows of UDP to an old mapping when the port gets a new one (modes.md 17.3)', () => {
+  const ended: number[] = []
+  table.attached({
+    endTagged: (policy, tag) => {
+      expect(policy).toBe(table)
+      ended.push(tag)
+      table.ended(tag)
+      return 1
+    },
+  })
+  const dns: PortMapping = { protocol: 'udp', port: '50-59', to: '10.22.0.11' }
+  const [first, tcp] = table.addAll([dns, web]) as [number, number]
+  for (const packet of ['udp 198.51.100.1:9 > 203.0.113.1:53', 'tcp 198.51.100.1:9 > 203.0.113.1:8080']) {
+    lab.ask(packet, { toLocal: true })
+    expect(table.decide(lab.flow)).toBe(true)
+  }
+  expect(lab.flow.tag).toBe(tcp + 1)
+  table.remove(first)
+  table.remove(tcp)
+  expect(table.list()).toEqual([])
+  // Another port: nothing to end.
+  const third = table.add({ ...dns, port: 60 })
+  expect([third, ended]).toEqual([2, []])
+  expect(table.add({ ...dns, port: 53, to: '10.22.0.12' })).toBe(3)
+  expect(ended).toEqual([first + 1])
+  // A connection goes on with whom it began.
+  expect(table.add({ ...web, to: '10.22.0.12' })).toBe(first)
+  expect(ended).toEqual([first + 1])
 })
 
 it.each([
