@@ -51,7 +51,7 @@ import { asUnderlay, type Underlay } from './underlay.ts'
  */
 
 /** Settings of a tunnel. The fields of a profile are those of the `linux` profile unless said otherwise; `ttl` is `inherit`
- * and `df` is `set` then, as of the kernel's ipip, gre and sit devices. */
+ * and `df` is `set` then, as of the kernel's ipip, gre and sit devices; over IPv6 `ttl` is 64, as of ip6tnl. */
 export interface IpTunnelOptions extends ProfileOptions {
   /** Our end: an IPv4 or IPv6 address. */
   local: string
@@ -142,7 +142,7 @@ export class IpTunnel implements Element, Inside {
     const usual = options.profile === undefined || options.profile === 'linux'
     const settings = tunnelSettings(
       usual
-        ? { ttl: 'inherit', df: 'set', ...options }
+        ? { ttl: this.local.v6 ? 64 : 'inherit', df: 'set', ...options }
         : options.profile === 'rfc'
           ? { df: 'inherit', ...options }
           : options,

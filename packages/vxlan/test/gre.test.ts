@@ -111,7 +111,7 @@ test('over IPv6', () => {
   const g = lab(greTunnel, { local: 'fd00::1', remote: 'fd00::2', encapLimit: 'none' })
   const ends = flat('fd000000000000000000000000000001 fd000000000000000000000000000002')
   const back = flat('fd000000000000000000000000000002 fd000000000000000000000000000001')
-  expect(g.wrap(ETH4 + INNER)).toEqual([OUT6 + flat(`60000000 0020 2f 3f ${ends} 0000 0800 ${INNER}`)])
+  expect(g.wrap(ETH4 + INNER)).toEqual([OUT6 + flat(`60000000 0020 2f 40 ${ends} 0000 0800 ${INNER}`)])
   expect(g.unwrap(OUT6 + flat(`60000000 0020 2f 3f ${back} 0000 0800 ${INNER}`))).toEqual([ETH4 + INNER])
 })
 

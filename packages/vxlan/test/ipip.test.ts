@@ -130,15 +130,15 @@ test('4in6 and 6in6 have the encapsulation limit in front, as ip6tnl has it', ()
   const lab = ipip({ local: 'fd00::1', remote: 'fd00::2' }, 'any')
   const [four, six] = lab.wrap(ETH4 + INNER, ETH6 + packet({ src: '2001:db8:1::5', dst: '2001:db8:2::7' }))
   const ends = flat('fd000000000000000000000000000001 fd000000000000000000000000000002')
-  expect(four).toBe(OUT6 + flat(`60000000 0024 3c 3f ${ends} 0400 0401 04 010100`) + INNER)
-  expect(six?.slice(0, 124)).toBe(OUT6 + flat(`60000000 0038 3c 3f ${ends} 2900 0401 04 010100`))
+  expect(four).toBe(OUT6 + flat(`60000000 0024 3c 40 ${ends} 0400 0401 04 010100`) + INNER)
+  expect(six?.slice(0, 124)).toBe(OUT6 + flat(`60000000 0038 3c 40 ${ends} 2900 0401 04 010100`))
   expect(lab.tunnel.mtu).toBe(1500 - 48)
   const back = flat('fd000000000000000000000000000002 fd000000000000000000000000000001')
   expect(lab.unwrap(OUT6 + flat(`60000000 0024 3c 3f ${back} 0400 0401 04 010100`) + INNER)).toEqual([ETH4 + INNER])
   // One without the option is as good.
   expect(lab.unwrap(OUT6 + flat(`60000000 001c 04 3f ${back}`) + INNER)).toEqual([ETH4 + INNER])
   const plain = ipip({ local: 'fd00::1', remote: 'fd00::2', encapLimit: 'none' })
-  expect(plain.wrap(ETH4 + INNER)).toEqual([OUT6 + flat(`60000000 001c 04 3f ${ends}`) + INNER])
+  expect(plain.wrap(ETH4 + INNER)).toEqual([OUT6 + flat(`60000000 001c 04 40 ${ends}`) + INNER])
 })
 
 test('a limit in the inner packet goes down by one, and at zero the packet ends (RFC 2473, 5.1)', () => {
