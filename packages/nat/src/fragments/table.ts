@@ -20,7 +20,7 @@ import { checkRange, type Frame, type FramePool } from '@l2l3/switch-core'
  */
 
 /** Words of a key. */
-export const KEY = 11
+const KEY = 11
 
 /** What is known about a packet. */
 export const State = { Free: 0, Waiting: 1, Known: 2, Refused: 3 } as const

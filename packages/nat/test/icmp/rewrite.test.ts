@@ -80,6 +80,51 @@ describe('ICMP errors', () => {
     )
   })
 
+  it.each([8, 12, 16, 18, 20])(
+    'translates %i bytes of a transport header as it would have translated all of it',
+    (n) => {
+      for (const { from, opening, error } of kernel.errors) {
+        if (error[1] === null) continue
+        const bench = new Bench()
+        const before = tupleOf(bench, opening[0])
+        const f = bench.frame(error[0])
+        expect(read(bench, f)).toBe(IS_AN_ERROR)
+        const quoted = at.quoted - bench.l3(f)
+        const end = at.place.l4 - bench.l3(f) + n
+        if (end >= bench.end(f) - bench.l3(f)) continue
+        // The same, cut off; that its checksum is right is said by who received it.
+        const short = bytesOf(error[0]).slice(0, end)
+        const v6 = before.isIpv6
+        short.set(v6 ? [(end - 40) >>> 8, (end - 40) & 255] : [end >>> 8, end & 255], v6 ? 4 : 2)
+        const g = bench.frame(short)
+        bench.pool.flags[g] = 2
+        expect(read(bench, g)).toBe(IS_AN_ERROR)
+        const { src, dst, srcPort, dstPort } = before
+        if (from === 'in' && v6) errorDestination6(bench.pool, g, at, addresses.words, 4 * src, srcPort)
+        else if (from === 'in') errorDestination4(bench.pool, g, at, src, srcPort)
+        else if (v6) errorSource6(bench.pool, g, at, addresses.words, 4 * dst, dstPort)
+        else errorSource4(bench.pool, g, at, dst, dstPort)
+        expect(bench.ip(g).slice(2 * quoted)).toBe(error[1].slice(2 * quoted, 2 * end))
+        bench.intact(g)
+      }
+    },
+  )
+
+  it('leaves the checksum of a quoted SCTP fragment, whose length nobody knows', () => {
+    const { error } = kernel.errors.find((c) => c.name.startsWith('SCTP, other port')) as (typeof kernel.errors)[0]
+    const packet = bytesOf(error[0])
+    packet[28 + 6] = 0x20
+    ipv4.fillChecksum(packet, 28)
+    const bench = new Bench()
+    const f = bench.frame(packet)
+    bench.pool.flags[f] = 2
+    expect(read(bench, f)).toBe(IS_AN_ERROR)
+    errorDestination4(bench.pool, f, at, parseIpv4('10.22.0.12') as number, 1)
+    const out = bytesOf(bench.ip(f))
+    expect([...out.subarray(48, 50)]).toEqual([0, 1])
+    expect(out.subarray(50)).toEqual(packet.subarray(50))
+  })
+
   it('changes nothing where nothing was translated', () => {
     for (const { error, opening } of kernel.errors) {
       const bench = new Bench()
