@@ -62,7 +62,10 @@ describe('l2l3', () => {
       [['up'], /^l2l3: missing required argument 'TOPOLOGY'\n$/],
       [['up', 'x.yaml', '--json'], /^l2l3: --json goes with --check\n$/],
       [['replay', 'x.yaml', '--out', dir, '--in', 'red=x.pcap'], /expected NODE\/PORT=FILE/],
-      [['show', 'fbd', 'x'], /there is no "fbd" to show; expected one of ports, fdb, neighbours, routes, drops/],
+      [
+        ['show', 'fbd', 'x'],
+        /there is no "fbd" to show; expected one of ports, fdb, neighbours, routes, flows, services, drops/,
+      ],
     ]
     const ended = await Promise.all(wrong.map(([args]) => l2l3(args, env)))
     ended.forEach(({ status, stderr, stdout }, i) => {
@@ -84,7 +87,7 @@ describe('l2l3', () => {
     })
     expect(malformed.status).toBe(1)
     expect(malformed.stderr).toBe(
-      `${bad}:2:14: nodes.a.mode: expected "switch", "l2bridge", "router" or "l3", not "swich"; did you mean "switch"?\n`,
+      `${bad}:2:14: nodes.a.mode: expected "switch", "l2bridge", "router", "l3" or "nat", not "swich"; did you mean "switch"?\n`,
     )
     expect(nothing).toMatchObject({ status: 1, stderr: expect.stringMatching(/^l2l3: no topology is running/) })
   })

@@ -184,20 +184,31 @@ function checkPolicies(node: NodeSpec, gateways: readonly Address[], report: Rep
         attempt(note, [...path, key, j], () => parseNetwork(text))
       })
     }
-    if (fine) attempt(report, path, () => trial.outbound(rule))
+    if (fine) tried(report, path, () => trial.outbound(rule))
   })
   portMappings.forEach((raw, i) => {
-    const mappings = attempt(report, ['portMappings', i], () => mappingsOf(node, raw))
-    attempt(report, ['portMappings', i], () => {
-      for (const mapping of mappings ?? []) trial.portMapping(mapping)
+    tried(report, ['portMappings', i], () => {
+      for (const mapping of mappingsOf(node, raw)) trial.portMapping(mapping)
     })
   })
-  if (attempt(report, ['balancer'], () => trial.balancer(balancer ?? {}) ?? true) !== undefined) {
+  if (tried(report, ['balancer'], () => trial.balancer(balancer ?? {}))) {
     for (const [name, raw] of Object.entries(services)) {
-      attempt(report, ['services', name], () => trial.service(serviceOf(node, name, raw)))
+      tried(report, ['services', name], () => trial.service(serviceOf(node, name, raw)))
     }
   }
-  attempt(report, ['conntrack'], () => trial.conntrack(conntrack ?? {}))
+  tried(report, ['conntrack'], () => trial.conntrack(conntrack ?? {}))
+}
+
+/** Runs `make`, and reports at `path` why it throws: what @l2l3/nat refuses is a TypeError as well as a RangeError, and
+ * begins with a key that the path has already. Says whether all was well. */
+function tried(report: Report, path: Path, make: () => void): boolean {
+  try {
+    make()
+    return true
+  } catch (error) {
+    report(path, (error as Error).message.replace(/^(outbound\[0\]|portMapping)(: |\.)/, ''))
+    return false
+  }
 }
 
 /** "10.22.0.11:80", "[fd00::1]:80". */

@@ -1,0 +1,97 @@
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type FlowRow, linuxProblem, type ServiceRow } from '@l2l3/topology'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { l2l3, start, stopAll } from './command.ts'
+
+/* Mode nat on Linux, where the hosts are kernels. Every test leaves the machine as it found it. */
+
+const NAME = `nat${process.pid}`
+let dir: string
+const problem = await linuxProblem()
+
+/** An example under a name of its own, with smaller transfers. */
+function example(name: string): string {
+  const text = readFileSync(new URL(`../../../examples/${name}.yaml`, import.meta.url), 'utf8')
+  const path = join(dir, `${name}.yaml`)
+  writeFileSync(path, text.replace(/^name: .*$/m, `name: ${NAME}`).replace(/bytes: \d+ MB/g, 'bytes: 3 MB'))
+  return path
+}
+
+function left(): string[] {
+  const there = ['/run/netns', '/run/l2l3'].flatMap((path) => (existsSync(path) ? readdirSync(path) : []))
+  return there.filter((name) => name.includes(NAME))
+}
+
+beforeAll(() => {
+  dir = mkdtempSync(join(tmpdir(), 'l2l3-nat-'))
+})
+afterAll(() => rmSync(dir, { recursive: true }))
+beforeEach((context) => {
+  if (problem !== null) context.skip(problem)
+})
+afterEach(async () => {
+  await stopAll()
+  if (problem === null) expect(left()).toEqual([])
+})
+
+describe.each(['nat', 'services'])('examples/%s.yaml on Linux', (name) => {
+  it('passes its checks', async () => {
+    const { status, stdout } = await l2l3(['up', example(name), '--check', '--json'])
+    const { checks, ledger } = JSON.parse(stdout) as {
+      checks: { kind: string; ok: boolean; skipped?: true }[]
+      ledger: { balanced: boolean }
+    }
+    expect(checks.filter((c) => !c.ok)).toEqual([])
+    expect(checks.filter((c) => c.skipped && c.kind !== 'traceroute')).toEqual([])
+    expect(checks.length).toBeGreaterThan(8)
+    expect(ledger.balanced).toBe(true)
+    expect(status).toBe(0)
+  })
+})
+
+describe('l2l3 show', () => {
+  it('flows: as they come, and as their answers do', async (context) => {
+    const found = process.env.PATH?.split(':').some((path) => existsSync(join(path, 'ping')))
+    if (!found) context.skip('the program ping is missing: apt-get install iputils-ping')
+    const up = start(['up', example('nat')])
+    await up.said(`${NAME} is up on Linux`)
+    for (const to of ['198.51.100.9', '10.99.0.9']) {
+      const args = ['netns', 'exec', `l2l3-${NAME}.laptop`, 'ping', '-n', '-c2', '-i0.2', '-W2', '-e77', to]
+      expect(spawnSync('ip', args, { encoding: 'utf8' }).stdout).toContain('2 received')
+    }
+    const flows = JSON.parse((await l2l3(['show', 'flows', NAME, '--json'])).stdout) as FlowRow[]
+    const end = { node: 'home', protocol: 'icmp', from: '10.22.0.12:77', packets: 4, bytes: 4 * 84 }
+    const of = (to: string): FlowRow | undefined => flows.find((flow) => flow.to === to)
+    expect(of('198.51.100.9:77')).toMatchObject({ ...end, answersFrom: '198.51.100.9:77', answersTo: '203.0.113.1:77' })
+    // To the exception it goes as it is.
+    expect(of('10.99.0.9:77')).toMatchObject({ ...end, answersFrom: '10.99.0.9:77', answersTo: '10.22.0.12:77' })
+    expect(of('10.99.0.9:77')?.expires).toBeGreaterThan(20)
+    const { stdout } = await l2l3(['show', 'flows', NAME])
+    expect(stdout).toMatch(
+      /home +icmp +\w+ +10\.22\.0\.12:77 > 198\.51\.100\.9:77 +198\.51\.100\.9:77 > 203\.0\.113\.1:77/,
+    )
+    expect((await l2l3(['show', 'services', NAME])).stdout).toMatch(/tcp +HostPort \*:8080 +10\.22\.0\.11:80/)
+    up.child.kill('SIGINT')
+    expect((await up.ended).status).toBe(0)
+  })
+
+  it('services, in memory as well', async () => {
+    const env = { L2L3_RUN_DIR: join(dir, 'run') }
+    const up = start(['up', example('services'), '--memory'], env)
+    await up.said(`${NAME} is up in memory`)
+    const rows = JSON.parse((await l2l3(['show', 'services', NAME, '--json'], env)).stdout) as ServiceRow[]
+    const [web] = rows.filter((row) => row.name === 'web')
+    expect(web).toMatchObject({ node: 'node', protocol: 'tcp', flows: 0 })
+    expect(web?.frontends).toEqual(['ClusterIP 10.96.0.10:80', 'ClusterIP [fd96::10]:80', 'NodePort *:30080'])
+    expect(web?.backends).toEqual(['10.244.1.11:8080', '[fd44:1::11]:8080', '10.244.1.12:8080', '[fd44:1::12]:8080'])
+    expect((await l2l3(['show', 'services', NAME], env)).stdout).toMatch(
+      /node +gone +tcp +ClusterIP 10\.96\.0\.13:80 +0/,
+    )
+    expect((await l2l3(['show', 'flows', NAME], env)).stdout).toBe('  no flows\n')
+    up.child.kill('SIGINT')
+    expect((await up.ended).status).toBe(0)
+  })
+})

@@ -1,0 +1,113 @@
+import { parseTopology, TopologyError } from '@l2l3/topology'
+import { describe, expect, it } from 'vitest'
+
+/* What is wrong with the options of mode nat, each as "line:column key: message". */
+
+function problems(lines: string, head = '    inside: { ip: [10.22.0.1/24, "fd22::1/64"] }\n'): string[] {
+  const hosts = '    endpoints: { web: { ip: [10.22.0.11/24, "fd22::11/64"] }, four: { ip: 10.22.0.12/24 } }\n'
+  const text = `nodes:\n  n:\n    mode: nat\n${head}${hosts}    uplink: { ip: 203.0.113.1/24 }\n${lines}`
+  try {
+    parseTopology(text, 'net.yaml')
+  } catch (error) {
+    if (!(error instanceof TopologyError)) throw error
+    return error.problems.map((p) => `${p.line}:${p.column} ${p.key}: ${p.message}`)
+  }
+  return []
+}
+
+/** What is said about a line 7. */
+const of = (line: string): string[] => problems(`    ${line}\n`)
+
+describe('mode nat', () => {
+  it('takes all that is right', () => {
+    expect(
+      problems(`    routes: [{ to: 0.0.0.0/0, via: 203.0.113.254 }]
+    outbound:
+      - { exceptions: [10.0.0.0/8, "fd00::/8"], behaviour: rfc4787, hairpin: true }
+      - { from: [10.22.0.0/24], destinations: [198.51.100.0/24], addresses: [203.0.113.8-203.0.113.11], ports: random }
+    portMappings:
+      - { port: 8080, to: web, toPort: 80 }
+      - { protocol: udp, port: 5000-5009, hostIp: 203.0.113.1, to: 10.22.0.12, toPort: 6000-6009 }
+    services:
+      web: { port: 80, clusterIps: [10.96.0.10, "fd96::10"], backends: [{ to: web, port: 8080 }, { to: 10.0.0.9 }] }
+    conntrack: { profile: winnat, timeouts: { udp: 60 }, maxFlows: 1000, whenFull: evict }
+    mss: mtu
+    invalid: pass
+`),
+    ).toEqual([])
+  })
+
+  it('wants a gateway, in whose network the hosts are', () => {
+    expect(problems('', '')[0]).toMatch(/^3:5 nodes\.n: the key "inside" is missing/)
+    expect(problems('', '    inside: { ip: 10.22.1.1/24 }\n')).toEqual([
+      '5:29 nodes.n.endpoints.web.ip: 10.22.0.11/24 is not in the network of the gateway, 10.22.1.1/24',
+      '5:29 nodes.n.endpoints.web.ip: inside.ip has no IPv6 address for fd22::11/64',
+      '5:75 nodes.n.endpoints.four.ip: 10.22.0.12/24 is not in the network of the gateway, 10.22.1.1/24',
+    ])
+    expect(problems('', '    inside: { ip: [10.22.0.12/24, "fd22::1/64"] }\n')).toEqual([
+      '5:75 nodes.n.endpoints.four.ip: 10.22.0.12 is the address of the gateway',
+    ])
+    expect(problems('', '    inside: { ip: [10.22.0.0/24, "fd22::1/64"], mac: 01:00:00:00:00:01 }\n')[0]).toBe(
+      '4:20 nodes.n.inside.ip[0]: 10.22.0.0/24 is the network itself: its host bits are all zero',
+    )
+    expect(problems('    ports: { other: { ip: 10.22.0.98/30 } }\n')).toEqual([
+      '7:27 nodes.n.ports.other.ip: 10.22.0.98 is in the network of the inside, 10.22.0.1/24',
+    ])
+  })
+
+  it('wants rules that can be followed', () => {
+    expect(of('outbound: [{ exceptions: [10.0.0.1/8] }]')).toEqual([
+      '7:31 nodes.n.outbound[0].exceptions[0]: 10.0.0.1/8 has host bits: the network is 10.0.0.0/8',
+    ])
+    expect(of('outbound: [{}, { uplinks: [uplnk] }]')).toEqual([
+      '7:20 nodes.n.outbound[1]: uplinks: there is no uplink "uplnk"',
+    ])
+    expect(of('outbound: [{ filtering: endpoint-independent }]')[0]).toContain('needs a mapping that owns its port')
+    expect(of('outbound: [{ hairpin: true }]')[0]).toContain('needs a mapping that owns its port')
+    expect(of('outbound: [{ mapping: symetric }]')[0]).toContain('expected "linux"')
+    expect(of('outbound: [{ exeptions: [] }]')[0]).toContain('did you mean "exceptions"?')
+    expect(of('outbound: [{ addresses: [203.0.113.9-203.0.113.8] }]')[0]).toContain('ends before it begins')
+    expect(of('outbound: [{ portRange: 70000-80000 }]')[0]).toContain('portRange')
+  })
+
+  it('wants port mappings that lead to somebody, each port once', () => {
+    expect(of('portMappings: [{ port: 8080, to: wep }]')).toEqual([
+      '7:20 nodes.n.portMappings[0]: there is no endpoint "wep" on node n; did you mean "web"?',
+    ])
+    expect(of('portMappings: [{ port: 8080, to: web }, { port: 8000-8100, to: four }]')[0]).toMatch(
+      /^7:45 nodes\.n\.portMappings\[1\]: .*8000-8100 -> 10\.22\.0\.12:8000-8100 has a port of tcp \*:8080/,
+    )
+    expect(of('portMappings: [{ port: 8080, to: four, hostIp: "2001:db8::1" }]')[0]).toContain(
+      'four has no IPv6 address, which hostIp is',
+    )
+    expect(of('portMappings: [{ port: 1-10, to: web, toPort: 1-9 }]')[0]).toContain('is not as long as port')
+    expect(of('portMappings: [{ port: 0, to: web }]')[0]).toContain('portMappings[0].port')
+    expect(of('portMappings: [{ to: web }]')[0]).toContain('the key "port" is missing')
+  })
+
+  it('wants services that are reached somewhere, each place once', () => {
+    expect(of('services: { s: { port: 80, backends: [{ to: nobody }] } }')[0]).toContain(
+      'there is no endpoint "nobody"',
+    )
+    expect(of('services: { s: { port: 80 } }')[0]).toContain('can be reached nowhere')
+    expect(
+      of('services: { s: { port: 80, clusterIps: [10.96.0.1] }, t: { port: 80, clusterIps: [10.96.0.1] } }'),
+    ).toEqual([expect.stringContaining('services.t: service t: ClusterIP 10.96.0.1:80 is taken by service s')])
+    expect(of('services: { s: { port: 80, clusterIps: [10.96.0.1], affinityTimeout: 5 } }')[0]).toContain(
+      'says nothing with distribution 5-tuple',
+    )
+    const many = Array.from({ length: 65 }, (_, i) => `{ to: 10.0.1.${i + 1} }`).join(', ')
+    const service = `services: { s: { port: 80, clusterIps: [10.96.0.1], backends: [${many}] } }`
+    expect(of(service)).toEqual([])
+    expect(problems(`    balancer: { style: windows }\n    ${service}\n`)[0]).toContain('64')
+  })
+
+  it('names what is wrong with the table of flows', () => {
+    expect(of('conntrack: { profile: bsd }')[0]).toContain(
+      'nodes.n.conntrack.profile: expected "linux", "winnat" or "rfc"',
+    )
+    expect(of('conntrack: { timeouts: { udp: 0 } }')[0]).toContain('nodes.n.conntrack.timeouts.udp')
+    expect(of('conntrack: { maxFlows: 5 }')[0]).toContain('nodes.n.conntrack.maxFlows')
+    expect(of('mss: tiny')[0]).toContain('nodes.n.mss')
+  })
+})
