@@ -1,16 +1,21 @@
 /**
- * What do the tables of a routed mode cost - routes, neighbours, MAC rules - and a frame that a router forwards?
+ * What do the tables of a routed mode cost - routes, neighbours, services, MAC rules - and a frame that a router forwards?
  *
  * One variant a process, as in `switch-in-memory.ts`; `run.ts` runs them all, in interleaved rounds.
  *
  *   routes4, routes6   `lookup` in a table of `n` routes of BGP-like lengths, over 4,096 addresses that have routes
  *   neighbours4        `resolve4` over `n` known neighbours, the write of the MAC included
+ *   services           `decide` about a new TCP flow to one of `n` services, each with five backends, and its end
+ *   services50         the same with 50 backends
+ *   affinity           the same with five backends and clients that are remembered, of which there are 4,096
+ *   no-service         `decide` about a flow to none of `n` services
  *   rewrite            a batch through `MacRewrite` with one rule on a MAC address
  *   forward4           a batch through a `Router` with `n` routes, from the interface to the link: checks, lookup, TTL,
  *                      checksum, neighbour; the frames are filled in anew each time, which `empty` measures, to be taken
  *                      off
  */
 import { NeighbourTable } from '@l2l3/arp'
+import { Addresses6, Balancer, NewFlow } from '@l2l3/nat'
 import {
   Batch,
   type Frame,
@@ -25,7 +30,16 @@ import {
 import { Bench } from 'tinybench'
 
 interface Variant {
-  readonly kind: 'routes4' | 'routes6' | 'neighbours4' | 'rewrite' | 'forward4'
+  readonly kind:
+    | 'routes4'
+    | 'routes6'
+    | 'neighbours4'
+    | 'services'
+    | 'services50'
+    | 'affinity'
+    | 'no-service'
+    | 'rewrite'
+    | 'forward4'
   readonly n: number
   /** Milliseconds of measuring. */
   readonly time: number
@@ -126,6 +140,33 @@ function neighbours4(): () => void {
   }
 }
 
+/** New flows of 4,096 clients to services of `backends` each: the question, the answer, and that the flow is over. */
+function services(backends: number, distribution: '5-tuple' | 'source-ip', known = true): () => void {
+  const balancer = new Balancer(new Addresses6(), { clusterPrefixes: ['10.0.0.0/8'] })
+  for (let i = 0; i < n; i++) {
+    balancer.services.add({
+      name: `service ${i}`,
+      port: 80,
+      clusterIps: [text(0x0a600000 + i + 1)],
+      distribution,
+      backends: Array.from({ length: backends }, (_, k) => ({
+        address: text(0x0af40000 + i * 64 + k + 1),
+        port: 8080,
+      })),
+    })
+  }
+  const flow = new NewFlow(balancer.addresses)
+  const to = Uint32Array.from({ length: LOOKUPS }, () => (known ? 0x0a600000 : 0x0b000000) + random(n) + 1)
+  return () => {
+    for (let i = 0; i < LOOKUPS; i++) {
+      flow.reset()
+      flow.tuple.set(0x0a010000 + i, to[i] as number, 1024 + i, 80, 6)
+      if (balancer.decide(flow) !== known) throw new Error('another answer was expected')
+      if (known) balancer.ended(flow.tag)
+    }
+  }
+}
+
 /** Runs `work` on batches of 64 plain UDP frames to `addresses`, until it has seen LOOKUPS of them. */
 function onBatches(addresses: Uint32Array, work: (batch: Batch) => void): () => void {
   const header = Buffer.from(
@@ -207,7 +248,18 @@ async function measure(run: () => void): Promise<number> {
   return (result.latency.p50 * 1e6) / LOOKUPS
 }
 
-const ns = await measure({ routes4, routes6, neighbours4, rewrite, forward4 }[kind]())
+const kinds: Record<Variant['kind'], () => () => void> = {
+  routes4,
+  routes6,
+  neighbours4,
+  services: () => services(5, '5-tuple'),
+  services50: () => services(50, '5-tuple'),
+  affinity: () => services(5, 'source-ip'),
+  'no-service': () => services(5, '5-tuple', false),
+  rewrite,
+  forward4,
+}
+const ns = await measure(kinds[kind]())
 const { dropped } = pool.report()
 if (Object.keys(dropped).length > 0) throw new Error(`frames were dropped: ${JSON.stringify(dropped)}`)
 process.stdout.write(`${JSON.stringify({ kind, n, empty: empty === true, ns })}\n`)

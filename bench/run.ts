@@ -123,7 +123,7 @@ function inMemory(): Summary[] {
   })
 }
 
-/** Tables of a routed mode, and a frame that is forwarded: kind, how many routes or neighbours, what it says to people. */
+/** Tables of a routed mode, and a frame that is forwarded: kind, how many routes, neighbours or services, what it says to people. */
 const LOOKUPS = [
   ['routes4', 10, 'IPv4 route lookup'],
   ['routes4', 1_000_000, 'IPv4 route lookup'],
@@ -131,6 +131,10 @@ const LOOKUPS = [
   ['routes6', 1_000_000, 'IPv6 route lookup'],
   ['neighbours4', 1024, 'IPv4 neighbour, MAC written'],
   ['neighbours4', 65_536, 'IPv4 neighbour, MAC written'],
+  ['no-service', 10_000, 'new flow to none of the services'],
+  ['services', 10_000, 'new flow to a service of 5 backends'],
+  ['services50', 10_000, 'new flow to a service of 50 backends'],
+  ['affinity', 10_000, 'new flow of a remembered client'],
   ['rewrite', 1, 'MAC rewrite rule, a frame'],
   ['forward4', 10, 'IPv4 forwarding, a frame'],
   ['forward4', 1_000_000, 'IPv4 forwarding, a frame'],

@@ -110,7 +110,7 @@ export class Balancer implements DestinationPolicy {
   /** The row of the backend that a flow goes to, or `NOBODY`. */
   #pick(flow: NewFlow, frontend: Frontend, ipv6: boolean, local: boolean): number {
     const { service } = frontend
-    const { distribution, affinity: timeout } = service.read
+    const { distribution, affinity: timeout } = service
     const { seed } = this.#settings
     const { tuple, now } = flow
     const set = service.set(ipv6, local)

@@ -1,5 +1,5 @@
 import { formatWords } from '@l2l3/switch-core'
-import type { ReadBackend, ReadService } from './options.ts'
+import type { Distribution, ReadBackend, ReadService } from './options.ts'
 import { Rendezvous } from './rendezvous.ts'
 
 /*
@@ -17,31 +17,34 @@ import { Rendezvous } from './rendezvous.ts'
 
 /** A backend. */
 export class Backend {
+  /* What is asked for with each new flow stands first, and together. */
+  /** IPv4 address, or number in `Addresses6`, of which the backend has a hold. */
+  readonly address: number
+  readonly port: number
+  /** What the engine keeps with the flows to it: never 0. */
+  readonly tag: number
+  /** Bits of sets that it is in: `ALL`, `LOCAL`. */
+  sets = 0
+  /** Flows to it now, and ever. */
+  active = 0
+  flows = 0
+  /** Whether it has been taken out; there are flows to it, else it would not be here any more. */
+  removed = false
+
+  readonly service: Service
   /** Never that of another. */
   readonly number: number
   /** In the service. */
   readonly row: number
-  readonly service: Service
   /** 4 or 6. */
   readonly family: 4 | 6
   readonly words: Uint32Array
-  /** IPv4 address, or number in `Addresses6`, of which the backend has a hold. */
-  readonly address: number
-  readonly port: number
   readonly salt: number
+  /** `10.0.0.1:80`. */
   readonly key: string
-  /** What the engine keeps with the flows to it: never 0. */
-  readonly tag: number
   local: boolean
   weight: number
   draining: boolean
-  /** Bits of sets that it is in: `ALL`, `LOCAL`. */
-  sets = 0
-  /** Whether it has been taken out; there are flows to it, else it would not be here any more. */
-  removed = false
-  /** Flows to it now, and ever. */
-  active = 0
-  flows = 0
 
   constructor(service: Service, row: number, number: number, tag: number, address: number, read: ReadBackend) {
     this.service = service
@@ -76,7 +79,11 @@ export class Service {
   readonly name: string
   /** Never that of another: 1 or more. */
   readonly number: number
-  read: ReadService
+  #read: ReadService
+  /** What tells a client: nothing, its address, or its address and protocol; and for how many nanoseconds it is
+   * remembered. */
+  distribution: Distribution
+  affinity: number
   /** Its frontends, by their numbers in the table. */
   readonly frontends: number[] = []
   /** By row; null where the row is free. */
@@ -97,7 +104,19 @@ export class Service {
   constructor(number: number, read: ReadService) {
     this.name = read.name
     this.number = number
-    this.read = read
+    this.#read = read
+    this.distribution = read.distribution
+    this.affinity = read.affinity
+  }
+
+  /** What it was configured to be. */
+  get read(): ReadService {
+    return this.#read
+  }
+  set read(read: ReadService) {
+    this.#read = read
+    this.distribution = read.distribution
+    this.affinity = read.affinity
   }
 
   /** The backends that packets of a family may go to. */

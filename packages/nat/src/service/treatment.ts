@@ -57,10 +57,18 @@ export interface Surroundings {
   readonly knowsPods: boolean
 }
 
-/** What is done with packets that come to a service by a frontend of this kind. */
+/** What is done with packets that come to a service by a frontend of this kind. Treatments that are alike are one object: there are
+ * few, so that with thousands of services they are all in the cache. */
 export function treatment(kind: FrontendKind, service: ReadService, around: Surroundings): Treatment {
-  return around.style === 'linux' ? linux(kind, service, around) : windows(kind, service)
+  const made = around.style === 'linux' ? linux(kind, service, around) : windows(kind, service)
+  const key = JSON.stringify(made)
+  const known = TREATMENTS.get(key)
+  if (known === undefined) TREATMENTS.set(key, made)
+  return known ?? made
 }
+
+/** By what they say: 2 x 2 x 3 x 2 x 2 at most. */
+const TREATMENTS: Map<string, Treatment> = new Map()
 
 function linux(kind: FrontendKind, service: ReadService, around: Surroundings): Treatment {
   if (kind === 'ClusterIP') {
