@@ -7,17 +7,31 @@ export { Decap, type DecapOptions } from './decap.ts'
 export { Ecn, type EcnIngress, ecnEgress, ecnIngress } from './ecn.ts'
 export { Encap, type EncapOptions, type TunnelHeaderOptions } from './encap.ts'
 export { FanMapping, type FanOptions } from './fan.ts'
+export type { FarEnd } from './far-ends.ts'
 export { type FlannelRoute, FlannelUdp, type FlannelUdpOptions } from './flannel-udp.ts'
+export * as geneve from './geneve.ts'
 export * as gre from './gre.ts'
 export type { GreOptions } from './gre-shim.ts'
 export { IpTunnel, type IpTunnelCounters, type IpTunnelOptions } from './ip-tunnel.ts'
 export { greTunnel, gretapTunnel, type IpIpKind, ipipTunnel, sttTunnel } from './ip-tunnel-kinds.ts'
 export type { RemoteOptions } from './ip-tunnel-remote.ts'
 export { Fate, fateOf, MIN_MTU4, MIN_MTU6, OVERHEAD, packetLength, TooBig, V6_OVERHEAD } from './mtu.ts'
+export {
+  type NetworkCounters,
+  type NetworkEntry,
+  type NetworkOptions,
+  type PrefixRoute,
+  type RemoteSpec,
+  TunnelNetwork,
+} from './network.ts'
 export { CUT_FIRST, type OuterOptions, OuterTable, WRAPPED, WRAPPED_TUNNEL, type Wrap, type WrapRun } from './outer.ts'
+export * as ovn from './ovn.ts'
 export { PathMtu, type PathMtuOptions, plateauBelow, readTooBig, TooBigReport } from './path-mtu.ts'
 export { PROFILES, type ProfileName, type ProfileOptions, type TunnelSettings, tunnelSettings } from './profile.ts'
 export * as sleeve from './sleeve.ts'
 export { type SleeveCounters, type SleeveOptions, SleeveTunnel } from './sleeve-tunnel.ts'
 export * as stt from './stt.ts'
 export type { Underlay } from './underlay.ts'
+export { Vtep, type VtepCounters, type VtepOptions } from './vtep.ts'
+export { calicoMac, conjuredMac, dockerMac, ovnMac, windowsOverlayMac } from './vtep-mac.ts'
+export * as vxlan from './vxlan.ts'

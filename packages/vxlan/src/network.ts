@@ -1,0 +1,572 @@
+import {
+  type Batch,
+  checkRange,
+  Drop,
+  type Element,
+  type Fdb,
+  type Frame,
+  type FramePool,
+  fdbKey,
+  fragment,
+  Link,
+  NO_FRAME,
+  nextPortId,
+  parsePrefix,
+  RouteTable4,
+  RouteTable6,
+} from '@l2l3/switch-core'
+import { copy, eth, formatMac, ipv4, ipv6, parseMac, u16, u32 } from '@l2l3/switch-core/wire'
+import { tunnelHeader } from './encap.ts'
+import { type FarEnd, type FarEnds, NONE } from './far-ends.ts'
+import type { GeneveOption } from './geneve.ts'
+import { Fate, fateOf, TooBig } from './mtu.ts'
+import { addressBytes, addressText, isGroupAddress } from './outer.ts'
+import type { Underlay } from './underlay.ts'
+import * as vxlan from './vxlan.ts'
+
+/*
+ * One network of a VTEP: a VNI, what is attached to it here, and where its far ends are.
+ *
+ *     switch port, or router interface ── out of it ──> TunnelNetwork.process ──> far ends
+ *                                      <── `out` ────── what came in for the VNI
+ *
+ * Where a frame goes, in this order:
+ *
+ *     out of a tunnel of this network (split horizon)     nowhere: SplitHorizon
+ *     broadcast, multicast                                every far end of the flood list
+ *     IP, its destination in a prefix                     the prefix' far end; MACs are rewritten, if that was asked for
+ *     its MAC in the table: configured or learnt          that far end
+ *     else                                                the flood list, or nowhere: NoRemote
+ *
+ * Prefixes come first, since their frames are addressed to a router, whose MAC everybody has: Windows' RemoteSubnetRoute
+ * (modes.md 4.1), where the frame gets the far node's distributed-router MAC. A network may ask that only frames to its
+ * gateway's MAC go by prefixes.
+ *
+ * Networks know nothing of each other: inner addresses may be the same in all of them.
+ */
+
+/** Where a network's far end is, as it is configured: an address, or with what is particular there. */
+export interface RemoteSpec {
+  /** IPv4 or IPv6, as the VTEP's own. A multicast group needs `interface`. */
+  address: string
+  /** Its VNI there, if it is another. */
+  vni?: number
+  /** VXLAN: a group policy id for the header. GENEVE: options. Default: the network's. */
+  group?: number
+  options?: readonly GeneveOption[]
+  /** The interface whose link the frames leave by, where no route is asked: of a multicast group. A `RouterInterface` will do.
+   * Its MAC becomes the outer source. */
+  interface?: { readonly mac: Uint8Array; readonly out: Link }
+}
+
+/** A prefix that is reached through a far end. */
+export interface PrefixRoute {
+  /** Inner destinations: `10.244.2.0/24`. */
+  to: string
+  remote: string | RemoteSpec
+  /** Inner destination MAC for there: the far node's router's. Default: as it is. */
+  mac?: string
+  /** Inner source MAC. Default: as it is. */
+  srcMac?: string
+  /** Whether the packet loses one of its time to live on the way: this VTEP then is a router hop. Default false. */
+  decrementTtl?: boolean
+}
+
+/** Settings of a network. */
+export interface NetworkOptions {
+  /** 0 to 16,777,215; or `any`, for what has no network of its own, whose frames leave with VNI 0 unless a far end has
+   * another. */
+  vni: number | 'any'
+  /** Where frames that came in go: a switch's port, a router's interface. */
+  out: Link
+  /** Whether MACs are learnt from what comes in. Default true. */
+  learning?: boolean
+  /** Own MAC: frames that claim to come from it are dropped. */
+  mac?: string
+  /** What becomes of unicast to a MAC that is not known. Default `flood`. */
+  unknown?: 'flood' | 'drop'
+  /** Only frames to these MACs are taken out of the tunnel, unicast and others. Default: all. */
+  destinations?: readonly string[]
+  /** Whether only far ends that are configured may send here. Default false. */
+  knownPeersOnly?: boolean
+  /** Only frames to this MAC go by prefixes. Default: all IP. */
+  gateway?: string
+  /** Whether what came out of a tunnel of this network, or of one it shares its horizon with, may not go into one. Default
+   * true. */
+  splitHorizon?: boolean
+  /** Shares the horizon of another network: frames do not pass from one to the other. */
+  horizon?: TunnelNetwork
+  /** The longest inner IP packet; 68 to 65,535. Default: what the underlay takes. */
+  mtu?: number
+  /** What becomes of IPv4 without DF that is longer: wrapped all the same, for the underlay to fragment (`outer`, Linux' way);
+   * fragmented first (`inner`); dropped (RFC 7348, 4.3). Default `outer`. */
+  oversize?: 'outer' | 'inner' | 'drop'
+  /** VXLAN: a group policy id for all headers. GENEVE: options for all headers. */
+  group?: number
+  options?: readonly GeneveOption[]
+}
+
+/** An address and where it is, for people. */
+export interface NetworkEntry {
+  readonly mac: string
+  readonly remote: string
+  readonly kind: 'dynamic' | 'sticky' | 'static'
+  /** Milliseconds since it was last heard. */
+  readonly age: number
+}
+
+/** What a network has counted. */
+export interface NetworkCounters {
+  /** Frames that came out of tunnels, and copies that went into them. */
+  readonly rxFrames: number
+  readonly rxBytes: number
+  readonly txFrames: number
+  readonly txBytes: number
+  /** Answers "too big" that were given. */
+  readonly tooBig: number
+}
+
+/** What a network needs of its VTEP. */
+export interface NetworkHost {
+  readonly pool: FramePool
+  readonly fdb: Fdb
+  readonly ends: FarEnds
+  readonly encapsulation: 'vxlan' | 'geneve'
+  /** Makes the outer header of a far end. */
+  row(tunnel: Uint8Array, address: Uint8Array, via: RemoteSpec['interface']): number
+  /** Wraps a frame for far end `n` and sends it; gives the bytes that left, or 0. */
+  wrap(f: Frame, n: number): number
+  /** The longest inner IP packet that the path to far end `n` is known to take. */
+  pathFits(n: number): number
+}
+
+interface Via {
+  readonly n: number
+  readonly mac: Uint8Array | null
+  readonly srcMac: Uint8Array | null
+  readonly decrement: boolean
+}
+
+/** Longer than any frame. */
+const UNLIMITED = 0x7fffffff
+
+/** Made by `Vtep.addNetwork`. As an element, the way into its tunnels. */
+export class TunnelNetwork implements Element {
+  readonly vni: number | 'any'
+  readonly out: Link
+  readonly learning: boolean
+  /** What stands in the `port` column of frames that came in here. */
+  readonly horizon: number
+  readonly splitHorizon: boolean
+  readonly knownPeersOnly: boolean
+  /** The own MAC in words as they are read from a frame; -1: none. */
+  readonly ownHi: number
+  readonly ownLo: number
+  /** The number that its VTEP knows it by. */
+  readonly index: number
+  readonly #host: NetworkHost
+  readonly #pool: FramePool
+  readonly #options: NetworkOptions
+  readonly #key: number
+  readonly #mtu: number
+  readonly #flood: number[] = []
+  readonly #routes4: RouteTable4 = new RouteTable4()
+  readonly #routes6: RouteTable6 = new RouteTable6()
+  readonly #vias: (Via | null)[] = []
+  readonly #destinations: Int32Array | null
+  readonly #gateway: readonly [hi: number, lo: number] | null
+  readonly #tooBig: TooBig
+  readonly #n: Float64Array = new Float64Array(4)
+  #open = true
+  #fits = 0
+  #to = 0
+
+  /** Use `Vtep.addNetwork`. */
+  constructor(host: NetworkHost, index: number, options: NetworkOptions) {
+    this.#host = host
+    this.#pool = host.pool
+    this.#options = options
+    this.index = index
+    this.#key = index << 16
+    if (options.vni !== 'any') checkRange('vni', options.vni, 0, vxlan.MAX_VNI)
+    this.vni = options.vni
+    if (!(options.out instanceof Link) || options.out.pool !== host.pool) {
+      throw new Error(`out: link ${options.out?.name} has another frame pool than the VTEP`)
+    }
+    this.out = options.out
+    this.learning = boolean('learning', options.learning, true)
+    this.splitHorizon = boolean('splitHorizon', options.splitHorizon, true)
+    this.knownPeersOnly = boolean('knownPeersOnly', options.knownPeersOnly, false)
+    this.horizon = options.horizon?.horizon ?? nextPortId()
+    oneOf('unknown', options.unknown ?? 'flood', ['flood', 'drop'])
+    oneOf('oversize', options.oversize ?? 'outer', ['outer', 'inner', 'drop'])
+    this.#mtu = options.mtu === undefined ? UNLIMITED : checkRange('mtu', options.mtu, 68, 65_535)
+    const [hi, lo] = options.mac === undefined ? [-1, -1] : macWords('mac', options.mac)
+    this.ownHi = hi
+    this.ownLo = lo
+    this.#gateway = options.gateway === undefined ? null : macWords('gateway', options.gateway)
+    const macs = options.destinations?.map((mac, i) => macWords(`destinations[${i}]`, mac))
+    this.#destinations = macs === undefined ? null : Int32Array.from(macs.flat())
+    this.#tooBig = new TooBig(host.pool)
+    // Throws where group or options are none.
+    this.#header({ address: '' })
+  }
+
+  get counters(): NetworkCounters {
+    const [rxFrames = 0, rxBytes = 0, txFrames = 0, txBytes = 0] = this.#n
+    return { rxFrames, rxBytes, txFrames, txBytes, tooBig: this.#tooBig.sent }
+  }
+
+  /** Binds a MAC to a far end; what is learnt does not move it. False where the table is full. */
+  addStatic(mac: string, remote: string | RemoteSpec): boolean {
+    const n = this.#obtain(remote)
+    this.deleteAddress(mac)
+    if (!this.#host.fdb.add(fdbKey(parseMac(mac), this.index), n, 'static')) return false
+    this.#host.ends.hold(n, 1)
+    return true
+  }
+
+  /** Forgets a MAC, whatever its kind; false where it is not there. */
+  deleteAddress(mac: string): boolean {
+    const { fdb, ends } = this.#host
+    const key = fdbKey(parseMac(mac), this.index)
+    const text = formatMac(parseMac(mac))
+    for (const e of fdb.list()) {
+      if (e.vlan === this.index && e.mac === text && e.kind === 'static') ends.hold(e.port, -1)
+    }
+    return fdb.delete(key)
+  }
+
+  /** Has packets to a prefix go through a far end; replaces the route that was there. */
+  addRoute(route: PrefixRoute): void {
+    parsePrefix(route.to)
+    const n = this.#obtain(route.remote)
+    const via: Via = {
+      n,
+      mac: route.mac === undefined ? null : unicast('mac', route.mac),
+      srcMac: route.srcMac === undefined ? null : unicast('srcMac', route.srcMac),
+      decrement: boolean('decrementTtl', route.decrementTtl, false),
+    }
+    let at = this.#vias.indexOf(null)
+    if (at < 0) at = this.#vias.length
+    const table = route.to.includes(':') ? this.#routes6 : this.#routes4
+    const before = table.set(route.to, at)
+    this.#vias[at] = via
+    this.#host.ends.hold(n, 1)
+    if (before !== -1) this.#endVia(before)
+  }
+
+  /** Takes a prefix away; false where it is not there. */
+  deleteRoute(to: string): boolean {
+    const at = (to.includes(':') ? this.#routes6 : this.#routes4).delete(to)
+    if (at === -1) return false
+    this.#endVia(at)
+    return true
+  }
+
+  /** Adds a far end to the flood list: a host, for head-end replication, or a multicast group. */
+  addFlood(remote: string | RemoteSpec): void {
+    const n = this.#obtain(remote)
+    if (this.#flood.includes(n)) return
+    this.#flood.push(n)
+    this.#host.ends.hold(n, 1)
+  }
+
+  /** Takes a far end off the flood list; false where it is not there. */
+  deleteFlood(remote: string | RemoteSpec): boolean {
+    const i = this.#flood.indexOf(this.#obtain(remote))
+    if (i < 0) return false
+    this.#host.ends.hold(this.#flood[i] as number, -1)
+    this.#flood.splice(i, 1)
+    return true
+  }
+
+  /** Forgets what was learnt. */
+  flush(): number {
+    return this.#host.fdb.flush({ vlan: this.index })
+  }
+
+  /** Its MACs, for people. */
+  *entries(): Generator<NetworkEntry> {
+    for (const e of this.#host.fdb.list()) {
+      if (e.vlan !== this.index) continue
+      yield { mac: e.mac, remote: this.#name(e.port), kind: e.kind, age: e.age }
+    }
+  }
+
+  /** Its far ends, for people. */
+  remotes(): FarEnd[] {
+    return [...this.#host.ends.list(this.index)]
+  }
+
+  /** Its flood list, for people. */
+  get flood(): readonly string[] {
+    return this.#flood.map((n) => this.#name(n))
+  }
+
+  /** Its prefixes, for people. */
+  *routes(): Generator<{ readonly to: string; readonly remote: string; readonly mac: string | null }> {
+    for (const table of [this.#routes4, this.#routes6]) {
+      for (const r of table.list()) {
+        const via = this.#vias[r.value] as Via
+        yield { to: r.prefix, remote: this.#name(via.n), mac: via.mac === null ? null : formatMac(via.mac) }
+      }
+    }
+  }
+
+  /** For the VTEP: it is taken away. */
+  close(): void {
+    this.#open = false
+    const { ends, fdb } = this.#host
+    fdb.flush({ vlan: this.index, static: true })
+    for (const n of this.#flood) ends.hold(n, -1)
+    this.#flood.length = 0
+    for (const via of this.#vias) if (via !== null) ends.hold(via.n, -1)
+    this.#vias.length = 0
+  }
+
+  /** For the VTEP: a far end that was heard. `NONE` where there are too many. */
+  heard(address: Uint8Array): number {
+    const vni = this.vni === 'any' ? 0 : this.vni
+    return this.#make({ address: '' }, address, vni)
+  }
+
+  /** For the VTEP: the longest frame for far end `n` without a second look. */
+  limit(n: number): number {
+    return Math.min(this.#mtu, this.#host.pathFits(n)) + eth.HLEN
+  }
+
+  /** For the VTEP: may the frame at `o`, out of the tunnel, come in? */
+  takes(o: number): boolean {
+    const macs = this.#destinations
+    if (macs === null) return true
+    const { data } = this.#pool
+    const hi = data.getUint16(o, true)
+    const lo = data.getInt32(o + 2, true)
+    for (let i = 0; i < macs.length; i += 2) if (macs[i] === hi && macs[i + 1] === lo) return true
+    return false
+  }
+
+  /** For the VTEP: hands a frame in that came out of a tunnel. */
+  deliver(f: Frame): void {
+    this.#pool.port[f] = this.horizon
+    ;(this.#n[0] as number)++
+    ;(this.#n[1] as number) += this.#pool.len[f] as number
+    this.out.push(f)
+  }
+
+  process(batch: Batch): void {
+    const pool = this.#pool
+    const { data, off, len, port } = pool
+    const { fdb } = this.#host
+    const { frames, length } = batch
+    const key = this.#key
+    const routed = this.#vias.length > 0
+    for (let i = 0; i < length; i++) {
+      const f = frames[i] as Frame
+      const o = off[f] as number
+      if (!this.#open || (len[f] as number) < eth.HLEN) {
+        pool.drop(f, this.#open ? Drop.Runt : Drop.PortDown)
+        continue
+      }
+      if (this.splitHorizon && port[f] === this.horizon) {
+        pool.drop(f, Drop.SplitHorizon)
+        continue
+      }
+      const hi = data.getUint16(o, true)
+      if ((hi & 1) !== 0) {
+        this.#replicate(f)
+        continue
+      }
+      const lo = data.getInt32(o + 2, true)
+      if (routed && this.#byPrefix(f, o, hi, lo)) continue
+      const n = fdb.lookup(key | hi, lo)
+      if (n >= 0) this.#send(f, n)
+      else if (this.#options.unknown === 'drop') pool.drop(f, Drop.NoRemote)
+      else this.#replicate(f)
+    }
+    batch.length = 0
+  }
+
+  /** Sends a copy to every far end of the flood list. */
+  #replicate(f: Frame): void {
+    const list = this.#flood
+    const last = list.length - 1
+    if (last < 0) {
+      this.#pool.drop(f, Drop.NoRemote)
+      return
+    }
+    for (let i = 0; i < last; i++) {
+      const g = this.#pool.copy(f)
+      if (g !== NO_FRAME) this.#send(g, list[i] as number)
+    }
+    this.#send(f, list[last] as number)
+  }
+
+  /** Sends an IP packet by its destination's prefix; false where there is none. */
+  #byPrefix(f: Frame, o: number, hi: number, lo: number): boolean {
+    const gateway = this.#gateway
+    if (gateway !== null && (gateway[0] !== hi || gateway[1] !== lo)) return false
+    const { bytes: b, len } = this.#pool
+    const l3 = o + eth.HLEN
+    const end = o + (len[f] as number)
+    const type = u16(b, o + eth.TYPE)
+    let at = -1
+    if (type === eth.EtherType.IPv4 && ipv4.checkHeader(b, l3, end) !== -1) at = this.#routes4.lookup(u32(b, l3 + 16))
+    else if (type === eth.EtherType.IPv6 && ipv6.checkHeader(b, l3, end) !== -1) at = this.#routes6.lookup(b, l3 + 24)
+    if (at === -1) return false
+    const via = this.#vias[at] as Via
+    const ttl = l3 + (type === eth.EtherType.IPv4 ? ipv4.TTL : ipv6.HOP_LIMIT)
+    if (via.decrement && (b[ttl] as number) <= 1) {
+      this.#pool.drop(f, Drop.TtlExceeded)
+      return true
+    }
+    const g = this.#pool.own(f)
+    if (g === NO_FRAME) return true
+    const p = this.#pool.off[g] as number
+    if (via.mac !== null) copy(b, p, via.mac, 0, 6)
+    if (via.srcMac !== null) copy(b, p + eth.SRC, via.srcMac, 0, 6)
+    if (via.decrement) {
+      if (type === eth.EtherType.IPv4) ipv4.decrementTtl(b, p + eth.HLEN)
+      else (b[p + eth.HLEN + ipv6.HOP_LIMIT] as number)--
+    }
+    this.#send(g, via.n)
+    return true
+  }
+
+  /** Sends a frame to far end `n`, if it fits. */
+  #send(f: Frame, n: number): void {
+    const pool = this.#pool
+    if ((pool.len[f] as number) > (this.#host.ends.limits[n] as number) && !this.#fitsAfterAll(f, n)) return
+    this.#wrap(f, n)
+  }
+
+  #wrap(f: Frame, n: number): void {
+    const sent = this.#host.wrap(f, n)
+    if (sent === 0) return
+    ;(this.#n[2] as number)++
+    ;(this.#n[3] as number) += sent
+  }
+
+  /** Looks twice at a frame that is long: true where it goes on as it is; else it has been dealt with. */
+  #fitsAfterAll(f: Frame, n: number): boolean {
+    const pool = this.#pool
+    const { ends } = this.#host
+    // What was known of the path may have ended.
+    ends.limits[n] = this.limit(n)
+    const fits = (ends.limits[n] as number) - eth.HLEN
+    const b = pool.bytes
+    const o = pool.off[f] as number
+    let l3 = o + eth.HLEN
+    let type = u16(b, o + eth.TYPE)
+    const end = o + (pool.len[f] as number)
+    for (let tags = 0; (type === 0x8100 || type === 0x88a8) && tags < 2 && end - l3 >= 4; tags++) {
+      type = u16(b, l3 + 2)
+      l3 += 4
+    }
+    const isIp = (type === 0x0800 && end - l3 >= 20) || (type === 0x86dd && end - l3 >= 40)
+    const fate = isIp ? fateOf(pool, f, l3, fits) : end - l3 <= fits ? Fate.Fits : Fate.Cut
+    if (fate === Fate.Fits) return true
+    if (fate === Fate.Refuse) {
+      const g = this.#tooBig.answer(f, fits)
+      if (g !== NO_FRAME) this.out.push(g)
+    } else if ((this.#options.oversize ?? 'outer') === 'outer') return true
+    else if (this.#options.oversize === 'inner' && type === 0x0800 && l3 === o + eth.HLEN && pool.gsoType[f] === 0) {
+      const g = pool.own(f)
+      if (g === NO_FRAME) return false
+      this.#fits = fits
+      this.#to = n
+      pool.len[g] = Math.min(pool.len[g] as number, eth.HLEN + ipv4.totalLength(b, (pool.off[g] as number) + eth.HLEN))
+      fragment(pool, g, this.#fits, this.#piece, this.#lost)
+      return false
+    }
+    pool.drop(f, Drop.TooBig)
+    return false
+  }
+
+  readonly #piece = (f: Frame): void => this.#wrap(f, this.#to)
+
+  readonly #lost = (f: Frame, why: Drop): void => this.#pool.drop(f, why)
+
+  #endVia(at: number): void {
+    this.#host.ends.hold((this.#vias[at] as Via).n, -1)
+    this.#vias[at] = null
+  }
+
+  #name(n: number): string {
+    const spec = this.#host.ends.spec(n)
+    const vni = spec.vni === this.vni ? '' : ` vni ${spec.vni}`
+    return `${addressText(spec.address)}${vni}${spec.kind === '' ? '' : ` ${spec.kind}`}`
+  }
+
+  #header(spec: RemoteSpec): Uint8Array {
+    const group = spec.group ?? this.#options.group
+    const options = spec.options ?? this.#options.options
+    return tunnelHeader({
+      encapsulation: this.#host.encapsulation,
+      vni: spec.vni ?? (this.vni === 'any' ? 0 : this.vni),
+      ...(group === undefined ? {} : { group }),
+      ...(options === undefined ? {} : { options }),
+    })
+  }
+
+  #obtain(remote: string | RemoteSpec): number {
+    const spec = typeof remote === 'string' ? { address: remote } : remote
+    const address = addressBytes('remote', spec.address)
+    if (isGroupAddress(address) && spec.interface === undefined) {
+      throw new TypeError(`interface is needed: ${spec.address} is a multicast group, to which no route leads`)
+    }
+    const n = this.#make(spec, address, spec.vni ?? (this.vni === 'any' ? 0 : this.vni))
+    if (n === NONE) throw new RangeError(`there are ${this.#host.ends.most} far ends already (maxRemotes)`)
+    return n
+  }
+
+  #make(spec: RemoteSpec, address: Uint8Array, vni: number): number {
+    const { ends } = this.#host
+    const kind: string[] = []
+    if (spec.group !== undefined) kind.push(`group ${spec.group}`)
+    for (const o of spec.options ?? []) kind.push(`option ${o.class}/${o.type} ${Array.from(o.data).join('.')}`)
+    const via = spec.interface
+    if (via !== undefined) kind.push(`by ${via.out.name}`)
+    const underlay: Underlay | null = via === undefined ? null : { send: (f) => via.out.push(f) }
+    const n = ends.obtain({
+      network: this.index,
+      vni,
+      address,
+      kind: kind.join(', '),
+      row: () => this.#host.row(this.#header(spec), address, via),
+      underlay,
+    })
+    if (n !== NONE) ends.limits[n] = this.limit(n)
+    return n
+  }
+}
+
+function boolean(key: string, value: boolean | undefined, usual: boolean): boolean {
+  if (value !== undefined && typeof value !== 'boolean') {
+    throw new TypeError(`${key} must be true or false, not ${JSON.stringify(value)}`)
+  }
+  return value ?? usual
+}
+
+function oneOf(key: string, value: string, choices: readonly string[]): void {
+  if (!choices.includes(value))
+    throw new RangeError(`${key} must be one of ${choices.join(', ')}, not ${String(value)}`)
+}
+
+function unicast(key: string, text: string): Uint8Array {
+  let mac: Uint8Array
+  try {
+    mac = parseMac(text)
+  } catch (error) {
+    throw new TypeError(`${key}: ${(error as Error).message}`, { cause: error })
+  }
+  if (eth.isGroup(mac, 0) || eth.isZero(mac, 0)) throw new RangeError(`${key} must be a unicast address, not ${text}`)
+  return mac
+}
+
+/** A unicast MAC as it is read from a frame: its first two bytes, its last four, in little-endian order. */
+function macWords(key: string, text: string): [hi: number, lo: number] {
+  const mac = new DataView(unicast(key, text).buffer)
+  return [mac.getUint16(0, true), mac.getInt32(2, true)]
+}

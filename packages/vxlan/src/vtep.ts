@@ -1,0 +1,445 @@
+import {
+  type Batch,
+  type Clock,
+  checkRange,
+  Drop,
+  type Element,
+  Fdb,
+  type FdbCounters,
+  type Frame,
+  type FramePool,
+  type Link,
+  type LocalTaker,
+  NO_FRAME,
+  type Ticker,
+} from '@l2l3/switch-core'
+import { equal, eth, ipv4, u32 } from '@l2l3/switch-core/wire'
+import { optionKeys } from './decap.ts'
+import { checkEncapsulation, usualPort } from './encap.ts'
+import { FarEnds, NONE } from './far-ends.ts'
+import { nestsTooDeep, TUNNEL_PORTS } from './nesting.ts'
+import { type NetworkHost, type NetworkOptions, type RemoteSpec, TunnelNetwork } from './network.ts'
+import { addressBytes, addressText, CUT_FIRST, isGroupAddress, OuterTable, WRAPPED, WRAPPED_TUNNEL } from './outer.ts'
+import { PathMtu, type PathMtuOptions, readTooBig, TooBigReport } from './path-mtu.ts'
+import { type ProfileOptions, type TunnelSettings, tunnelSettings } from './profile.ts'
+import { asUnderlay, type Underlay } from './underlay.ts'
+import { CUT_TRAIN, EndTable, NOT_OURS, Seen } from './unwrap.ts'
+
+/*
+ * A virtual tunnel end point: a node's end of VXLAN or GENEVE tunnels, for any number of networks.
+ *
+ *     switch port ── network 4096 ─┐                     ┌──> node's router ──> 192.168.77.2
+ *     interface ──── network 4097 ─┼── Vtep 192.168.77.1 ┤
+ *     switch port ── network 5000 ─┘                     └──> its interfaces ──> 192.168.77.3
+ *
+ * Read `network` for where frames go, `far-ends` for what is kept of a far end, `unwrap` for what is taken and dropped, `outer`
+ * for what is put in front.
+ *
+ * MACs of all networks are in one table, by network: its size and ageing are the VTEP's. An address is learnt where it was
+ * heard: network, inner source, outer source.
+ *
+ * ICMP errors that say that an outer packet was too big lower the path's MTU, if what they quote is a packet that can be
+ * ours; from then on inner packets that do not fit are answered here.
+ *
+ * What it is not: it puts no outer fragments together, and does not join multicast groups by IGMP: what it takes for a group
+ * has to reach it.
+ */
+
+/** Settings of a VTEP. */
+export interface VtepOptions extends ProfileOptions {
+  /** Its address on the underlay, IPv4 or IPv6: the outer source. */
+  local: string
+  /** Default `vxlan`. */
+  encapsulation?: 'vxlan' | 'geneve'
+  /** The UDP port of all ends. Default 4789 for VXLAN, 6081 for GENEVE. */
+  port?: number
+  /** Where wrapped frames go: the node's router, or a link. */
+  out: Link | Underlay
+  /** Far ends at most, configured and heard; 1 to 65,000. Default 4,096. */
+  maxRemotes?: number
+  /** MAC addresses at most, and seconds until one that is not heard is forgotten, and more: see `FdbOptions`. */
+  maxEntries?: number
+  ageing?: number
+  seed?: number
+  /** How many tunnels a frame may be in already; 0 to 7. Default 3. What is this VTEP's own outside never goes in. */
+  maxNesting?: number
+  /** VXLAN: whether group policy ids are understood. Default false. */
+  gbp?: boolean
+  /** GENEVE: critical options that are understood. */
+  knownOptions?: readonly { class: number; type: number }[]
+  /** Multicast groups that packets are taken for. */
+  groups?: readonly string[]
+  /** The table of path MTUs; several tunnels may share one. Default one of its own. */
+  pathMtu?: PathMtu | PathMtuOptions
+}
+
+/** What a VTEP has counted. */
+export interface VtepCounters {
+  /** Far ends that were heard and for which there was no room. */
+  readonly remotesRefused: number
+  /** Far ends that were forgotten, since no address leads to them any more. */
+  readonly remotesForgotten: number
+  /** ICMP errors by which a path was lowered. */
+  readonly lowered: number
+  readonly fdb: Readonly<FdbCounters>
+}
+
+/** Slots of the MAC table that a tick looks at, at most. */
+const SWEEP = 65_536
+const ENTRY_PORT = 0xffff
+
+/** A node's end of tunnels. */
+export class Vtep implements Element, Ticker {
+  readonly encapsulation: 'vxlan' | 'geneve'
+  readonly local: string
+  readonly port: number
+  readonly settings: Readonly<TunnelSettings>
+  /** Takes what is for it, and ICMP errors about it, and leaves the rest: for `Router.onLocal`. */
+  readonly take: LocalTaker
+  readonly pathMtu: PathMtu
+  readonly #pool: FramePool
+  readonly #clock: Clock
+  readonly #out: Underlay
+  readonly #outers: OuterTable
+  readonly #ends: EndTable
+  readonly #end: number
+  readonly #fdb: Fdb
+  readonly #far: FarEnds
+  readonly #host: NetworkHost
+  readonly #address: Uint8Array
+  readonly #groups: readonly Uint8Array[]
+  readonly #maxNesting: number
+  readonly #ports: readonly number[]
+  readonly #networks: (TunnelNetwork | undefined)[] = []
+  readonly #used: Uint8Array
+  readonly #report: TooBigReport = new TooBigReport()
+  readonly #n = { remotesRefused: 0, remotesForgotten: 0, lowered: 0 }
+  #to = 0
+  #sent = 0
+
+  /**
+   * @example
+   * const vtep = new Vtep(pool, clock, { local: '192.168.77.1', out: router })
+   * router.onLocal = vtep.take
+   * const net = vtep.addNetwork({ vni: 4096, out: loop.link(swPort) })
+   * swPort = sw.addPort(loop.link(net))
+   * net.addFlood('192.168.77.2')
+   * loop.every(SECOND, vtep)
+   */
+  constructor(pool: FramePool, clock: Clock, options: VtepOptions) {
+    this.#pool = pool
+    this.#clock = clock
+    this.encapsulation = checkEncapsulation(options.encapsulation ?? 'vxlan')
+    this.#address = addressBytes('local', options.local)
+    if (isGroupAddress(this.#address)) throw new RangeError(`local must be a host's address, not ${options.local}`)
+    this.local = addressText(this.#address)
+    this.port = checkRange('port', options.port ?? usualPort(this.encapsulation), 1, 65_535)
+    this.settings = tunnelSettings(options, this.encapsulation)
+    this.#groups = (options.groups ?? []).map((text, i) => {
+      const group = addressBytes(`groups[${i}]`, text)
+      if (!isGroupAddress(group)) throw new RangeError(`groups[${i}] must be a multicast group, not ${text}`)
+      return group
+    })
+    this.#maxNesting = checkRange('maxNesting', options.maxNesting ?? 3, 0, 7)
+    this.#ports = [this.port, ...TUNNEL_PORTS]
+    this.#out = asUnderlay('out', options.out, pool)
+    this.#fdb = new Fdb(options)
+    this.#far = new FarEnds(pool, checkRange('maxRemotes', options.maxRemotes ?? 4096, 1, 65_000))
+    this.#used = new Uint8Array(this.#far.most)
+    this.pathMtu = options.pathMtu instanceof PathMtu ? options.pathMtu : new PathMtu(clock, options.pathMtu)
+    this.#outers = OuterTable.of(pool)
+    this.#outers.watchPort(this.port)
+    this.#ends = EndTable.of(pool)
+    this.#end = this.#ends.add({
+      encapsulation: this.encapsulation,
+      port: this.port,
+      settings: this.settings,
+      anyVni: -1,
+      gbp: options.gbp ?? false,
+      knownOptions: optionKeys(options.knownOptions),
+    })
+    this.#host = {
+      pool,
+      fdb: this.#fdb,
+      ends: this.#far,
+      encapsulation: this.encapsulation,
+      row: (tunnel, address, via) => this.#row(tunnel, address, via),
+      wrap: (f, n) => this.#wrap(f, n),
+      pathFits: (n) => this.#pathFits(n),
+    }
+    this.take = (f) => this.#take(f)
+  }
+
+  get counters(): VtepCounters {
+    return { ...this.#n, fdb: { ...this.#fdb.counters } }
+  }
+
+  /** Its networks, in the order of their numbers. */
+  get networks(): readonly TunnelNetwork[] {
+    return this.#networks.filter((n) => n !== undefined)
+  }
+
+  /** Bytes that a header without options adds to an inner IP packet, inner Ethernet included: what pods' MTU is less. */
+  get overhead(): number {
+    return (this.#address.length === 4 ? 20 : 40) + 8 + 8 + eth.HLEN
+  }
+
+  /** Adds a network. Throws where its VNI is taken, and for settings that make no sense, with key and value. */
+  addNetwork(options: NetworkOptions): TunnelNetwork {
+    if (this.networks.some((n) => n.vni === options.vni)) throw new Error(`there is a network ${options.vni} already`)
+    let index = this.#networks.indexOf(undefined)
+    if (index < 0) index = this.#networks.length
+    checkRange('networks', index, 0, 65_534)
+    const network = new TunnelNetwork(this.#host, index, options)
+    this.#networks[index] = network
+    if (network.vni === 'any') this.#ends.setAnyVni(this.#end, index)
+    else this.#ends.setNetwork(this.#end, network.vni, index)
+    return network
+  }
+
+  /** Takes a network away with all that was learnt and configured in it. Throws where it is none of this VTEP's. */
+  removeNetwork(network: TunnelNetwork): void {
+    if (this.#networks[network.index] !== network) throw new Error(`network ${network.vni} is not this VTEP's`)
+    network.close()
+    this.#networks[network.index] = undefined
+    if (network.vni === 'any') this.#ends.setAnyVni(this.#end, -1)
+    else this.#ends.deleteNetwork(this.#end, network.vni)
+    this.#reclaim()
+  }
+
+  /** Gives up its place among the pool's endpoints; nothing is taken any more. */
+  close(): void {
+    for (const network of this.networks) this.removeNetwork(network)
+    this.#ends.remove(this.#end)
+  }
+
+  /** Sweeps a slice of the MAC table, and forgets far ends that nothing leads to; have the loop call it about once a
+   * second. */
+  tick(now: number): void {
+    this.#fdb.setNow(now)
+    this.#fdb.sweep(Math.min(this.#fdb.slots, SWEEP))
+    if (this.#far.size * 2 > this.#far.most) this.#reclaim()
+  }
+
+  /** Takes what is for it from an underlay that is a port; the rest stays in the batch. */
+  process(batch: Batch): void {
+    const { frames, length } = batch
+    this.#fdb.setNow(this.#clock.now)
+    let kept = 0
+    for (let i = 0; i < length; i++) {
+      const f = frames[i] as Frame
+      if (!this.#isHere(f) || !this.#accept(f)) frames[kept++] = f
+    }
+    batch.length = kept
+  }
+
+  /** A packet for one of the router's addresses, or for a group. */
+  #take(f: Frame): boolean {
+    const { bytes: b, off } = this.#pool
+    const l3 = (off[f] as number) + eth.HLEN
+    const v6 = (b[l3] as number) >>> 4 === 6
+    const protocol = b[l3 + (v6 ? 6 : 9)] as number
+    if (protocol === 1 || protocol === 58) return this.#hear(f)
+    if ((v6 ? b[l3 + 24] === 0xff : (b[l3 + 16] as number) >= 224) && !this.#isHere(f)) return false
+    this.#fdb.setNow(this.#clock.now)
+    return this.#accept(f)
+  }
+
+  /** Whether the outer destination is ours, or a group that we take packets for. */
+  #isHere(f: Frame): boolean {
+    const { bytes: b, off, len } = this.#pool
+    const o = off[f] as number
+    const v6 = this.#address.length === 16
+    if ((len[f] as number) < (v6 ? 54 : 34) || ((b[o + 12]! << 8) | b[o + 13]!) !== (v6 ? 0x86dd : 0x0800)) return false
+    const dst = o + (v6 ? 38 : 30)
+    const size = v6 ? 16 : 4
+    if (equal(b, dst, this.#address, 0, size)) return true
+    for (let i = 0; i < this.#groups.length; i++) {
+      const group = this.#groups[i] as Uint8Array
+      if (group.length === size && equal(b, dst, group, 0, size)) return true
+    }
+    return false
+  }
+
+  /** Takes a frame out of its tunnel; false where it is not for this end, and then as it was. */
+  #accept(frame: Frame): boolean {
+    const pool = this.#pool
+    let f: Frame | -1 = frame
+    if (pool.refs[frame] !== 1) {
+      if (!this.#isOurPort(frame)) return false
+      f = pool.own(frame)
+      if (f === NO_FRAME) return true
+    }
+    const said = this.#ends.unwrap(f, this.#end)
+    if (said === NOT_OURS) return false
+    if (said === CUT_TRAIN) this.#outers.cut(f, this.#each)
+    else this.#unwrapped(f, said)
+    return true
+  }
+
+  /** A datagram of a train. */
+  readonly #each = (f: Frame): void => {
+    const said = this.#ends.unwrap(f, this.#end)
+    this.#unwrapped(f, said === NOT_OURS || said === CUT_TRAIN ? ~Drop.Malformed : said)
+  }
+
+  /** Tells whether it is UDP to our port, without looking closer. */
+  #isOurPort(f: Frame): boolean {
+    const { bytes: b, off, len } = this.#pool
+    const l3 = (off[f] as number) + eth.HLEN
+    const end = l3 - eth.HLEN + (len[f] as number)
+    if (end - l3 < 28) return false
+    const v6 = (b[l3] as number) >>> 4 === 6
+    const l4 = l3 + (v6 ? 40 : ipv4.headerLength(b, l3))
+    // Behind extension headers anything may be; who wants to know gets a copy.
+    if (v6 && b[l3 + 6] !== 17) return true
+    return (v6 || b[l3 + 9] === 17) && end - l4 >= 8 && ((b[l4 + 2]! << 8) | b[l4 + 3]!) === this.port
+  }
+
+  /** What came out of a tunnel: learns, and hands it to its network.
+   * @param said the network's number, or `~Drop` */
+  #unwrapped(f: Frame, said: number): void {
+    const pool = this.#pool
+    if (said < 0) {
+      pool.drop(f, ~said as Drop)
+      return
+    }
+    const { data } = pool
+    const { seen } = this.#ends
+    const network = this.#networks[said] as TunnelNetwork
+    const o = pool.off[f] as number
+    const hi = data.getUint16(o + 6, true)
+    const lo = data.getInt32(o + 8, true)
+    if (hi === network.ownHi && lo === network.ownLo) {
+      pool.drop(f, Drop.OwnSource)
+      return
+    }
+    if (!network.takes(o)) {
+      pool.drop(f, Drop.OtherHost)
+      return
+    }
+    if (network.learning || network.knownPeersOnly) {
+      let n = this.#far.find(said, seen, Seen.Src, seen[Seen.Version] === 6)
+      if (network.knownPeersOnly && (n === NONE || this.#far.held(n) === 0)) {
+        pool.drop(f, Drop.UnknownPeer)
+        return
+      }
+      if (network.learning) {
+        if ((hi & 1) !== 0 || (hi | lo) === 0) {
+          pool.drop(f, (hi & 1) !== 0 ? Drop.GroupSource : Drop.ZeroSource)
+          return
+        }
+        if (n === NONE) n = this.#heard(network)
+        if (n !== NONE) this.#fdb.learn((said << 16) | hi, lo, n, false)
+      }
+    }
+    network.deliver(f)
+  }
+
+  /** A far end that was not heard before. */
+  #heard(network: TunnelNetwork): number {
+    const { seen } = this.#ends
+    const address = new Uint8Array(seen[Seen.Version] === 6 ? 16 : 4)
+    const view = new DataView(address.buffer)
+    for (let i = 0; 4 * i < address.length; i++) view.setInt32(4 * i, seen[Seen.Src + i] as number, true)
+    // Frames go to ends of the own family only; and nobody is at a group's address.
+    if (address.length !== this.#address.length || isGroupAddress(address)) return NONE
+    if (this.#far.size >= this.#far.most) {
+      this.#n.remotesRefused++
+      return NONE
+    }
+    return network.heard(address)
+  }
+
+  /** Wraps a frame for far end `n` and sends it; gives the bytes of it that left, or 0. */
+  #wrap(frame: Frame, n: number): number {
+    const pool = this.#pool
+    const f = pool.own(frame)
+    if (f === NO_FRAME) return 0
+    const said = this.#outers.wrap(f, this.#far.rows[n] as number)
+    if (said === WRAPPED || (said === WRAPPED_TUNNEL && !this.#tooDeep(f))) {
+      const bytes = pool.len[f] as number
+      const by = this.#far.underlays[n] as Underlay | null
+      if (by === null) this.#out.send(f)
+      else by.send(f)
+      return bytes
+    }
+    if (said !== CUT_FIRST) {
+      pool.drop(f, said === WRAPPED_TUNNEL ? Drop.NestedTunnel : (said as Drop))
+      return 0
+    }
+    this.#to = n
+    this.#sent = 0
+    this.#outers.cut(f, this.#segment)
+    return this.#sent
+  }
+
+  readonly #segment = (f: Frame): void => {
+    this.#sent += this.#wrap(f, this.#to)
+  }
+
+  #tooDeep(f: Frame): boolean {
+    const o = this.#pool.off[f] as number
+    const end = o + (this.#pool.len[f] as number)
+    return nestsTooDeep(this.#pool, o, end, this.#outers.found, this.#ports, this.#maxNesting)
+  }
+
+  #row(tunnel: Uint8Array, address: Uint8Array, via: RemoteSpec['interface']): number {
+    return this.#outers.add({
+      src: this.local,
+      dst: addressText(address),
+      protocol: 17,
+      udpPort: this.port,
+      tunnel,
+      settings: this.settings,
+      ...(via === undefined ? {} : { srcMac: via.mac }),
+    })
+  }
+
+  /** An ICMP message for the node: is it about a packet of ours that was too big? */
+  #hear(f: Frame): boolean {
+    const pool = this.#pool
+    const r = this.#report
+    if (!readTooBig(pool, f, r) || r.protocol !== 17) return false
+    const b = pool.bytes
+    const size = this.#address.length
+    if (r.v6 !== (size === 16) || ((b[r.l4 + 2]! << 8) | b[r.l4 + 3]!) !== this.port) return false
+    const src = r.ip + (r.v6 ? 8 : 12)
+    const dst = src + size
+    if (!equal(b, src, this.#address, 0, size)) return false
+    let ours = false
+    this.#far.withAddress(b, dst, r.v6 ? 16 : 4, () => {
+      ours = true
+    })
+    if (!ours) return false
+    if (r.v6 ? this.pathMtu.lower6(b, dst, r.mtu) : this.pathMtu.lower4(u32(b, dst), r.mtu)) {
+      this.#n.lowered++
+      this.#far.withAddress(b, dst, r.v6 ? 16 : 4, (n) => {
+        const network = this.#networks[this.#far.spec(n).network] as TunnelNetwork
+        this.#far.limits[n] = network.limit(n)
+      })
+    }
+    pool.drop(f, Drop.Consumed)
+    return true
+  }
+
+  #pathFits(n: number): number {
+    const { address } = this.#far.spec(n)
+    const mtu = address.length === 4 ? this.pathMtu.to4(u32(address, 0)) : this.pathMtu.to6(address, 0)
+    // 65,535 says that nothing is known.
+    if (mtu === 65_535) return 0x7fff_ffff
+    // The row's outer Ethernet header stands for the inner one, which is inside the outer packet.
+    return mtu - this.#outers.lengthOf(this.#far.rows[n] as number)
+  }
+
+  /** Forgets far ends that nothing leads to. */
+  #reclaim(): void {
+    const used = this.#used.fill(0)
+    const { table } = this.#fdb
+    for (let at = 2; at < table.length; at += 4) {
+      const word = table[at] as number
+      if (word !== 0) used[(word & ENTRY_PORT) - 1] = 1
+    }
+    this.#n.remotesForgotten += this.#far.reclaim(used)
+  }
+}
