@@ -94,6 +94,9 @@ export interface FlowEnder {
   /** Ends the flows about whose destination `policy` decided with this tag, and says how many there were. `policy` is told
    * of each by `ended`, before this returns. */
   endTagged(policy: DestinationPolicy, tag: number): number
+  /** Ends the flows to an address and port about whose destination no policy decided, and says how many there were: those
+   * that began before there was one. `kind` is that of their packets. */
+  endUndecided(kind: number, address: number, port: number): number
 }
 
 /** Decides where a new flow goes. */

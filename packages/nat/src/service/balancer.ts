@@ -48,7 +48,12 @@ export class Balancer implements DestinationPolicy {
     this.style = settings.style
     this.#settings = settings
     this.#source6 = settings.source6 === null ? 0 : holdAddress('sourceVips', addresses, settings.source6)
-    this.services = new ServiceTable(addresses, settings, (backend) => this.#removed(backend))
+    this.services = new ServiceTable(
+      addresses,
+      settings,
+      (backend) => this.#removed(backend),
+      (frontend) => this.#opened(frontend),
+    )
   }
 
   /** Clients remembered at `now`, in nanoseconds. */
@@ -151,5 +156,13 @@ export class Balancer implements DestinationPolicy {
     const { whenRemoved } = this.#settings
     const end = whenRemoved === 'end' || (whenRemoved === 'end-udp' && backend.service.read.protocol === 'udp')
     if (end) for (const engine of this.#engines) engine.endTagged(this, backend.tag)
+  }
+
+  /** Flows of UDP that began when the frontend led nowhere would go on past the service for as long as they live: kube-proxy ends
+   * them, too. Those of TCP have found out by themselves. */
+  #opened(frontend: Frontend): void {
+    const { service, kind, word, address, port } = frontend
+    if (service.read.protocol !== 'udp' || kind === 'NodePort') return
+    for (const engine of this.#engines) engine.endUndecided(word, address, port)
   }
 }

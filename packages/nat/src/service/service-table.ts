@@ -76,6 +76,7 @@ export class ServiceTable {
   readonly #addresses: Addresses6
   readonly #settings: BalancerSettings
   readonly #removed: (backend: Backend) => void
+  readonly #opened: (frontend: Frontend) => void
   readonly #services: Map<string, Service> = new Map()
   readonly #index: Frontends
   /** By the number that the index gives; null where it is free. */
@@ -87,11 +88,18 @@ export class ServiceTable {
   #clients: Affinity | null = null
   #numbers = 0
 
-  /** @param removed is told of a backend that was taken out and has flows */
-  constructor(addresses: Addresses6, settings: BalancerSettings, removed: (backend: Backend) => void) {
+  /** @param removed is told of a backend that was taken out and has flows
+   * @param opened is told of a frontend that leads somewhere and did not before */
+  constructor(
+    addresses: Addresses6,
+    settings: BalancerSettings,
+    removed: (backend: Backend) => void,
+    opened: (frontend: Frontend) => void,
+  ) {
     this.#addresses = addresses
     this.#settings = settings
     this.#removed = removed
+    this.#opened = opened
     this.#index = new Frontends(settings.seed)
   }
 
@@ -152,6 +160,7 @@ export class ServiceTable {
     checkBackends(`service ${name}`, [...here, read], this.#settings.defaults)
     this.#putIn(service, read, this.#hold(`service ${name}`, read.words))
     service.arrange()
+    if (here.length === 0) this.#open(service)
   }
 
   /** Takes a backend out of a service; false where it was not there. */
@@ -216,6 +225,8 @@ export class ServiceTable {
       throw error
     }
     const { affinityEntries, seed } = this.#settings
+    const before = new Set(service.frontends.map((at) => (this.#frontends[at] as Frontend).text))
+    const wasEmpty = service.size === 0
     if (read.affinity > 0) this.#clients ??= new Affinity(affinityEntries, seed)
     this.#unlist(service)
     for (const frontend of frontends) {
@@ -227,6 +238,8 @@ export class ServiceTable {
     service.read = read
     this.#services.set(read.name, service)
     this.#reconcile(service, read.backends, held)
+    if (wasEmpty || service.size === 0) return
+    for (const frontend of frontends) if (!before.has(frontend.text)) this.#opened(frontend)
   }
 
   /** Makes the frontends of a service, and holds their addresses. Throws where one is taken, and holds none then. */
@@ -304,7 +317,12 @@ export class ServiceTable {
     return held
   }
 
+  #open(service: Service): void {
+    for (const at of service.frontends) this.#opened(this.#frontends[at] as Frontend)
+  }
+
   #reconcile(service: Service, wanted: readonly ReadBackend[], held: ReadonlyMap<string, number>): void {
+    const wasEmpty = service.size === 0
     const keys = new Set(wanted.map((b) => b.key))
     for (const b of [...service.backends]) if (b !== null && !keys.has(b.key)) this.#takeOut(b)
     for (const read of wanted) {
@@ -313,6 +331,7 @@ export class ServiceTable {
       else service.find(read.key)?.become(read)
     }
     service.arrange()
+    if (wasEmpty && service.size > 0) this.#open(service)
   }
 
   #putIn(service: Service, read: ReadBackend, address: number): void {

@@ -216,6 +216,7 @@ it('ends flows of UDP to an old mapping when the port gets a new one (modes.md 1
       table.ended(tag)
       return 1
     },
+    endUndecided: () => 0,
   })
   const dns: PortMapping = { protocol: 'udp', port: '50-59', to: '10.22.0.11' }
   const [first, tcp] = table.addAll([dns, web]) as [number, number]

@@ -29,6 +29,10 @@ class Flows {
   readonly tags: number[] = []
   asked: number[] = []
 
+  endUndecided(): number {
+    return 0
+  }
+
   endTagged(policy: DestinationPolicy, tag: number): number {
     this.asked.push(tag)
     let n = 0

@@ -297,6 +297,29 @@ describe('flows and their backends', () => {
     ])
   })
 
+  it('of UDP that began before there was a service, or a backend, do not go on past it', () => {
+    for (const [from, vip, backend] of [
+      ['10.244.1.9', '10.96.0.10', '10.244.2.6'],
+      ['fd00:244:1::9', 'fd00:96::10', 'fd00:244:2::6'],
+    ]) {
+      const n = new Node({ balancer: { style: 'windows', dsr: true } })
+      const udp = udpPacket(`${from}#4000 > ${vip}#80`)
+      const past = [`2: udp ${from}#4000 > ${vip}#80`]
+      const there = [`1: udp ${from}#4000 > ${backend}#8080`]
+      expect(n.say(PODS, udp, udpPacket(`${from}#4000 > ${vip}#81`))).toHaveLength(2)
+      n.balancer.services.add({ ...web, protocol: 'udp', backends: [] })
+      expect(n.say(PODS, udp)).toEqual(past)
+      n.balancer.services.setBackends('web', web.backends!)
+      expect(n.say(PODS, udp)).toEqual(there)
+      expect([...n.nat.flows()]).toHaveLength(2)
+      n.balancer.services.remove('web')
+      n.seconds(200)
+      expect(n.say(PODS, udp)).toEqual(past)
+      n.balancer.services.add({ ...web, protocol: 'udp' })
+      expect(n.say(PODS, udp)).toEqual(there)
+    }
+  })
+
   it('are counted until they are over, and a backend that is gone is forgotten with its last one', () => {
     const n = node({ protocol: 'udp', backends: [THERE6] }, { balancer: { whenRemoved: 'keep' } })
     const held = n.addresses.size
