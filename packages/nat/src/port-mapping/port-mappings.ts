@@ -156,14 +156,20 @@ export class PortMappings implements DestinationPolicy {
       this.#ports.add(address, mapping.kind | 0, listenPort(mapping, port), number)
       this.#options.outsidePorts?.reserve(mapping.kind, address, port)
     }
-    if (isDatagram(mapping.kind)) for (const old of others) this.#endFlows(old as Entry)
+    if (isDatagram(mapping.kind)) this.#endStale(mapping, address, others)
     return number
   }
 
-  /** Ends what is left of a mapping. */
-  #endFlows(old: Entry): void {
-    const number = this.#entries.indexOf(old)
-    for (const engine of this.#engines) engine.endTagged(this, number + 1)
+  /** Ends what would keep clients from a new mapping: flows of old ones, and those that began before there was any, which
+   * only an address that is not the node's own can have. */
+  #endStale(mapping: ReadMapping, address: number, others: readonly (Entry | null)[]): void {
+    for (const engine of this.#engines) {
+      for (const old of others) engine.endTagged(this, this.#entries.indexOf(old) + 1)
+      if (mapping.local) continue
+      for (let port = firstOf(mapping.ports); port <= lastOf(mapping.ports); port++) {
+        engine.endUndecided(mapping.kind, address, port)
+      }
+    }
   }
 
   #number(words: Uint32Array, key: string): number {

@@ -252,12 +252,25 @@ describe('hostPort (modes.md 17.3)', () => {
     const { lab: l, mappings } = node()
     const ask = udpPacket('203.0.113.2#1234 > 203.0.113.1#53')
     expect(l.say(OUTSIDE, ask)).toEqual(['0: udp 203.0.113.2#1234 > 10.22.0.11#5353'])
-    const number = mappings.list().indexOf('udp *:53 -> 10.22.0.11:5353')
-    expect(mappings.remove(number)).toBe(true)
+    // Numbers are given in the order of adding: TCP, UDP, of IPv4 first.
+    expect(mappings.list()[1]).toBe('udp *:53 -> 10.22.0.11:5353')
+    expect(mappings.remove(1)).toBe(true)
     expect(l.say(OUTSIDE, ask)).toEqual(['0: udp 203.0.113.2#1234 > 10.22.0.11#5353'])
     mappings.add({ protocol: 'udp', port: 53, to: '10.22.0.12', toPort: 5353 })
     expect(l.say(OUTSIDE, ask)).toEqual(['0: udp 203.0.113.2#1234 > 10.22.0.12#5353'])
   })
+})
+
+it('a mapping of a virtual address ends flows of UDP that went there before', () => {
+  let mappings: PortMappings | undefined
+  const l = new Lab((made) => {
+    mappings = new PortMappings(made.addresses)
+    return { destination: [mappings] }
+  })
+  const ask = udpPacket('10.22.0.12#1234 > 203.0.113.200#53')
+  expect(l.say(INSIDE, ask)).toEqual(['1: udp 10.22.0.12#1234 > 203.0.113.200#53'])
+  mappings?.add({ protocol: 'udp', port: 53, address: '203.0.113.200', local: false, to: '10.22.0.11' })
+  expect(l.say(INSIDE, ask)).toEqual(['0: udp 10.22.0.12#1234 > 10.22.0.11#53'])
 })
 
 describe('HNS (modes.md 2.3, 2.4, 16)', () => {
