@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -103,7 +104,7 @@ static struct handle *get_handle(struct call *c, enum kind kind) {
 
 /* A handle that frames are read from and written to. */
 static struct handle *get_port(struct call *c) {
-  static const enum kind ports[] = {TAP, UDP};
+  static const enum kind ports[] = {TAP, UDP, PACKET};
   struct handle *h = NULL;
   for (size_t i = 0; i < sizeof ports / sizeof ports[0] && h == NULL; i++) h = get_handle(c, ports[i]);
   return h;
@@ -234,26 +235,26 @@ static napi_value bind_pool(napi_env env, napi_callback_info info) {
 /* What a batch is done by, for each kind of port. */
 typedef uint32_t batch_work(struct handle *, uint32_t);
 
-static napi_value batch(napi_env env, napi_callback_info info, batch_work *tap, batch_work *udp) {
+static napi_value batch(napi_env env, napi_callback_info info, batch_work *tap, batch_work *udp, batch_work *packet) {
   struct call c;
   uint32_t count;
   if (!begin(env, info, &c)) return NULL;
   struct handle *h = get_port(&c);
   if (h == NULL || !h->pool.bound) return bad(&c, "batch: handle");
   if (!get_u32(&c, 1, &count)) return bad(&c, "batch: count");
-  return integer(&c, (int32_t)(h->kind == UDP ? udp : tap)(h, count));
+  return integer(&c, (int32_t)(h->kind == TAP ? tap : h->kind == UDP ? udp : packet)(h, count));
 }
 
 static napi_value read_batch(napi_env env, napi_callback_info info) {
-  return batch(env, info, frames_read, udp_read);
+  return batch(env, info, frames_read, udp_read, packet_read);
 }
 
 static napi_value write_batch(napi_env env, napi_callback_info info) {
-  return batch(env, info, frames_write, udp_write);
+  return batch(env, info, frames_write, udp_write, packet_write);
 }
 
 static napi_value discard_batch(napi_env env, napi_callback_info info) {
-  return batch(env, info, frames_discard, udp_discard);
+  return batch(env, info, frames_discard, udp_discard, packet_discard);
 }
 
 static napi_value get_info(napi_env env, napi_callback_info info) {
@@ -330,7 +331,7 @@ static napi_value check(napi_env env, napi_callback_info info) {
   if (!begin(env, info, &c)) return NULL;
   struct handle *h = get_port(&c);
   if (h == NULL) return bad(&c, "check");
-  const int error = h->kind == TAP ? device_check(h->fd) : 0;
+  const int error = h->kind == TAP ? device_check(h->fd) : h->kind == PACKET ? packet_check(h->fd) : 0;
   return integer(&c, error != 0 ? error : handle_shown(h));
 }
 
@@ -341,6 +342,52 @@ static napi_value close_handle(napi_env env, napi_callback_info info) {
   if (!get_u32(&c, 0, &n) || n >= c.at->size || c.at->table[n] == NULL) return bad(&c, "close: handle");
   handle_close(env, c.at, n);
   return NULL;
+}
+
+/* ---- Packet sockets ---- */
+
+/* openPacket(netns, device, [flags, fanout, buffer]). */
+enum { PACKET_OFFLOADS = 1, PACKET_EVERYTHING = 2 };
+
+static napi_value open_packet(napi_env env, napi_callback_info info) {
+  struct call c;
+  struct packet_request q;
+  char path[PATH_SIZE];
+  int32_t *numbers;
+  if (!begin(env, info, &c)) return NULL;
+  memset(&q, 0, sizeof q);
+  if (!get_path(&c, 0, path, &q.netns)) return bad(&c, "openPacket: netns");
+  if (!get_string(&c, 1, q.device, IFNAMSIZ)) return bad(&c, "openPacket: device");
+  if (!get_array(env, c.args[2], napi_int32_array, 3, &numbers, NULL)) return bad(&c, "openPacket: numbers");
+  q.vnet = (numbers[0] & PACKET_OFFLOADS) != 0;
+  q.promiscuous = (numbers[0] & PACKET_EVERYTHING) != 0;
+  q.fanout = numbers[1];
+  q.buffer = numbers[2];
+  if (q.buffer < 0) return bad(&c, "openPacket: buffer");
+  packet_open(&q);
+  int32_t handle = -1;
+  if (q.outcome.error == 0 && (handle = handle_new(c.at, PACKET, q.fd)) < 0) {
+    q.outcome = (struct outcome){STEP_MEMORY, ENOMEM};
+  }
+  if (handle >= 0) {
+    struct handle *h = handle_get(c.at, (uint32_t)handle, PACKET);
+    h->header = q.vnet ? 10 : 0;
+    h->ignores_outgoing = q.ignores_outgoing;
+    if (!handle_show(h)) {
+      q.outcome = (struct outcome){STEP_PACKET, errno};
+      handle_close(env, c.at, (uint32_t)handle);
+      handle = -1;
+    }
+  }
+  napi_value object = result_object(&c, q.outcome);
+  if (object == NULL || handle < 0) return object;
+  set(&c, object, "handle", integer(&c, handle));
+  set(&c, object, "fd", integer(&c, q.fd));
+  set(&c, object, "index", integer(&c, q.index));
+  char mac[18];
+  snprintf(mac, sizeof mac, "%02x:%02x:%02x:%02x:%02x:%02x", q.mac[0], q.mac[1], q.mac[2], q.mac[3], q.mac[4], q.mac[5]);
+  set_string(&c, object, "mac", mac);
+  return object;
 }
 
 /* ---- UDP sockets ---- */
@@ -542,7 +589,7 @@ NAPI_MODULE_INIT() {
       {"setUp", set_up},          {"setPersist", set_persist}, {"move", move},         {"check", check},
       {"close", close_handle},    {"waiter", waiter},        {"add", add_fd},          {"remove", remove_fd},
       {"errors", list_errors},    {"idle", idle},            {"watch", watch},         {"pause", pause_watch},
-      {"openUdp", open_udp},      {"icmp", icmp},             {"send", send_message},    {"receive", receive_message},
+      {"openUdp", open_udp},      {"openPacket", open_packet}, {"icmp", icmp},             {"send", send_message},    {"receive", receive_message},
   };
   struct instance *at = instance_new();
   if (at == NULL || napi_set_instance_data(env, at, instance_free, NULL) != napi_ok) {

@@ -34,7 +34,7 @@ static ssize_t read_frame(int fd, uint8_t *at, size_t limit, size_t room) {
   return readv(fd, parts, 2);
 }
 
-static void fill_columns(struct pool *t, uint32_t row, const uint8_t *from, uint32_t size) {
+void fill_columns(struct pool *t, uint32_t row, const uint8_t *from, uint32_t size) {
   struct virtio_header h = {0};
   memcpy(&h, from, size);
   t->flags[row] = h.flags & (NEEDS_CSUM | DATA_VALID);
@@ -139,9 +139,8 @@ static bool tunnel_header(const struct handle *handle, uint32_t row, struct virt
   return true;
 }
 
-/* Makes the header for a frame of `length` bytes from its columns; false where they contradict the frame, which the kernel
- * would answer with EINVAL. */
-static bool make_header(const struct handle *handle, uint32_t row, uint32_t length, struct virtio_header *h) {
+/* What contradicts the frame the kernel would answer with EINVAL. */
+bool make_header(const struct handle *handle, uint32_t row, uint32_t length, struct virtio_header *h) {
   const struct pool *t = &handle->pool;
   const uint8_t flags = ONCE(t->flags[row]), gso_type = ONCE(t->gso_type[row]);
   memset(h, 0, sizeof *h);

@@ -6,6 +6,7 @@
  *   netns.c     work inside another network namespace, on a thread that lives just for it
  *   device.c    create, attach and set up a TAP or TUN; move it to another namespace
  *   frames.c    batches of frames between a TAP and the arena of a frame pool
+ *   packet.c    a packet socket on an interface that exists, and its batches
  *   udp.c       UDP sockets as an underlay; udp-send.c and udp-receive.c are their batches, sum.h checksums
  *   wait.c      waiting for several descriptors: on Node's event loop, or blocking on a worker thread
  *   icmp.c      a socket for ICMP echo
@@ -62,7 +63,8 @@ struct handle {
   int shown;           /* of a port, the number that its owner waits for: the same open file; else -1 */
   struct pool pool;    /* of a port */
   bool tun;            /* of a TAP: it is a TUN */
-  uint32_t header;     /* of a TAP: bytes of its virtio-net header, 0 without */
+  uint32_t header;     /* of a TAP or PACKET: bytes of its virtio-net header, 0 without */
+  bool ignores_outgoing; /* of a PACKET: the kernel does not show what leaves */
   struct udp *udp;     /* of a UDP */
   struct watch *watch; /* of a WAITER that is on the event loop */
 };
@@ -201,6 +203,34 @@ enum {
 uint32_t frames_read(struct handle *h, uint32_t count);
 uint32_t frames_write(struct handle *h, uint32_t count);
 uint32_t frames_discard(struct handle *h, uint32_t count);
+
+/* Makes the header for a frame of `length` bytes from its columns; false where they contradict the frame. */
+bool make_header(const struct handle *handle, uint32_t row, uint32_t length, struct virtio_header *h);
+/* Fills a row's columns from a header of `size` bytes. */
+void fill_columns(struct pool *t, uint32_t row, const uint8_t *from, uint32_t size);
+
+/* ---- packet.c ---- */
+
+struct packet_request {
+  /* in */
+  const char *netns;
+  char device[IFNAMSIZ];
+  bool vnet, promiscuous;
+  int fanout; /* group and mode << 16, or -1 */
+  int buffer;
+  /* out */
+  int fd, index;
+  bool ignores_outgoing;
+  uint8_t mac[MAC_SIZE];
+  struct outcome outcome;
+};
+
+void packet_open(struct packet_request *request);
+/* 0 while the interface exists, else an errno: ENODEV it is gone. */
+int packet_check(int fd);
+uint32_t packet_read(struct handle *h, uint32_t count);
+uint32_t packet_write(struct handle *h, uint32_t count);
+uint32_t packet_discard(struct handle *h, uint32_t count);
 
 /* ---- udp.c, udp-send.c, udp-receive.c ---- */
 

@@ -43,6 +43,10 @@ export const OPEN_VNET = 4
 export const OPEN_UP = 8
 export const OPEN_TUNNELS = 16
 
+/** Flags of `Native.openPacket`. */
+export const PACKET_OFFLOADS = 1
+export const PACKET_EVERYTHING = 2
+
 /** Flags of `Native.openUdp`. */
 export const UDP_CHECKSUM = 1
 export const UDP_ZERO_CHECKSUM = 2
@@ -105,6 +109,15 @@ export interface OpenedUdp extends Outcome {
   readonly flags: number
   /** The port of each socket; the first is the one that receives. */
   readonly ports: readonly number[]
+}
+
+/** A packet socket that was opened; the further fields are there when `errno` is 0. */
+export interface OpenedPacket extends Outcome {
+  readonly handle: number
+  readonly fd: number
+  /** Number and MAC address of the interface. */
+  readonly index: number
+  readonly mac: string
 }
 
 /** A device as it is now; the further fields are there when `errno` is 0. */
@@ -175,6 +188,9 @@ export interface Native {
     numbers: Int32Array<ArrayBuffer>,
     groups: Uint8Array,
   ): OpenedUdp
+  /** Opens a packet socket on an interface. `numbers` are flags, fanout (group and mode << 16, or -1) and bytes of the
+   * buffers. */
+  openPacket(netns: string | null, device: string, numbers: Int32Array<ArrayBuffer>): OpenedPacket
   icmp(netns: string | null, family: 4 | 6, address: string, device: string): IcmpSocket
   /** Bytes sent, or an errno below 0. */
   send(socket: number, message: Uint8Array): number

@@ -45,6 +45,7 @@ export const EINVAL = 22
 const ENOTTY = 25
 export const EBADFD = 77
 export const EMSGSIZE = 90
+const EPFNOSUPPORT = 96
 const EADDRINUSE = 98
 const EADDRNOTAVAIL = 99
 export const ENETDOWN = 100
@@ -127,7 +128,13 @@ const WORDS: Readonly<Partial<Record<Step, Readonly<Record<number, string>>>>> =
     [EHOSTUNREACH]: 'no route leads there',
     [EINVAL]: 'the kernel refuses the address; a link-local one (fe80::) needs `device`',
   },
-  device: { [ENODEV]: 'there is no such interface', [EPERM]: `no permission to bind to an interface; ${ROOT}` },
+  device: {
+    [ENODEV]: 'there is no such interface',
+    [EPERM]: `no permission to bind to an interface; ${ROOT}`,
+    [EPFNOSUPPORT]: 'the interface is not an Ethernet one',
+  },
+  packet: { [EPERM]: `no permission for a packet socket; ${ROOT}` },
+  fanout: { [EINVAL]: 'the group is one of another kind: of another mode, or on another interface' },
   bind: {
     [EADDRINUSE]: 'the port is taken: a tunnel device of the kernel, or another program, has it (see `ss -lun`)',
     [EADDRNOTAVAIL]: 'no interface here has this address',
