@@ -351,7 +351,8 @@ describe('whatever comes', () => {
     name: fc.constantFrom('udp', 'tcp', 'echo', 'reply'),
     flags: fc.constantFrom('S', 'SA', 'A', 'FA', 'R'),
     a: fc.constantFrom('10.22.0.11', '10.22.0.12', '203.0.113.2', '203.0.113.3'),
-    b: fc.constantFrom('203.0.113.1', '203.0.113.2', '203.0.113.3', '10.22.0.11'),
+    // Never an inside address: a flow to one is not translated, nor are its answers.
+    b: fc.constantFrom('203.0.113.1', '203.0.113.2', '203.0.113.3'),
     aPort: fc.constantFrom(53, 5000, 5001),
     bPort: fc.constantFrom(53, 5000, 5001, 8080),
     wait: fc.constantFrom(0, 0, 0, 1, 40),
@@ -388,7 +389,7 @@ describe('whatever comes', () => {
         expect([...nat.mappings()]).toEqual([])
         expect([...l.nat.flows()]).toEqual([])
       }),
-      { numRuns: 60 },
+      { numRuns: 100 },
     )
   })
 })
