@@ -3,19 +3,7 @@ import { type Batch, Drop, type Frame, FramePool, GsoType, Loop, MAX_FRAME, Real
 import { portCompliance } from '@l2l3/switch-core/compliance'
 import { AfPacketPort, runOnEventLoop, TapPort } from '@l2l3/tap-io'
 import { describe, expect, it } from 'vitest'
-import {
-  drain,
-  frameOf,
-  inNamespace,
-  ip,
-  namespace,
-  needsTun,
-  nodeIn,
-  receive,
-  removeNamespace,
-  send,
-  until,
-} from './lab.ts'
+import { drain, frameOf, ip, namespace, needsTun, nodeIn, receive, removeNamespace, send, until } from './lab.ts'
 
 /* Packet sockets on veths of the kernel, in namespaces of our own. */
 needsTun()
