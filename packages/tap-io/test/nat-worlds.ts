@@ -40,6 +40,10 @@ export interface WorldOptions {
   uplinkMtu?: number
   /** Seconds, by the kernel's names without "nf_conntrack_". */
   timeouts?: Record<string, number>
+  /** The kernel does not look at TCP's windows. */
+  liberal?: boolean
+  /** The kernel takes nothing new for itself by the uplink, so that no flow of its own stands in the table. */
+  sealed?: boolean
 }
 
 export interface World {
@@ -108,7 +112,7 @@ export const noKernel: string =
         : ''
 
 /** The rules of a masquerading node. */
-export function ruleset({ mappings = [], hairpin = false, random = false }: WorldOptions): string {
+export function ruleset({ mappings = [], hairpin = false, random = false, sealed = false }: WorldOptions): string {
   const masquerade = random ? 'masquerade fully-random' : 'masquerade'
   const dnat = mappings.map((m) => `fib daddr type local ${m.protocol} dport ${m.port} dnat to ${m.to}:${m.toPort}`)
   return `
@@ -118,6 +122,11 @@ export function ruleset({ mappings = [], hairpin = false, random = false }: Worl
         ${hairpin ? 'ip saddr 10.22.0.0/24 ip daddr 10.22.0.0/24 ct status dnat masquerade' : ''}
         ip saddr 10.22.0.0/24 ip daddr 10.22.0.0/24 accept
         ip saddr 10.22.0.0/24 ip daddr != 224.0.0.0/4 ${masquerade}
+      }
+    }
+    table ip filter {
+      chain input { type filter hook input priority filter;
+        ${sealed ? 'iifname "eth0" ct state new drop' : ''}
       }
     }
     table ip6 nat {
@@ -180,6 +189,7 @@ export async function kernels(options: WorldOptions): Promise<World> {
       for (const [ip, mac] of list) run('ip', 'neigh', 'replace', ip, 'lladdr', mac, 'dev', on, 'nud', 'permanent')
     }
     execFileSync('ip', ['netns', 'exec', netns, 'nft', '-f', '-'], { input: ruleset(options) })
+    if (options.liberal) set('netfilter/nf_conntrack_tcp_be_liberal=1')
     for (const [name, s] of Object.entries(options.timeouts ?? {})) set(`netfilter/nf_conntrack_${name}=${s}`)
   } catch (error) {
     close()

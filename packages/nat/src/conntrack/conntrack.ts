@@ -209,7 +209,11 @@ export class Conntrack extends FlowTable {
       if ((state & (R.CLOSING | R.RESET)) !== 0) return Verdict.Reopen
       after = TCP_IGNORED
     }
-    if (after === TCP_IGNORED) return Verdict.Pass
+    if (after === TCP_IGNORED) {
+      // It changes no state, but it is an answer (nf_conntrack_in).
+      if (direction === 1) records[at + R.STATE] = state | R.SEEN_REPLY
+      return Verdict.Pass
+    }
     if (after === TcpState.FinWait && before !== TcpState.FinWait) state |= R.CLOSING
     state = segment === Segment.Rst && direction === 1 ? state | R.RESET : state & ~R.RESET
     const seenReply = (state & R.SEEN_REPLY) !== 0 || direction === 1
