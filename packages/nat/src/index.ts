@@ -16,11 +16,17 @@ export type { FragmentCounters, FragmentsOptions } from './fragments/fragments.t
 export { Nat, Side } from './nat.ts'
 export type { NatOptions, OwnAddresses, SideOptions } from './options.ts'
 export {
+  type AwsSnatOptions,
   awsSnat,
+  type CalicoNatOutgoingOptions,
   calicoNatOutgoing,
   cniIpMasq,
+  type DockerMasqOptions,
   dockerMasq,
+  type FlannelMasqOptions,
   flannelMasq,
+  type IpMasqOptions,
+  type KindnetMasqOptions,
   kindnetMasq,
   markedMasquerade,
 } from './outbound/chains.ts'
@@ -28,13 +34,18 @@ export {
   type HnsOutboundNatOptions,
   hnsOutboundNat,
   loopbackDsr,
+  OutboundNatFlag,
   type OutboundNatPolicyV1,
   type OutboundNatPolicyV2,
+  type OutboundNatSettingsV2,
   withIpMasqNetwork,
 } from './outbound/hns.ts'
+export type { MappingInfo } from './outbound/mappings.ts'
 export { OutboundNat } from './outbound/outbound-nat.ts'
 export type { OutboundRule, OutboundVerdict } from './outbound/outbound-rule.ts'
 export { OutsidePorts, type OutsidePortsOptions } from './outbound/outside-ports.ts'
+export type { PortClass } from './outbound/port-range.ts'
+export type { Dice32 } from './outbound/port-search.ts'
 export { SourceNat, type SourceNatCounters } from './outbound/source-nat.ts'
 export {
   BEHAVIOUR,
@@ -54,9 +65,11 @@ export {
 } from './policy.ts'
 export { type CniPortMapping, cniPortMappings, type PortmapOptions } from './port-mapping/cni.ts'
 export {
+  type DockerPortBinding,
   dockerWindowsPolicies,
   hnsPortMappings,
   type NatPolicyV1,
+  PortMappingFlag,
   type PortMappingPolicyV2,
   winBridgePolicies,
 } from './port-mapping/hns.ts'

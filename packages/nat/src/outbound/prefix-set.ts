@@ -1,4 +1,4 @@
-import { formatPrefix, formatWords, type Prefix, parsePrefix } from '@l2l3/switch-core'
+import { formatPrefix, type Prefix, parsePrefix } from '@l2l3/switch-core'
 
 /*
  * A list of prefixes as one question: is this address in any of them?
@@ -98,11 +98,6 @@ export function readHost(key: string, text: string): Uint32Array {
     throw new TypeError(`${key}: ${JSON.stringify(text)} is not the address of one host`)
   }
   return words
-}
-
-/** Whether two lists of prefixes read from texts are the same address: `10.0.0.1` and `10.0.0.1/32`. */
-export function sameWords(a: Uint32Array, b: Uint32Array): boolean {
-  return a.length === b.length && formatWords(a) === formatWords(b)
 }
 
 interface Range {
