@@ -152,6 +152,7 @@ function translate(
   const destination: DestinationPolicy[] = []
   const source: SourcePolicy[] = []
   const rejector = new Rejector(pool, clock)
+  const own6 = new Uint8Array(16)
   const own = {
     is4: (ip: number): boolean => router.lookup4(ip)?.kind === 'local',
     is6: (b: Uint8Array, at: number): boolean =>
@@ -164,8 +165,10 @@ function translate(
     ...(options.fragments === undefined ? {} : { fragments: options.fragments }),
     ...(options.mss === undefined ? {} : { mss: options.mss }),
     ...(options.invalid === undefined ? {} : { invalid: options.invalid }),
-    onReject: (f, l3) => {
-      const answer = rejector.answer(f, l3)
+    onReject: (f, l3, side) => {
+      const six = outside.of6(side)
+      nat.addresses.write(six, own6, 0)
+      const answer = rejector.answer(f, l3, outside.of4(side), six === 0 ? null : own6)
       if (answer !== NO_FRAME) router.send(answer)
     },
   })
@@ -182,13 +185,14 @@ function translate(
     return { ...mapping, masqueradeFrom: hairpin ? networks : [] }
   })
   portMappings.addAll(mappings)
-  const balancer = new Balancer(addresses, { seed, ...options.balancer })
+  const balancer = new Balancer(addresses, { seed, bridged: networks, ...options.balancer })
   for (const service of options.services ?? []) balancer.services.add(service)
   numbers.delete(gateway.name)
   const rules = options.outbound ?? [{}]
   const outbound = outboundNat({ addresses, outside, inside: networks, uplinks: numbers, ports, seed }, rules)
   destination.push(portMappings, balancer, outbound.inbound)
   source.push(outbound)
+  for (const policy of destination) policy.attached?.(nat)
   router.gate = nat
   return { nat, outbound, portMappings, balancer }
 }

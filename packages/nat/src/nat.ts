@@ -23,6 +23,7 @@ import { Fragments, type FragmentWaiter, Turn } from './fragments/fragments.ts'
 import { clampMss, mssOf } from './mss.ts'
 import type { NatOptions, SideOptions } from './options.ts'
 import { seededDice32 } from './outbound/port-search.ts'
+import type { DestinationPolicy, FlowEnder } from './policy.ts'
 import { Errors } from './translate/errors.ts'
 import { DESTINATION, rewrite, SOURCE } from './translate/halves.ts'
 import { NewFlows, OPENED, type Transposition, UNTRACKED } from './translate/new-flows.ts'
@@ -76,7 +77,7 @@ export class Side {
 }
 
 /** Translates addresses and ports. */
-export class Nat implements RouterGate, Ticker, FragmentWaiter {
+export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
   readonly pool: FramePool
   readonly loop: Loop
   readonly conntrack: Conntrack
@@ -138,6 +139,7 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter {
       this.#fresh.ended(flow)
     }
     this.#column = new Uint32Array(this.pool.frames)
+    for (const policy of destination) policy.attached?.(this)
     this.#slice = Math.max(64, Math.ceil(this.conntrack.maxFlows / ROUND))
     this.conntrack.at(this.#clock.now)
     loop.every(TICK, this)
@@ -474,6 +476,39 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter {
     let n = 0
     for (let flow = conntrack.next(0); flow >= 0; flow = conntrack.next(flow + 1)) {
       if (!match(this.#info(flow))) continue
+      conntrack.remove(flow)
+      n++
+    }
+    return n
+  }
+
+  /** Ends the flows about whose destination `policy` decided with this tag, and says how many there were. */
+  endTagged(policy: DestinationPolicy, tag: number): number {
+    const { conntrack } = this
+    const { records } = conntrack
+    const number = (this.#options.destination ?? []).indexOf(policy) + 1
+    if (number === 0) return 0
+    let n = 0
+    for (let flow = conntrack.next(0); flow >= 0; flow = conntrack.next(flow + 1)) {
+      const at = flow << R.RECORD_SHIFT
+      if ((((records[at + R.STATE] as number) >>> R.DESTINATION_POLICY) & 255) !== number) continue
+      if ((records[at + R.DESTINATION_TAG] as number) >>> 0 !== tag) continue
+      conntrack.remove(flow)
+      n++
+    }
+    return n
+  }
+
+  /** Ends the flows to an address and port about whose destination no policy decided, and says how many there were. */
+  endUndecided(kind: number, address: number, port: number): number {
+    const { conntrack } = this
+    const t = new Tuple()
+    let n = 0
+    for (let flow = conntrack.next(0); flow >= 0; flow = conntrack.next(flow + 1)) {
+      const state = conntrack.records[(flow << R.RECORD_SHIFT) + R.STATE] as number
+      if (((state >>> R.DESTINATION_POLICY) & 255) !== 0) continue
+      conntrack.tuple(flow, 0, t)
+      if (t.kind !== kind || t.dst !== address >>> 0 || t.dstPort !== port) continue
       conntrack.remove(flow)
       n++
     }

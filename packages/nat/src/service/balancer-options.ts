@@ -30,6 +30,10 @@ export interface BalancerOptions {
    * HNS leaves that to an OutBoundNAT with `Destinations` ("loopback DSR", modes.md 2.3). Default true with style
    * `linux`, false with `windows`. */
   hairpin?: boolean
+  /** Networks whose hosts reach each other without this node: bridges. Where a client and its backend are both in one of them, the
+   * source is masqueraded as with a hairpin: the answer would go past this node, and nobody would put the service's address
+   * back. (A Linux bridge has br_netfilter for that.) Default: none. */
+  bridged?: readonly string[]
   /** What becomes of the flows of a backend that is taken out. Default `end-udp` with style `linux`, as kube-proxy does
    * it; `keep` with `windows`. */
   whenRemoved?: WhenRemoved
@@ -55,6 +59,8 @@ export interface BalancerSettings {
   readonly source4: number
   readonly source6: Uint32Array | null
   readonly hairpin: boolean
+  /** One set for each network. */
+  readonly bridged: readonly PrefixSet[]
   readonly whenRemoved: WhenRemoved
   readonly maxServices: number
   readonly affinityEntries: number
@@ -86,6 +92,7 @@ export function readSettings(o: BalancerOptions): BalancerSettings {
     source4: vips.find((words) => words.length === 1)?.[0] ?? 0,
     source6: vips.find((words) => words.length === 4) ?? null,
     hairpin: o.hairpin ?? !windows,
+    bridged: (o.bridged ?? []).map((prefix, i) => new PrefixSet(`bridged[${i}]`, [prefix])),
     whenRemoved: oneOf('whenRemoved', o.whenRemoved ?? (windows ? 'keep' : 'end-udp'), ['keep', 'end-udp', 'end']),
     maxServices: checkRange('maxServices', o.maxServices ?? 16_384, 1, 1 << 18),
     affinityEntries: checkRange('affinityEntries', o.affinityEntries ?? 65_536, 8, 1 << 22),

@@ -99,7 +99,7 @@ export class Balancer implements DestinationPolicy {
     const backend = service.backends[row] as Backend
     if (how.preserve) flow.routeBy = backend.address
     else {
-      if (backend.address === tuple.src && this.#settings.hairpin) masquerade = true
+      if (this.#settings.hairpin && this.#answersPast(tuple.src, backend.address, tuple.kind)) masquerade = true
       flow.toAddress = backend.address
       flow.toPort = backend.port
       flow.masquerade = masquerade
@@ -146,6 +146,17 @@ export class Balancer implements DestinationPolicy {
     flow.drop = Drop.NoBackend
     flow.reject = what === 'reject'
     return true
+  }
+
+  /** Whether the answer of a backend to a client would not come by here: to itself, or over a bridge that both are at. */
+  #answersPast(client: number, backend: number, kind: number): boolean {
+    if (client === backend) return true
+    const { bridged } = this.#settings
+    for (let i = 0; i < bridged.length; i++) {
+      const network = bridged[i]
+      if (this.#includes(network, client, kind) && this.#includes(network, backend, kind)) return true
+    }
+    return false
   }
 
   #includes(set: PrefixSet, address: number, kind: number): boolean {

@@ -160,6 +160,21 @@ describe('the rules of kube-proxy on Linux', () => {
     expect(without.ask({ from: '10.244.1.5', ...toClusterIp })).toBe('10.244.1.5:8080')
   })
 
+  it('masquerade clients that are at a bridge with their backend, whose answer would not come by', () => {
+    const asking = new Asking({ ...pods, bridged: ['10.244.1.0/24', '10.244.2.0/24', 'fd00:244:1::/64'] })
+    asking.balancer.services.add({
+      ...web,
+      clusterIps: ['10.96.0.10', 'fd00:96::10'],
+      dsr: true,
+      backends: [...web.backends!.slice(0, 1), { address: 'fd00:244:1::5', port: 8080 }],
+    })
+    expect(asking.ask({ from: POD, ...toClusterIp })).toBe('10.244.1.5:8080 snat')
+    expect(asking.ask({ from: '10.244.2.9', ...toClusterIp })).toBe('10.244.1.5:8080')
+    expect(asking.ask({ from: 'fd00:244:1::9', to: 'fd00:96::10', toPort: 80 })).toBe('[fd00:244:1::5]:8080 snat')
+    expect(asking.ask({ from: 'fd00:244:2::9', to: 'fd00:96::10', toPort: 80 })).toBe('[fd00:244:1::5]:8080')
+    expect(() => new Asking({ bridged: ['10.0.0.0/8', '10.244.1.1/24'] })).toThrow('bridged[1]')
+  })
+
   it('with dsr no source is touched, but for the hairpin', () => {
     const asking = new Asking({ ...pods, masqueradeAll: true })
     asking.balancer.services.add({ ...web, dsr: true })
