@@ -5,13 +5,14 @@ import { bitRate, colorsFor, table } from './output.ts'
 /* A running topology in tables. */
 
 export function portTable({ ports }: Snapshot): string {
-  const head = ['port', 'state', 'rx frames', 'rx bytes', 'tx frames', 'tx bytes', 'dropped']
+  const head = ['port', 'state', 'rx frames', 'rx bytes', 'tx frames', 'tx bytes', 'dropped', 'offloads']
   return table(
     head,
     ports.map((p) => [
       `${p.node}/${p.port}`,
       p.state,
       ...[p.rxFrames, p.rxBytes, p.txFrames, p.txBytes, p.dropped + p.portDropped],
+      p.offloads,
     ]),
   )
 }

@@ -112,6 +112,9 @@ describe('l2l3 up on Linux', () => {
     )
     const { stdout } = await l2l3(['show', 'ports', NAME])
     expect(stdout).toMatch(/sw2\/uplink +up/)
+    // How super-frames cross: all of them by a cable in this process, by a TAP what its kernel takes.
+    expect(stdout).toMatch(/sw2\/uplink .* checksum, tso, uso, tunnel/)
+    expect(stdout).toMatch(/sw1\/red .* checksum, tso/)
 
     up.child.kill('SIGINT')
     expect((await up.ended).status).toBe(0)

@@ -36,6 +36,8 @@ export interface PortRow {
   readonly dropped: number
   /** Frames the port itself could not take in or send. */
   readonly portDropped: number
+  /** How super-frames leave by it, in words (`Port.offloadText`). */
+  readonly offloads: string
 }
 
 /** A row of a node's address table. */

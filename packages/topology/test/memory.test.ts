@@ -93,6 +93,7 @@ describe('two hosts in memory', () => {
     ])
     expect(ports.map((p) => p.port)).toEqual(['red', 'blue'])
     expect(ports[0]?.rxFrames).toBe(ports[1]?.txFrames)
+    expect(ports.map((p) => p.offloads)).toEqual(['none', 'none'])
   })
 
   it('pass them in turns as well, with the same results, until they are told to stop', async () => {

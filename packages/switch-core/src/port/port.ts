@@ -30,15 +30,16 @@ export const Offload = {
 /** All of them: a port that carries every frame as it is. */
 export const ALL_OFFLOADS: number = 63
 
-/** How people call them. */
-const WORDS: Readonly<Record<number, string>> = {
-  [Offload.Checksum]: 'checksum',
-  [Offload.Tso4]: 'tso4',
-  [Offload.Tso6]: 'tso6',
-  [Offload.Uso]: 'uso',
-  [Offload.Tunnel]: 'tunnel',
-  [Offload.TunnelChecksum]: 'tunnel-checksum',
-}
+/** How people call them; what stands first covers more. */
+const WORDS: readonly (readonly [bits: number, word: string])[] = [
+  [Offload.Checksum, 'checksum'],
+  [Offload.Tso4 | Offload.Tso6, 'tso'],
+  [Offload.Tso4, 'tso4'],
+  [Offload.Tso6, 'tso6'],
+  [Offload.Uso, 'uso'],
+  [Offload.Tunnel | Offload.TunnelChecksum, 'tunnel'],
+  [Offload.Tunnel, 'tunnel without checksum'],
+]
 
 /** What a port has counted. */
 export interface PortCounters {
@@ -94,10 +95,16 @@ export abstract class Port implements Element {
     this.offloads = offloads
   }
 
-  /** In words, what may leave by this port unfinished: how super-frames are carried. */
+  /** In words, what may leave by this port unfinished - how super-frames are carried: "checksum, tso, uso, tunnel". */
   get offloadText(): string {
-    const words = Object.entries(WORDS).filter(([bit]) => (this.offloads & Number(bit)) !== 0)
-    return words.length === 0 ? 'none' : words.map(([, word]) => word).join(' ')
+    let rest = this.offloads
+    const words: string[] = []
+    for (const [bits, word] of WORDS) {
+      if ((rest & bits) !== bits) continue
+      words.push(word)
+      rest &= ~bits
+    }
+    return words.join(', ') || 'none'
   }
 
   /** Why the port has failed, or null. A failed port takes nothing in and drops what it is given as `PortError`. */

@@ -4,7 +4,8 @@ import { Batch } from '../../src/batch.ts'
 import { DROP_NAMES, type Drop, type DropName } from '../../src/drop.ts'
 import { type Frame, FramePool, MAX_FRAME } from '../../src/frame-pool.ts'
 import { finish, needsFinishing } from '../../src/offload.ts'
-import { Offload } from '../../src/port/port.ts'
+import { MemoryPort } from '../../src/port/memory.ts'
+import { ALL_OFFLOADS, Offload } from '../../src/port/port.ts'
 import { checksum as ck, ipv4, ipv6, put16, tcp, udp } from '../../src/wire/index.ts'
 import { hex, show } from '../wire/hex.ts'
 import { type Shape, type SuperFrame, segmentsOf, superFrame } from './super-frames.ts'
@@ -116,6 +117,16 @@ test('a plain batch needs nothing; each kind of work needs its own bit', () => {
     expect(needs(9, gsoType, Checksum | Tso4 | Tunnel | TunnelChecksum)).toBe(false)
   }
   pool.release(f)
+})
+
+test('a port says in words what it carries', () => {
+  const pool = bigPool(4)
+  const say = (offloads: number) => new MemoryPort(pool, 'm', { offloads }).offloadText
+  const { Checksum, Tso4, Tso6, Uso, Tunnel } = Offload
+  expect(say(0)).toBe('none')
+  expect(say(ALL_OFFLOADS)).toBe('checksum, tso, uso, tunnel')
+  expect(say(Checksum | Tso4)).toBe('checksum, tso4')
+  expect(say(Checksum | Tso6 | Uso | Tunnel)).toBe('checksum, tso6, uso, tunnel without checksum')
 })
 
 /* What a kernel hands over for the masquerade of 10.22.0.11: the field holds the sum of the pseudo-header. */

@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { FramePool, Loop, MAX_FRAME, MemoryPort, Offload, RealClock } from '@l2l3/switch-core'
+import { ALL_OFFLOADS, FramePool, Loop, MAX_FRAME, MemoryPort, RealClock } from '@l2l3/switch-core'
 import type { Runner, TapPort } from '@l2l3/tap-io'
 import { type Address, isLinkLocal, onLink } from '../address.ts'
 import type { CheckResult } from '../check-result.ts'
@@ -43,9 +43,6 @@ export interface LinuxOptions {
   /** Is told of a port that has failed and was taken out. */
   readonly onPortFailed?: (label: string, error: Error) => void
 }
-
-/** Super-frames cross cables in this process as they are. */
-const ALL_OFFLOADS: number = Offload.Checksum | Offload.Tso4 | Offload.Tso6 | Offload.Uso
 
 /** Name of an endpoint's namespace. Neither name can have a dot in it: no two topologies come to the same. */
 export function namespaceName(topology: Pick<Topology, 'name'>, endpoint: Pick<EndpointSpec, 'name'>): string {
@@ -245,6 +242,7 @@ async function plugIn(topology: Topology, options: LinuxOptions, taps: TapPort[]
         labels.set(port, label)
         return port
       },
+      // Super-frames cross cables in this process as they are.
       cableEnd: (label) => new MemoryPort(pool, label, { offloads: ALL_OFFLOADS }),
     },
   )

@@ -122,7 +122,7 @@ class L2BridgeModeNode implements BuiltNode {
         {
           ...{ node: this.spec.name, port: name, state },
           ...{ rxFrames, rxBytes, txFrames, txBytes },
-          ...{ dropped: side.counters.dropped, portDropped: rxDropped + txDropped },
+          ...{ dropped: side.counters.dropped, portDropped: rxDropped + txDropped, offloads: port.offloadText },
         },
       ]
     })

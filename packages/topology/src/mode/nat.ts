@@ -284,6 +284,7 @@ class NatModeNode implements BuiltNode {
         ...{ rxFrames, rxBytes, txFrames, txBytes },
         dropped: side?.counters.dropped ?? link?.iface.counters.rxDropped ?? 0,
         portDropped: rxDropped + txDropped,
+        offloads: port.offloadText,
       }
     })
   }

@@ -254,6 +254,7 @@ export class RoutedModeNode implements BuiltNode {
         ...{ rxFrames, rxBytes, txFrames, txBytes },
         dropped: iface.counters.rxDropped,
         portDropped: rxDropped + txDropped,
+        offloads: port.offloadText,
       }
     })
   }

@@ -293,6 +293,7 @@ class SwitchNode implements BuiltNode {
       state: port.failure !== null ? port.failure.message : port.closed || !side.up ? 'down' : 'up',
       ...side.counters,
       portDropped: port.counters.rxDropped + port.counters.txDropped,
+      offloads: port.offloadText,
     }))
   }
 
