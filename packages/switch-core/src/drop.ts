@@ -205,7 +205,8 @@ const SENTENCES: Readonly<Record<DropName, string>> = {
     'The tunnel carries a kind of packet that is not taken here (VXLAN-GPE, a GRE or GENEVE protocol type).',
   TunnelOptions: 'The options of a GENEVE header contradict its length, or its C bit (RFC 8926, 3.5).',
   CriticalOption: 'A GENEVE option that must be understood is not (RFC 8926, 3.5).',
-  TunnelControl: 'A GENEVE control packet (O bit), and nothing here takes them.',
+  TunnelControl:
+    'A control packet of the tunnel itself (the O bit of GENEVE, a heartbeat of sleeve), and nothing here takes them.',
   TunnelSequence: 'The sequence number of the GRE packet is not after the last one (RFC 2890, 2.2).',
   OuterFragment: 'The outer packet of a tunnel is a fragment, and nothing here puts packets together.',
   InnerRunt: 'What the tunnel carries is shorter than an Ethernet or IP header.',

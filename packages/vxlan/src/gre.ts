@@ -17,9 +17,6 @@ import { checksum, put16, put32, u16, u32 } from '@l2l3/switch-core/wire'
 
 /** Bytes of the header without optional fields. */
 export const HLEN = 4
-/** Bytes of the longest header. */
-export const MAX_HLEN = 16
-
 /** The flags, as bits of the first two bytes. */
 export const Flag = {
   Checksum: 0x8000,
@@ -97,8 +94,7 @@ export function write(b: Uint8Array, o: number, bits: number, etherType: number,
   return at
 }
 
-/** Computes the checksum of `[o, end)` and writes it. `missing` is added where a part is not what it will be: see
- * `missingSum` in `outer.ts`. */
+/** Writes the checksum into a header whose field was zero. `sum` is that of the header and all behind it, not complemented. */
 export function fillChecksum(b: Uint8Array, o: number, sum: number): void {
   put16(b, o + 4, checksum.complement(sum))
 }

@@ -1,6 +1,10 @@
 /**
  * Tunnels: VXLAN and GENEVE, then IPIP, GRE and the UDP relatives. Read in this order: `profile` (what a tunnel's end may
  * choose), `outer` (headers in front of frames), `flow-hash` and `ecn` (what they take from inside and give back).
+ *
+ * The plainer ones: `ip-tunnel` (a tunnel, with `ip-tunnel-outer`, `ip-tunnel-remote` and one of the shims: none, `gre-shim`,
+ * `stt-shim`, `udp-shim`), `ip-tunnel-kinds` (what they are called), `flannel-udp`, `sleeve-tunnel`; codecs in `gre`, `stt`,
+ * `sleeve`, `fan`. Shared by all: `mtu` (what does not fit, and who is told) and `path-mtu`.
  */
 
 export { Decap, type DecapOptions } from './decap.ts'

@@ -11,8 +11,8 @@ import type { TunnelSettings } from './profile.ts'
  *     | MACs zero | type | IPv6 40 | options for the destination 8     |
  *                                    '- encapsulation limit, RFC 2473 -'
  *
- * What never changes stands in a header that is made once and copied; length, TOS, id, DF, TTL and checksum follow. The
- * MAC addresses are the underlay's to fill in.
+ * Of IPv6, what never changes stands in a header that is made once and copied; IPv4's is five words, which are put together.
+ * The MAC addresses are the underlay's to fill in.
  */
 
 /** Bytes of the destination options that hold a tunnel encapsulation limit and padding (RFC 2473, 4.1.1 and 5.1). */
@@ -45,7 +45,10 @@ export class OuterIp {
   /** Bytes of Ethernet and IP header. */
   readonly length: number
   readonly v6: boolean
+  /** Of IPv6, the whole header. */
   readonly #header: Uint8Array
+  /** Of IPv4, our address, as it is read in little-endian order. */
+  readonly #source: number
   readonly #tos: Uint8Array
   readonly #df: TunnelSettings['df']
   readonly #ttl: number
@@ -64,18 +67,16 @@ export class OuterIp {
     this.#ttl = settings.ttl === 'inherit' ? 0 : settings.ttl
     this.#label = settings.flowLabel
     this.#countIds = settings.ipId === 'counter'
-    this.#header = new Uint8Array(this.length)
-    const h = this.#header
-    put16(h, eth.TYPE, local.v6 ? eth.EtherType.IPv6 : eth.EtherType.IPv4)
-    if (local.v6) {
-      copy(h, eth.HLEN + ipv6.SRC, local.bytes, 0, 16)
-      if (this.#limit) put32(h, eth.HLEN + ipv6.HLEN, 0x0000_0401)
-      // The limit, and PadN to the end of the eight bytes.
-      if (this.#limit) put32(h, eth.HLEN + ipv6.HLEN + 4, ((limit as number) << 24) | 0x01_01_00)
-    } else {
-      h[eth.HLEN] = 0x45
-      copy(h, eth.HLEN + ipv4.SRC, local.bytes, 0, 4)
-    }
+    this.#source = local.v6 ? 0 : word(local.bytes, 0)
+    const h = new Uint8Array(local.v6 ? this.length : 0)
+    this.#header = h
+    if (!local.v6) return
+    put16(h, eth.TYPE, eth.EtherType.IPv6)
+    copy(h, eth.HLEN + ipv6.SRC, local.bytes, 0, 16)
+    if (!this.#limit) return
+    // The limit, and PadN to the end of the eight bytes.
+    put32(h, eth.HLEN + ipv6.HLEN, 0x0000_0401)
+    put32(h, eth.HLEN + ipv6.HLEN + 4, ((limit as number) << 24) | 0x01_01_00)
   }
 
   /**
@@ -86,7 +87,7 @@ export class OuterIp {
    * @param whole false: DF stays clear whatever the settings say
    */
   write(
-    b: Uint8Array,
+    pool: FramePool,
     at: number,
     protocol: number,
     payload: number,
@@ -99,11 +100,12 @@ export class OuterIp {
     hash: number,
     limit: number,
   ): void {
-    copy(b, at, this.#header, 0, this.length)
+    const { bytes: b, data } = pool
     const ip = at + eth.HLEN
     const outerTtl = this.#ttl === 0 ? ttl : this.#ttl
     const outerTos = this.#tos[tos] as number
     if (this.v6) {
+      copy(b, at, this.#header, 0, this.length)
       const label = this.#label === 'hash' ? (hash >>> 12) & 0xfffff : this.#label
       put32(b, ip, 0x6000_0000 | (outerTos << 20) | label)
       put16(b, ip + 4, payload + (this.#limit ? LIMIT_HLEN : 0))
@@ -117,14 +119,26 @@ export class OuterIp {
       return
     }
     const dontFragment = whole && (this.#df === 'set' || (this.#df === 'inherit' && df !== 0))
-    b[ip + 1] = outerTos
-    put16(b, ip + 2, ipv4.HLEN + payload)
-    if (this.#countIds || !dontFragment) put16(b, ip + 4, this.nextId())
-    b[ip + 6] = dontFragment ? 0x40 : 0
-    b[ip + ipv4.TTL] = outerTtl
-    b[ip + ipv4.PROTOCOL] = protocol
-    copy(b, ip + ipv4.DST, from, remote, 4)
-    ipv4.fillChecksum(b, ip)
+    const id = this.#countIds || !dontFragment ? swap(this.nextId()) : 0
+    // Words as they are in little-endian order, and their sum likewise: its carries do not mind (RFC 1071, 2 B).
+    const w0 = 0x45 | (outerTos << 8) | (swap(ipv4.HLEN + payload) << 16)
+    const w1 = id | (dontFragment ? 0x40_0000 : 0)
+    const w2 = outerTtl | (protocol << 8)
+    const w3 = this.#source
+    const w4 = word(from, remote)
+    let sum = (w0 & 0xffff) + (w0 >>> 16) + (w1 & 0xffff) + (w1 >>> 16) + w2
+    sum += (w3 & 0xffff) + (w3 >>> 16) + (w4 & 0xffff) + (w4 >>> 16)
+    sum = (sum & 0xffff) + (sum >>> 16)
+    sum = ~((sum & 0xffff) + (sum >>> 16)) & 0xffff
+    data.setInt32(at, 0, true)
+    data.setInt32(at + 4, 0, true)
+    data.setInt32(at + 8, 0, true)
+    data.setUint16(at + eth.TYPE, 0x0008, true)
+    data.setInt32(ip, w0, true)
+    data.setInt32(ip + 4, w1, true)
+    data.setInt32(ip + 8, w2 | (sum << 16), true)
+    data.setInt32(ip + ipv4.SRC, w3, true)
+    data.setInt32(ip + ipv4.DST, w4, true)
   }
 
   /** The next identification: 1 to 65,535, and from the beginning. */
@@ -146,6 +160,18 @@ export class OuterIp {
 export function sumOf(pool: FramePool, f: number, o: number, end: number, initial = 0): number {
   if ((pool.flags[f]! & Offload.Checksum) === 0) return checksum.sum(pool.data, o, end, initial)
   const start = (pool.off[f] as number) + (pool.csumStart[f] as number)
-  const field = u16(pool.bytes, start + (pool.csumOffset[f] as number))
-  return checksum.sum(pool.data, o, start, initial + (~field & 0xffff))
+  const at = start + (pool.csumOffset[f] as number)
+  // Metadata that points elsewhere is for whoever finishes the frame to refuse.
+  if (start < o || at + 2 > end) return checksum.sum(pool.data, o, end, initial)
+  return checksum.sum(pool.data, o, start, initial + (~u16(pool.bytes, at) & 0xffff))
+}
+
+/** Four bytes at any place as a word in little-endian order. */
+function word(b: Uint8Array, o: number): number {
+  return b[o]! | (b[o + 1]! << 8) | (b[o + 2]! << 16) | (b[o + 3]! << 24)
+}
+
+/** The two bytes of a 16-bit number the other way round. */
+function swap(v: number): number {
+  return ((v & 0xff) << 8) | (v >>> 8)
 }

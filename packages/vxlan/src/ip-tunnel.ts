@@ -349,7 +349,7 @@ export class IpTunnel implements Element, Inside {
     const payload = end - at - length
     const protocol = shim.protocolFor(this.version)
     this.#outer.write(
-      pool.bytes,
+      pool,
       at,
       protocol,
       payload,

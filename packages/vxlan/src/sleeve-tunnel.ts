@@ -250,7 +250,7 @@ export class SleeveTunnel implements Element {
     const b = pool.bytes
     const at = pool.off[g] as number
     const payload = this.#end - at - UDP_AT
-    this.#outer.write(b, at, ipv4.Protocol.Udp, payload, this.#remote.bytes, 0, 0, 64, 1, whole, 0, 0)
+    this.#outer.write(pool, at, ipv4.Protocol.Udp, payload, this.#remote.bytes, 0, 0, 64, 1, whole, 0, 0)
     udp.write(b, at + UDP_AT, this.#port, this.#port, payload - udp.HLEN)
     const pseudo = checksum.pseudo4(b, at + eth.HLEN, ipv4.Protocol.Udp, payload)
     put16(b, at + UDP_AT + udp.CHECKSUM, checksum.complementUdp(sumOf(pool, g, at + UDP_AT, this.#end, pseudo)))

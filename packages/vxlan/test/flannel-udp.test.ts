@@ -1,6 +1,7 @@
 /**
  * flannel's UDP backend (modes.md 11): what a process between TUN and socket does to packets.
  */
+import { type Frame, GsoType } from '@l2l3/switch-core'
 import { checksum, formatIpv4, ipv4, udp } from '@l2l3/switch-core/wire'
 import { expect, test } from 'vitest'
 import { type FlannelRoute, FlannelUdp, type FlannelUdpOptions } from '../src/index.ts'
@@ -140,6 +141,17 @@ test('each refusal has its reason', () => {
   expect(lab.unwrap(show(none)).length).toBe(1)
   expect(lab.wrap(ETH6 + packet({ src: 'fd00::1', dst: 'fd00::2' }))).toEqual([])
   expect(lab.drops.NotIp).toBe(1)
+})
+
+test('a train of datagrams in one frame (UDP GSO) comes apart', () => {
+  const lab = flannel()
+  const inner = [packet({ ttl: 62, id: 1 }), packet({ ttl: 62, id: 2 }), packet({ ttl: 62, id: 3 })]
+  const f = lab.pool.from(hex(from2(inner.join('')))) as Frame
+  lab.pool.ledger.receive(1)
+  lab.pool.gsoType[f] = GsoType.Udp
+  lab.pool.gsoSize[f] = 28
+  lab.loop.link(lab.tunnel.decap).push(f)
+  expect(lab.collect().into).toEqual([1, 2, 3].map((id) => ETH4 + packet({ ttl: 61, id })))
 })
 
 test('what makes no sense is refused', () => {
