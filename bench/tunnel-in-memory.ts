@@ -15,7 +15,7 @@
  *   bare        one hand-written loop: the header copied as it stands, lengths, hash, header checksum; then read and taken off
  *   empty       the same without a tunnel: what a frame costs the bench
  */
-import { type Batch, type Frame, FramePool, Loop, Port, RealClock } from '@l2l3/switch-core'
+import { type Batch, FramePool, Loop, Port, RealClock } from '@l2l3/switch-core'
 import { Decap, Encap, type EncapOptions } from '@l2l3/vxlan'
 import { Bench } from 'tinybench'
 
@@ -93,8 +93,14 @@ const ends = {
 } as const
 const option = { class: 0x0102, type: 0x80, data: Uint8Array.of(0, 5, 0x80, 0) }
 
-if (kind === 'empty') loop.add(source, { process: (b) => (sink.pushAll(b.frames, 0, b.length), (b.length = 0)) })
-else if (kind === 'bare') bareLoop()
+if (kind === 'empty') {
+  loop.add(source, {
+    process(b) {
+      sink.pushAll(b.frames, 0, b.length)
+      b.length = 0
+    },
+  })
+} else if (kind === 'bare') bareLoop()
 else {
   const decap = new Decap(pool, { ...ends, local: remote, out: sink, knownOptions: [option] })
   const out = loop.link(decap, 'underlay')
