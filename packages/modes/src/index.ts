@@ -2,7 +2,7 @@
  * The network modes, each a short function that puts elements together and reads like the drawing above it: ports in,
  * a node out. Read in this order: `ground` (what a node is built in), `routed-link` (a router's link with its
  * neighbour table), `router`, `l3` (pods on /32 links, as Calico has them), `l2bridge` (pods behind the node's MAC),
- * `nat` (pods behind the node's address).
+ * `nat` (pods behind the node's address), `vtep` (networks that span nodes).
  * What people configure and how it is checked is in `@l2l3/topology`.
  */
 export type { Ground } from './ground.ts'
@@ -21,3 +21,14 @@ export type { OutboundOptions } from './nat-outbound.ts'
 export { type NatTrial, natTrial } from './nat-trial.ts'
 export type { InterfaceSpec, JoinedLink, RoutedLink, RoutedPort } from './routed-link.ts'
 export { type Route, type RoutedNode, type RouterModeOptions, router } from './router.ts'
+export type { RoutedTunnel, TunnelLink, TunnelSubnet, TunnelType } from './tunnels.ts'
+export {
+  type Overlay,
+  type OverlayEntry,
+  type OverlayNetwork,
+  type OverlayPort,
+  type OverlayTunnel,
+  type VtepModeOptions,
+  type VtepNode,
+  vtep,
+} from './vtep.ts'

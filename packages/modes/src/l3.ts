@@ -10,8 +10,8 @@ import {
 } from '@l2l3/switch-core'
 import { formatIpv6, parseMac } from '@l2l3/switch-core/wire'
 import type { Ground } from './ground.ts'
-import { type RoutedLink, type RoutedPort, routedLink } from './routed-link.ts'
-import { addRoutes, icmp, type Route, type RoutedNode, withLinkLocal } from './router.ts'
+import { type RoutedLink, type RoutedPort, routedLink, withLinkLocal } from './routed-link.ts'
+import { addRoutes, icmp, type Route, type RoutedNode } from './router.ts'
 
 /** The IPv4 gateway of every pod, which nobody has: proxy ARP answers for it. */
 export const POD_GATEWAY = '169.254.1.1'

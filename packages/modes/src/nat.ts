@@ -15,8 +15,6 @@ import {
   type SourcePolicy,
 } from '@l2l3/nat'
 import {
-  type Batch,
-  type Element,
   NO_FRAME,
   Pipeline,
   type Port,
@@ -27,6 +25,7 @@ import {
   type SwitchPort,
   type SwitchPortOptions,
 } from '@l2l3/switch-core'
+import { Entrance } from './entrance.ts'
 import { type Ground, linkTo } from './ground.ts'
 import { InterfaceAddresses, networksOf, type OutboundOptions, outboundNat } from './nat-outbound.ts'
 import {
@@ -36,8 +35,9 @@ import {
   type RoutedLink,
   type RoutedPort,
   routedLink,
+  withLinkLocal,
 } from './routed-link.ts'
-import { addRoutes, icmp, type Route, withLinkLocal } from './router.ts'
+import { addRoutes, icmp, type Route } from './router.ts'
 
 /** A port of the inside's switch: a pod, or another switch. */
 export interface InsidePort extends SwitchPortOptions {
@@ -195,13 +195,4 @@ function translate(
   for (const policy of destination) policy.attached?.(nat)
   router.gate = nat
   return { nat, outbound, portMappings, balancer }
-}
-
-/** The way from the switch to the router: the two are joined in a circle, and this end of it is filled in last. */
-class Entrance implements Element {
-  next: Element | null = null
-
-  process(batch: Batch): void {
-    this.next?.process(batch)
-  }
 }

@@ -1,4 +1,4 @@
-import { NeighbourTable } from '@l2l3/arp'
+import { linkLocal, NeighbourTable } from '@l2l3/arp'
 import {
   type Link,
   MILLISECOND,
@@ -7,6 +7,7 @@ import {
   type Router,
   type RouterInterface,
 } from '@l2l3/switch-core'
+import { formatIpv6, parseMac } from '@l2l3/switch-core/wire'
 import { type Ground, linkTo } from './ground.ts'
 
 /** How often a neighbour table looks at its timers. */
@@ -92,4 +93,11 @@ export function joinedLink(
   iface.neighbours = neighbours
   loop.every(NEIGHBOUR_TICK, neighbours)
   return { name, iface, neighbours, out }
+}
+
+/** The addresses of a port, and the link-local one where it speaks IPv6 and has none. */
+export function withLinkLocal({ mac, addresses }: Pick<InterfaceSpec, 'mac' | 'addresses'>): readonly string[] {
+  const six = addresses.filter((a) => a.includes(':'))
+  if (six.length === 0 || six.some((a) => /^fe[89ab]/i.test(a))) return addresses
+  return [...addresses, `${formatIpv6(linkLocal(parseMac(mac)))}/64`]
 }

@@ -1,8 +1,8 @@
-import { linkLocal } from '@l2l3/arp'
-import { Pipeline, Router, type RouterOptions } from '@l2l3/switch-core'
-import { formatIpv6, parseMac } from '@l2l3/switch-core/wire'
+import { Pipeline, Router, type RouterInterface, type RouterOptions } from '@l2l3/switch-core'
 import type { Ground } from './ground.ts'
-import { type InterfaceSpec, type JoinedLink, type RoutedLink, type RoutedPort, routedLink } from './routed-link.ts'
+import { type RoutedLink, type RoutedPort, routedLink, withLinkLocal } from './routed-link.ts'
+import { addTunnels, type RoutedTunnel, type TunnelLink } from './tunnels.ts'
+import { isWithin } from './underlay.ts'
 
 /** A static route. */
 export interface Route {
@@ -12,7 +12,8 @@ export interface Route {
   readonly type?: 'unicast' | 'blackhole' | 'unreachable' | 'prohibit'
   /** Gateways: each flow takes one of them. */
   readonly via?: readonly string[]
-  /** Name of the port that the gateways are behind. Default: the one in whose network they are. */
+  /** Name of the port, or the tunnel, that the gateways are behind. Default: the one in whose network they are. Without
+   * gateways, what the route is about is on the link itself. */
   readonly port?: string
   /** Of several routes to the same prefix the lowest counts. Default 0. */
   readonly metric?: number
@@ -21,6 +22,7 @@ export interface Route {
 /** Settings of a router. */
 export interface RouterModeOptions extends Pick<RouterOptions, 'echo' | 'icmpRate' | 'icmpBurst' | 'icmpSource'> {
   readonly ports: readonly RoutedPort[]
+  readonly tunnels?: readonly RoutedTunnel[]
   readonly routes?: readonly Route[]
 }
 
@@ -28,6 +30,7 @@ export interface RouterModeOptions extends Pick<RouterOptions, 'echo' | 'icmpRat
 export interface RoutedNode {
   readonly router: Router
   readonly links: readonly RoutedLink[]
+  readonly tunnels?: readonly TunnelLink[]
 }
 
 /**
@@ -41,7 +44,8 @@ export interface RoutedNode {
  *     |    router: connected and static routes, ICMP errors      |
  *     +----------------------------------------------------------+
  *
- * An interface with an IPv6 address also has the link-local one of its MAC (RFC 4291, 2.1).
+ * An interface with an IPv6 address also has the link-local one of its MAC (RFC 4291, 2.1). Tunnels are interfaces too: see
+ * `tunnels.ts`.
  */
 export function router(ground: Ground, options: RouterModeOptions): RoutedNode {
   const node = new Router(ground.pool, ground.clock, icmp(options))
@@ -51,8 +55,22 @@ export function router(ground: Ground, options: RouterModeOptions): RoutedNode {
     ground.loop.add(spec.port, new Pipeline(link.neighbours.input, link.iface))
     return link
   })
-  addRoutes(node, links, options.routes ?? [])
-  return { router: node, links }
+  const { routes = [], tunnels: specs = [] } = options
+  // Routes to far ends come first: a tunnel asks what they take.
+  const inside = ({ port, via = [] }: Route): boolean =>
+    specs.some((t) => {
+      if (port !== undefined) return t.name === port
+      return via.some((gateway) => t.addresses.some((own) => isWithin(gateway, own)))
+    })
+  addRoutes(
+    node,
+    links,
+    routes.filter((r) => !inside(r)),
+  )
+  const uplinks = links.map((l) => l.iface)
+  const tunnels = addTunnels(ground, node, uplinks, specs)
+  addRoutes(node, [...links, ...tunnels], routes.filter(inside))
+  return { router: node, links, tunnels }
 }
 
 /** Those settings of ICMP that were given. */
@@ -65,19 +83,17 @@ export function icmp({ echo, icmpRate, icmpBurst, icmpSource }: RouterOptions): 
   }
 }
 
-/** The addresses of a port, and the link-local one where it speaks IPv6 and has none. */
-export function withLinkLocal({ mac, addresses }: Pick<InterfaceSpec, 'mac' | 'addresses'>): readonly string[] {
-  const six = addresses.filter((a) => a.includes(':'))
-  if (six.length === 0 || six.some((a) => /^fe[89ab]/i.test(a))) return addresses
-  return [...addresses, `${formatIpv6(linkLocal(parseMac(mac)))}/64`]
-}
-
 /** Adds static routes, by names of links. */
-export function addRoutes(node: Router, links: readonly JoinedLink[], routes: readonly Route[]): void {
+export function addRoutes(
+  node: Router,
+  links: readonly { readonly name: string; readonly iface: RouterInterface }[],
+  routes: readonly Route[],
+): void {
   for (const { to, type = 'unicast', via = [], port, metric = 0 } of routes) {
     const dev = links.find((link) => link.name === port)?.iface
     if (port !== undefined && dev === undefined) throw new RangeError(`route ${to}: there is no port ${port}`)
-    const hops = via.map((gateway) => ({ via: gateway, ...(dev === undefined ? {} : { dev }) }))
+    const gateways = via.map((gateway) => ({ via: gateway, ...(dev === undefined ? {} : { dev }) }))
+    const hops = gateways.length === 0 && dev !== undefined ? [{ dev }] : gateways
     node.addRoute(type === 'unicast' ? { to, metric, hops } : { to, metric, type })
   }
 }

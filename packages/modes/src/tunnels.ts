@@ -1,0 +1,267 @@
+import type { NeighbourTable } from '@l2l3/arp'
+import {
+  type Element,
+  type Link,
+  type LocalTaker,
+  Pipeline,
+  type ReversePathFilter,
+  type Router,
+  type RouterInterface,
+} from '@l2l3/switch-core'
+import {
+  type FanOptions,
+  FlannelUdp,
+  type GreOptions,
+  greTunnel,
+  gretapTunnel,
+  type IpTunnel,
+  type IpTunnelOptions,
+  ipipTunnel,
+  ovnMac,
+  type ProfileOptions,
+  type TunnelNetwork,
+} from '@l2l3/vxlan'
+import { Entrance } from './entrance.ts'
+import { type Ground, linkTo } from './ground.ts'
+import { type InterfaceSpec, joinedLink, withLinkLocal } from './routed-link.ts'
+import { takeFirst, underlayMtu } from './underlay.ts'
+import { VtepEnds } from './vtep-ends.ts'
+
+/*
+ * Tunnels of a node that routes: each is an interface of its router.
+ *
+ *     route 10.244.2.0/24 ──> interface tun0 ──> wraps ──> router: route to 192.0.2.2 ──> uplink
+ *                             interface tun0 <── unwraps <── for the node itself <────────┘
+ *
+ *     packets   ipip, 6in4, ip (both), gre, flannel-udp    the next hop needs no MAC
+ *     frames    vxlan, geneve, gretap                      neighbours answer ARP and ND through the tunnel, or are told
+ *
+ * `subnets` says which node has which prefix, as flannel and Calico write it down on every node. What comes of a subnet:
+ *
+ *     ipip, 6in4, ip, gre   route to 10.244.2.0/24 via 192.0.2.2
+ *     vxlan, geneve         route to 10.244.2.0/24 via 10.244.2.0; neighbour 10.244.2.0 is at the far VTEP's MAC; that MAC is
+ *                           at 192.0.2.2
+ *     flannel-udp           route to 10.244.2.0/24; the backend's own route to 192.0.2.2
+ */
+
+/** Kinds of tunnels. */
+export type TunnelType = 'ipip' | '6in4' | 'ip' | 'gre' | 'gretap' | 'vxlan' | 'geneve' | 'flannel-udp'
+
+/** A prefix, and the node that has it. */
+export interface TunnelSubnet {
+  /** `10.244.2.0/24` */
+  readonly to: string
+  /** The node's address on the underlay. */
+  readonly remote: string
+  /** VXLAN and GENEVE: the MAC of its end. Default: made of `remote`, as a tunnel's own is of `local`. */
+  readonly mac?: string
+  /** VXLAN and GENEVE: the far end's address inside. Default: the first of the prefix. */
+  readonly via?: string
+}
+
+/** A tunnel of a node that routes. */
+export interface RoutedTunnel extends ProfileOptions, GreOptions, Pick<IpTunnelOptions, 'encapLimit' | 'peers'> {
+  /** Name of the interface. */
+  readonly name: string
+  readonly type: TunnelType
+  /** One of the node's addresses. */
+  readonly local: string
+  /** The other end. Left out, subnets and routes say it: `via` of a route by the tunnel is a node's address. Or a FAN, which
+   * computes it. */
+  readonly remote?: string | { readonly fan: FanOptions }
+  readonly subnets?: readonly TunnelSubnet[]
+  /** The node's addresses inside, with prefix. */
+  readonly addresses: readonly string[]
+  /** MAC of the interface. Default: 0a:58 and the bytes of `local`, or of its digest (modes.md 14.2). */
+  readonly mac?: string
+  /** The longest inner packet. Default: what the underlay takes. */
+  readonly mtu?: number
+  /** VXLAN and GENEVE: needed. */
+  readonly vni?: number
+  /** The UDP port of both ends. Default 4789, 6081 or 8285. */
+  readonly port?: number
+  /** VXLAN and GENEVE: whether far ends are learnt from what comes in. Default: where there are no subnets. */
+  readonly learning?: boolean
+  /** VXLAN: whether group policy ids are understood. GENEVE: critical options that are. */
+  readonly gbp?: boolean
+  readonly knownOptions?: readonly { class: number; type: number }[]
+  readonly rpFilter?: ReversePathFilter
+}
+
+/** A tunnel that is there. */
+export interface TunnelLink {
+  readonly name: string
+  readonly type: TunnelType
+  /** "vxlan vni 1", "gre key 7", "ipip". */
+  readonly id: string
+  readonly iface: RouterInterface
+  readonly local: string
+  /** Where it leads. */
+  remotes(): readonly string[]
+  /** Of tunnels that carry frames. */
+  readonly neighbours: NeighbourTable | null
+  /** Of VXLAN and GENEVE. */
+  readonly network: TunnelNetwork | null
+}
+
+/** A tunnel, with what takes its packets out of those for the node; null where the VTEP does it. */
+interface MadeTunnel {
+  readonly link: TunnelLink
+  readonly take: LocalTaker | null
+}
+
+interface Place {
+  readonly ground: Ground
+  readonly router: Router
+  /** The underlay's MTU to the far ends. */
+  readonly mtu: number
+  readonly ends: VtepEnds
+}
+
+/** Adds tunnels to a router whose uplinks and routes are there, and has it ask them about what is for the node. Throws for
+ * settings that make no sense, with key and value.
+ * @param uplinks interfaces of the underlay, for its MTU where no route leads to a far end yet */
+export function addTunnels(
+  ground: Ground,
+  router: Router,
+  uplinks: readonly RouterInterface[],
+  specs: readonly RoutedTunnel[],
+): TunnelLink[] {
+  const ends = new VtepEnds(ground, router)
+  const made = specs.map((spec) => addTunnel(ground, router, uplinks, ends, spec))
+  takeFirst(router, [...ends.vteps.map((end) => end.take), ...made.flatMap((m) => m.take ?? [])])
+  return made.map((m) => m.link)
+}
+
+function addTunnel(
+  ground: Ground,
+  router: Router,
+  uplinks: readonly RouterInterface[],
+  ends: VtepEnds,
+  spec: RoutedTunnel,
+): MadeTunnel {
+  const { remote, subnets = [], local } = spec
+  const far = [...(typeof remote === 'string' ? [remote] : []), ...subnets.map((s) => s.remote)]
+  const place = { ground, router, mtu: underlayMtu(router, far, uplinks), ends }
+  const own: InterfaceSpec = {
+    ...{ name: spec.name, mac: spec.mac ?? ovnMac(local), addresses: spec.addresses },
+    ...(spec.rpFilter === undefined ? {} : { rpFilter: spec.rpFilter }),
+  }
+  switch (spec.type) {
+    case 'vxlan':
+    case 'geneve':
+      return byVtep(place, spec, own)
+    case 'gretap':
+      return byGretap(place, spec, own)
+    default:
+      return ofPackets(place, spec, own)
+  }
+}
+
+/** What `IpTunnel` takes of a tunnel's settings. */
+function ipTunnelOptions(
+  place: Place,
+  spec: RoutedTunnel,
+  own: InterfaceSpec,
+  into: Link,
+): IpTunnelOptions & GreOptions {
+  const { name, type, subnets, addresses, mtu, vni, port, learning, rpFilter, remote = 'next-hop', ...rest } = spec
+  return { ...rest, remote, mac: own.mac, mtu: place.mtu, out: place.router, into }
+}
+
+/** A tunnel that carries packets. */
+function ofPackets(place: Place, spec: RoutedTunnel, own: InterfaceSpec): MadeTunnel {
+  const { ground, router } = place
+  const { pool, clock, loop } = ground
+  const { name, type, local, subnets = [] } = spec
+  const entrance = new Entrance()
+  const options = ipTunnelOptions(place, spec, own, linkTo(ground, entrance, `${name} (unwrapped)`, 8))
+  const tunnel = type === 'flannel-udp' ? flannel(place, spec, options) : plain(place, spec, options)
+  const six = own.addresses.some((a) => a.includes(':'))
+  const iface = router.addInterface({
+    ...{ name, mac: own.mac, mtu: spec.mtu ?? tunnel.mtu, neighbours: tunnel.neighbours },
+    addresses: six ? withLinkLocal(own) : own.addresses,
+    out: loop.link(tunnel, `${name} (wraps)`),
+    ...(own.rpFilter === undefined ? {} : { reversePathFilter: own.rpFilter }),
+  })
+  entrance.next = iface
+  for (const { to, remote } of subnets) {
+    if (type === 'flannel-udp') router.addRoute({ to, dev: iface })
+    else router.addRoute({ to, dev: iface, via: to.includes(':') ? `::ffff:${remote}` : remote })
+  }
+  const id = spec.key === undefined ? type : `${type} key ${spec.key}`
+  const to = typeof spec.remote === 'string' ? [spec.remote] : subnets.map((s) => s.remote)
+  const link = { name, type, id, iface, local, remotes: () => to, neighbours: null, network: null }
+  return { link, take: tunnel.take }
+
+  function plain({ ground: g }: Place, t: RoutedTunnel, o: IpTunnelOptions & GreOptions): IpTunnel {
+    if (t.type === 'gre') return greTunnel(g.pool, g.clock, o)
+    return ipipTunnel(pool, clock, o, t.type === '6in4' ? 'sit' : t.type === 'ip' ? 'any' : 'ipip')
+  }
+}
+
+function flannel({ ground }: Place, spec: RoutedTunnel, options: IpTunnelOptions): FlannelUdp {
+  const { name, port, addresses, subnets = [] } = spec
+  const { remote: _, ...rest } = options
+  const address = addresses.find((a) => !a.includes(':'))
+  if (address === undefined)
+    throw new TypeError(`addresses of ${name}: flannel's backend needs an IPv4 address to speak from`)
+  return new FlannelUdp(ground.pool, ground.clock, {
+    ...rest,
+    address: address.slice(0, address.indexOf('/')),
+    routes: subnets.map(({ to, remote }) => ({ to, via: remote })),
+    ...(port === undefined ? {} : { port }),
+  })
+}
+
+/** An interface behind something that carries frames, with a neighbour table. */
+function ofFrames(
+  { ground, router }: Place,
+  own: InterfaceSpec,
+  way: Entrance,
+  entrance: Entrance,
+): { iface: RouterInterface; neighbours: NeighbourTable } {
+  const out = linkTo(ground, way, `${own.name} (wraps)`, 8)
+  const { iface, neighbours } = joinedLink(ground, router, { ...own, addresses: withLinkLocal(own) }, out)
+  entrance.next = new Pipeline(neighbours.input, iface)
+  return { iface, neighbours }
+}
+
+function byGretap(place: Place, spec: RoutedTunnel, own: InterfaceSpec): MadeTunnel {
+  const { ground } = place
+  const { name, type, local, remote } = spec
+  if (typeof remote !== 'string') throw new TypeError(`remote of ${name} is needed: the other end of gretap`)
+  const [entrance, way] = [new Entrance(), new Entrance()]
+  const into = linkTo(ground, entrance, `${name} (unwrapped)`, 8)
+  const tunnel = gretapTunnel(ground.pool, ground.clock, ipTunnelOptions(place, spec, own, into))
+  const { iface, neighbours } = ofFrames(place, { ...own, mtu: spec.mtu ?? tunnel.mtu }, way, entrance)
+  way.next = tunnel satisfies Element
+  const id = spec.key === undefined ? type : `${type} key ${spec.key}`
+  const link = { name, type, id, iface, local, remotes: () => [remote], neighbours, network: null }
+  return { link, take: tunnel.take }
+}
+
+function byVtep(place: Place, spec: RoutedTunnel, own: InterfaceSpec): MadeTunnel {
+  const { ground, router } = place
+  const { name, type, vni, local, remote, learning, subnets = [], mtu } = spec
+  if (vni === undefined) throw new TypeError(`vni of ${name} is needed: its number in ${type}`)
+  if (typeof remote === 'object') throw new TypeError(`remote of ${name} must be an address: a FAN is of ipip`)
+  const end = place.ends.of(name, { ...spec, encapsulation: type === 'geneve' ? 'geneve' : 'vxlan' })
+  const [entrance, way] = [new Entrance(), new Entrance()]
+  const fits = mtu ?? place.mtu - end.overhead
+  const { iface, neighbours } = ofFrames(place, { ...own, mtu: fits }, way, entrance)
+  const network = end.addNetwork({
+    ...{ vni, mtu: fits, out: linkTo(ground, entrance, `${name} (unwrapped)`, 8) },
+    learning: learning ?? subnets.length === 0,
+  })
+  way.next = network
+  if (remote !== undefined) network.addFlood(remote)
+  for (const subnet of subnets) {
+    const { to, via = to.slice(0, to.indexOf('/')), mac: far = ovnMac(subnet.remote) } = subnet
+    network.addStatic(far, subnet.remote)
+    neighbours.add(via, far)
+    router.addRoute({ to, via, dev: iface })
+  }
+  const remotes = (): string[] => network.remotes().map((r) => r.address)
+  return { link: { name, type, id: `${type} vni ${vni}`, iface, local, remotes, neighbours, network }, take: null }
+}

@@ -1,0 +1,269 @@
+import {
+  type Element,
+  type LocalTaker,
+  Pipeline,
+  type Port,
+  Router,
+  type RouterOptions,
+  SECOND,
+  Switch,
+  type SwitchPort,
+  type SwitchPortOptions,
+} from '@l2l3/switch-core'
+import {
+  type GreOptions,
+  geneve,
+  gretapTunnel,
+  type IpTunnel,
+  type NetworkOptions,
+  type PrefixRoute,
+  type ProfileOptions,
+  type RemoteSpec,
+  type TunnelNetwork,
+  type Vtep,
+  type VtepOptions,
+} from '@l2l3/vxlan'
+import { Entrance } from './entrance.ts'
+import { type Ground, linkTo } from './ground.ts'
+import { type RoutedLink, type RoutedPort, routedLink, withLinkLocal } from './routed-link.ts'
+import { addRoutes, icmp, type Route } from './router.ts'
+import { takeFirst, underlayMtu } from './underlay.ts'
+import { outerOf, VtepEnds } from './vtep-ends.ts'
+
+/** A port of a network's switch: a host, or a network segment. */
+export interface OverlayPort extends SwitchPortOptions {
+  readonly name: string
+  readonly label?: string
+  readonly port: Port
+  /** The network's name. */
+  readonly network: string
+}
+
+/** A MAC address and the far end where it is. */
+export interface OverlayEntry {
+  readonly mac: string
+  readonly remote: string | RemoteSpec
+}
+
+/** A network of a node, and how its frames reach other nodes. The fields of a profile, `gbp` and `knownOptions` are those of
+ * the VTEP, and the same in all networks that share one. */
+export interface OverlayNetwork
+  extends Pick<
+      NetworkOptions,
+      'learning' | 'unknown' | 'knownPeersOnly' | 'gateway' | 'mtu' | 'oversize' | 'group' | 'options'
+    >,
+    Pick<VtepOptions, 'gbp' | 'knownOptions'>,
+    ProfileOptions,
+    GreOptions {
+  readonly name: string
+  /** Default `vxlan`. */
+  readonly encapsulation?: 'vxlan' | 'geneve' | 'gretap'
+  /** The network's number on the wire; VXLAN and GENEVE. GRE has `key`, `checksum` and `sequence`. */
+  readonly vni?: number
+  /** This end: one of the node's addresses. */
+  readonly local: string
+  /** The UDP port of all ends. Default 4789 for VXLAN, 6081 for GENEVE. */
+  readonly port?: number
+  /** Far ends that get what is for all, and what is for nobody known; of GRETAP all there are. */
+  readonly remotes?: readonly (string | RemoteSpec)[]
+  /** A multicast group in place of the list, and the name of the uplink on whose link it is. */
+  readonly multicast?: { readonly group: string; readonly uplink: string }
+  readonly static?: readonly OverlayEntry[]
+  readonly prefixes?: readonly PrefixRoute[]
+}
+
+/** Settings of a node with networks. */
+export interface VtepModeOptions extends Pick<RouterOptions, 'echo' | 'icmpRate' | 'icmpBurst' | 'icmpSource'> {
+  readonly ports: readonly OverlayPort[]
+  readonly networks: readonly OverlayNetwork[]
+  /** The underlay: where the node itself has addresses. */
+  readonly uplinks: readonly RoutedPort[]
+  readonly routes?: readonly Route[]
+  /** Of each table of MAC addresses: seconds until one that is not heard is forgotten, and how many there may be. */
+  readonly ageing?: number
+  readonly maxEntries?: number
+}
+
+/** One network of a node that runs. */
+export interface Overlay {
+  readonly name: string
+  readonly switch: Switch
+  /** Ports of the switch, by name. */
+  readonly sides: ReadonlyMap<string, SwitchPort>
+  /** What stands behind the switch's tunnel ports. */
+  readonly tunnels: readonly OverlayTunnel[]
+}
+
+/** A tunnel port of a network's switch. */
+export interface OverlayTunnel {
+  readonly side: SwitchPort
+  /** "vxlan vni 42", "gretap key 7": what a network is called on the wire. */
+  readonly id: string
+  readonly local: string
+  /** Where it leads: of VXLAN and GENEVE the flood list and whoever was heard. */
+  remotes(): readonly string[]
+  /** Null for GRETAP, which has one far end. */
+  readonly network: TunnelNetwork | null
+}
+
+/** A node with networks. */
+export interface VtepNode {
+  readonly router: Router
+  readonly links: readonly RoutedLink[]
+  readonly networks: readonly Overlay[]
+  readonly vteps: readonly Vtep[]
+}
+
+/**
+ * mode: vtep - networks that span nodes: a bridge with a vxlan device for each of them, as Linux would have it.
+ *
+ *     host 10.0.0.1   host 10.0.0.2      host 10.0.0.1
+ *        |               |                  |
+ *     +--+---------------+--+            +--+-------+
+ *     | switch of blue      |            | of green |
+ *     +----------+----------+            +----+-----+
+ *                | VNI 42                     | VNI 43
+ *     +----------+----------------------------+-----+
+ *     | VTEP 192.0.2.1: where is the MAC? wrap      |
+ *     +----------------------+----------------------+
+ *                 outer IP, UDP 4789
+ *     +----------------------+----------------------+
+ *     | router: route and next hop to 192.0.2.2     |
+ *     +----------------------+----------------------+
+ *                      uplink 192.0.2.1/24
+ *
+ * Networks whose end is the same - encapsulation, address and UDP port - share a VTEP. A tunnel of GRETAP has one far end:
+ * each is a port of its own, and none sends to another.
+ */
+export function vtep(ground: Ground, options: VtepModeOptions): VtepNode {
+  const { loop, pool, clock } = ground
+  const router = new Router(pool, clock, icmp(options))
+  const size = options.uplinks.length + options.ports.length + options.networks.length
+  const links = options.uplinks.map((spec) => {
+    const link = routedLink(ground, router, { ...spec, addresses: withLinkLocal(spec) }, size)
+    loop.add(spec.port, new Pipeline(link.neighbours.input, link.iface))
+    return link
+  })
+  addRoutes(router, links, options.routes ?? [])
+  const { ageing, maxEntries } = options
+  const tables = given({ ageing, maxEntries })
+  const groups = options.networks.flatMap((n) => n.multicast?.group ?? [])
+  const ends = new VtepEnds(ground, router, { ...tables, groups })
+  const takers: LocalTaker[] = []
+  const networks = options.networks.map((spec) => {
+    const bridge = new Switch(pool, clock, { name: spec.name, seed: ground.seed ?? 0, ...tables })
+    loop.every(SECOND, bridge)
+    const sides = new Map<string, SwitchPort>()
+    for (const { network, name, label, port, ...settings } of options.ports) {
+      if (network !== spec.name) continue
+      const side = bridge.addPort(linkTo(ground, port, label ?? name, size), { ...settings, name })
+      loop.add(port, side)
+      sides.set(name, side)
+    }
+    const place = { ground, router, links, bridge, size }
+    const tunnels =
+      spec.encapsulation === 'gretap'
+        ? gretaps(place, spec, takers)
+        : [udpTunnel(place, spec, ends.of(spec.name, { ...spec, encapsulation: spec.encapsulation ?? 'vxlan' }))]
+    return { name: spec.name, switch: bridge, sides, tunnels }
+  })
+  takeFirst(router, [...ends.vteps.map((end) => end.take), ...takers])
+  return { router, links, networks, vteps: ends.vteps }
+}
+
+interface Place {
+  readonly ground: Ground
+  readonly router: Router
+  readonly links: readonly RoutedLink[]
+  readonly bridge: Switch
+  readonly size: number
+}
+
+/** Joins a switch to a tunnel: a port of the switch, whose way out is filled in when there is one. */
+function tunnelPort(
+  { ground, bridge, size }: Place,
+  name: string,
+  isolated = false,
+): { side: SwitchPort; way: Entrance } {
+  const way = new Entrance()
+  const side = bridge.addPort(linkTo(ground, way, `${name} (tunnel)`, size), { name, isolated })
+  return { side, way }
+}
+
+/** A network of VXLAN or GENEVE. */
+function udpTunnel(place: Place, spec: OverlayNetwork, end: Vtep): OverlayTunnel {
+  const { ground, router, links, size } = place
+  const { name, vni, remotes = [], multicast, static: entries = [], prefixes = [] } = spec
+  if (vni === undefined) throw new TypeError(`vni of ${name} is needed: its number in ${end.encapsulation}`)
+  const { learning, unknown, knownPeersOnly, gateway, oversize = 'inner', group, options } = spec
+  const far = [...remotes, ...entries.map((e) => e.remote), ...prefixes.map((p) => p.remote)].map(addressOf)
+  const underlay = underlayMtu(
+    router,
+    far,
+    links.map((l) => l.iface),
+  )
+  const more = options === undefined ? 0 : geneve.size(options) - geneve.size()
+  const { side, way } = tunnelPort(place, name)
+  const network = end.addNetwork({
+    ...given({ learning, unknown, knownPeersOnly, gateway, group, options }),
+    ...{ vni, oversize, out: linkTo(ground, side, `${name} (switch)`, size) },
+    mtu: spec.mtu ?? underlay - end.overhead - more,
+  })
+  way.next = network
+  if (multicast !== undefined) {
+    const link = links.find((l) => l.name === multicast.uplink)
+    if (link === undefined) throw new RangeError(`multicast of ${name}: there is no uplink ${multicast.uplink}`)
+    network.addFlood({ address: multicast.group, interface: link.iface })
+  }
+  for (const remote of remotes) network.addFlood(remote)
+  for (const { mac, remote } of entries) {
+    if (!network.addStatic(mac, remote)) throw new RangeError(`static of ${name}: no room for ${mac} (maxEntries)`)
+  }
+  for (const route of prefixes) network.addRoute(route)
+  return {
+    ...{ side, network, id: `${end.encapsulation} vni ${vni}`, local: end.local },
+    remotes: () => network.remotes().map((r) => r.address),
+  }
+}
+
+/** Tunnels of GRETAP: a switch port for each far end. */
+function gretaps(place: Place, spec: OverlayNetwork, takers: LocalTaker[]): OverlayTunnel[] {
+  const { ground, router, links, size } = place
+  const { name, local, remotes = [], key, checksum, sequence } = spec
+  const own: GreOptions = given({ key, checksum, sequence })
+  return remotes.map((remote, i) => {
+    const to = addressOf(remote)
+    const { side, way } = tunnelPort(place, remotes.length === 1 ? name : `${name} ${to}`, true)
+    const mtu = underlayMtu(
+      router,
+      [to],
+      links.map((l) => l.iface),
+    )
+    const into = linkTo(ground, side, `${name} ${i} (switch)`, size)
+    const cut = spec.oversize === 'outer' ? 'outer' : 'inner'
+    const { pool, clock } = ground
+    const tunnel: IpTunnel & Element = gretapTunnel(pool, clock, {
+      ...{ ...outerOf(spec), ...own, local, remote: to, out: router, into, cut },
+      mtu: spec.mtu === undefined ? mtu : Math.min(65_535, spec.mtu + overheadOf(local, own)),
+    })
+    way.next = tunnel
+    takers.push(tunnel.take)
+    const id = key === undefined ? 'gretap' : `gretap key ${key}`
+    return { side, id, local, remotes: () => [to], network: null }
+  })
+}
+
+/** Bytes that GRETAP adds to an inner IP packet. */
+function overheadOf(local: string, { key, checksum, sequence }: GreOptions): number {
+  const fields = (key === undefined ? 0 : 4) + (checksum ? 4 : 0) + (sequence ? 4 : 0)
+  return (local.includes(':') ? 40 : 20) + 4 + fields + 14
+}
+
+function addressOf(remote: string | RemoteSpec): string {
+  return typeof remote === 'string' ? remote : remote.address
+}
+
+/** Those settings that have a value. */
+function given<T extends object>(settings: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined)) as never
+}
