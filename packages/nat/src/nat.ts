@@ -25,6 +25,7 @@ import type { NatOptions, SideOptions } from './options.ts'
 import { seededDice32 } from './outbound/port-search.ts'
 import type { DestinationPolicy, FlowEnder } from './policy.ts'
 import { Errors } from './translate/errors.ts'
+import { type FastRun, fastRun } from './translate/fast-run.ts'
 import { DESTINATION, rewrite, SOURCE } from './translate/halves.ts'
 import { NewFlows, OPENED, type Transposition, UNTRACKED } from './translate/new-flows.ts'
 import { IPV6, Place, Proto, QUERY, Read, readTuple, Tuple } from './tuple.ts'
@@ -83,6 +84,8 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
   readonly conntrack: Conntrack
   readonly addresses: Addresses6
   readonly fragments: Fragments
+  /** For `Passage`: one for all, since the compiler takes arrays for constants in a closure that there is one of. */
+  readonly fastRun: FastRun
   /* For the router: see `RouterGate`. */
   route4 = 0
   route6: Uint8Array | null = null
@@ -133,6 +136,7 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
       { destination, source, masquerade, outside },
       options.random ?? seededDice32(seed),
     )
+    this.fastRun = fastRun({ ...this.pool, ...this.conntrack })
     this.#errors = new Errors(this.pool, this.conntrack, this.addresses, this.#fresh)
     this.conntrack.onEnd = (flow) => {
       if (this.#events.wanted) this.#events.note('destroy', this.#info(flow))
@@ -292,7 +296,7 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
       const port = R.swap32(records[other + 2] as number) >>> 16
       rewrite(pool, g, this.#l3, place, DESTINATION, address, port, this.addresses)
     }
-    if ((state & R.ROUTED) !== 0 && direction === 0) this.#routeBy(kind, (records[base + R.DNAT_DELTA] as number) >>> 0)
+    if ((state & R.ROUTED) !== 0 && direction === 0) this.#routeBy(kind, (records[base + R.ROUTE_BY] as number) >>> 0)
     this.#column[g] = (who << 2) | KNOWN
     return g
   }

@@ -1,7 +1,7 @@
 import { type Batch, Drop, type Element, type Frame, NO_FRAME } from '@l2l3/switch-core'
 import { ipv4 } from '@l2l3/switch-core/wire'
 import type { Nat, Side } from './nat.ts'
-import { type FastRun, fastRun, STAGE } from './translate/fast-run.ts'
+import { type FastRun, STAGE } from './translate/fast-run.ts'
 
 /*
  * NAT without a router: packets pass from one side to another, and both halves of their translation are done at once.
@@ -32,22 +32,7 @@ export class Passage implements Element {
     this.nat = nat
     this.from = from
     this.to = to
-    const { pool, conntrack } = nat
-    const { data, off, len, flags, gsoType, refs } = pool
-    const { index, records, counts, multipliers, shift } = conntrack
-    this.#run = fastRun({
-      data,
-      off,
-      len,
-      flags,
-      gsoType,
-      refs,
-      index,
-      records,
-      counts,
-      multipliers,
-      shift,
-    })
+    this.#run = nat.fastRun
     from.again = nat.loop.link(this, `${from.name}, fragments`)
   }
 

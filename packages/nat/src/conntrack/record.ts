@@ -1,20 +1,20 @@
-import { IPV6, QUERY, type Tuple } from '../tuple.ts'
+import { IPV6, type Tuple } from '../tuple.ts'
 
 /*
  * A flow as it lies in memory: one cache line.
  *
  *     word   0     1     2      3       4     5     6      7       8      9     10       11       12     13       14   15
- *          | src   dst   ports  kind  | src   dst   ports  kind  | dnat | snat | expires | timeout | state | created | tags |
- *            original direction         answers (reply)            deltas
+ *          | src   dst   ports  kind  | src   dst   ports  kind  | delta| via  | expires | timeout | state | created | tags |
+ *            original direction         answers (reply)
  *
  * Both directions have the same form, so that a packet of direction `d` is compared with the four words from `4 * d` on, and
  * translated by those of the other: its new source is the other's destination, its new destination the other's source, its new
  * ports the other's, exchanged. IPv4 addresses and ports stand in these words as a little-endian machine reads them from a
  * frame, so that finding and rewriting exchange no bytes; IPv6 addresses are numbers of `Addresses6`.
  *
- * The deltas are what a translation adds to ones-complement sums (RFC 1624: ~m + m'): of the destination half and of the
- * source half, for the original direction. The answers have the complement. The lower 16 bits are for sums over the
- * addresses only (IPv4's header, a checksum that is still missing), the upper for the transport checksum.
+ * The delta is what the translation of both ends adds to ones-complement sums in the original direction (RFC 1624: ~m + m');
+ * the answers have its complement. The lower 16 bits are for sums over the addresses only (IPv4's header), the upper for the
+ * transport checksum.
  *
  * `expires` and `created` are milliseconds of the clock, 32 bits, compared by difference.
  */
@@ -24,8 +24,9 @@ export const RECORD_SHIFT = 4
 /** Words of a record. */
 export const RECORD = 16
 
-export const DNAT_DELTA = 8
-export const SNAT_DELTA = 9
+export const DELTA = 8
+/** The address by which packets of the original direction are routed, where the state says so. */
+export const ROUTE_BY = 9
 export const EXPIRES = 10
 export const TIMEOUT = 11
 export const STATE = 12
@@ -46,7 +47,7 @@ export const ASSURED = 0x80
 export const DNAT = 0x100
 /** The source of the original direction is translated. */
 export const SNAT = 0x200
-/** Packets of the original direction are routed by `DNAT_DELTA`, which is an address. */
+/** Packets of the original direction are routed by the address in `ROUTE_BY`. */
 export const ROUTED = 0x400
 /** The record is in use. */
 export const USED = 0x800
@@ -90,9 +91,4 @@ export function getTuple(words: Int32Array, at: number, t: Tuple): void {
   t.src = wordAddress(words[at] as number, kind)
   t.dst = wordAddress(words[at + 1] as number, kind)
   t.ports = swap32(words[at + 2] as number) >>> 0
-}
-
-/** Whether the ones-complement sums of a protocol know its addresses: all but ICMP over IPv4, and what has none. */
-export function hasPseudoHeader(kind: number): boolean {
-  return (kind & QUERY) === 0 || (kind & IPV6) !== 0
 }

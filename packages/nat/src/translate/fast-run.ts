@@ -20,9 +20,17 @@ import * as R from '../conntrack/record.ts'
 /** Frames that are staged at a time. */
 export const STAGE = 64
 
+/** Slots behind its home in which a stage looks for a hash. */
+const NEAR = 64
+/* What a stage has found, beside a flow: a frame that is not common, and one whose flow is to be looked for. */
+const NO_ONE = -2
+const STAGED = -3
+/** More fragments, or an offset, as a word is read from a frame. */
+const FRAGMENT = 0xff3f0000 | 0
+
 /** The arrays that a run works on: of the pool, and of the flow table. */
 export interface RunArrays {
-  readonly data: DataView
+  readonly bytes: Uint8Array
   readonly off: Uint32Array
   readonly len: Uint32Array
   readonly flags: Uint8Array
@@ -47,113 +55,139 @@ export interface FastRun {
 
 /** Makes the fast run over a pool and a table. */
 export function fastRun(arrays: RunArrays): FastRun {
-  const { data, off, len, flags, gsoType, refs, index, records, counts, shift } = arrays
+  const { bytes, off, len, flags, gsoType, refs, index, records, counts, shift } = arrays
+  // A header behind 14 bytes of Ethernet is mostly 4-aligned, and read by words as they stand.
+  const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >>> 2)
   const [m0, m1, m2, m3] = arrays.multipliers as unknown as [number, number, number, number]
   const counting = counts.length > 0
-  const wrap = index.length - 1
+  const slots = index.length - 3
+  const bases = records.length - 17
+  // A module's constant is read from memory where it is used; one of this closure is part of the code.
+  const [near, within, noOne, stagedMark, fragment] = [NEAR, STAGE - 1, NO_ONE, STAGED, FRAGMENT]
   const hashes = new Int32Array(STAGE)
   const found = new Int32Array(STAGE)
   const sink = new Int32Array(1)
-  const { FAST, ROUTED, TRANSLATED, STATE, EXPIRES, TIMEOUT, DNAT_DELTA, SNAT_DELTA } = {
-    ...R,
-    TRANSLATED: R.DNAT | R.SNAT,
-  }
+  const { DELTA, EXPIRES, FAST, ROUTED, STATE, TIMEOUT } = R
+  const TRANSLATED = R.DNAT | R.SNAT
   return {
     stage(frames, start, n, zone) {
+      // Arrays that are taken from the closure here, and not in the loops, are sure to be constants to the compiler.
+      const offs = off
+      const lens = len
+      const w32 = words
+      const idx = index
+      const recs = records
+      const cnts = counts
+      const hs = hashes
+      const fs = found
       const upper = zone << 16
+      const first = start | 0
+      const end = n | 0
       let touched = 0
-      for (let i = 0; i < n; i++) {
-        const f = frames[start + i] as number
-        const o = off[f] as number
-        if ((len[f] as number) < 42 || data.getUint16(o + 12, true) !== 0x0008 || data.getUint8(o + 14) !== 0x45) {
-          found[i] = -2
+      for (let i = 0; i < end; i++) {
+        const f = frames[first + i] as number
+        const o = offs[f] as number
+        const w = (o + 14) >>> 2
+        // Room for UDP; 4-aligned; version 4 with a header of five words; EtherType 0800.
+        if (lens[f]! < 42 || (o & 3) !== 2 || (w32[w]! & 255) !== 0x45 || w32[w - 1]! >>> 16 !== 8) {
+          fs[i & within] = noOne
           continue
         }
-        const kind = upper | data.getUint8(o + 23)
-        let h = Math.imul(data.getInt32(o + 26, true), m0) + Math.imul(data.getInt32(o + 30, true), m1)
-        h = (h + Math.imul(data.getInt32(o + 34, true), m2) + Math.imul(kind, m3)) | 0
+        const src = w32[w + 3] as number
+        const dst = w32[w + 4] as number
+        const ports = w32[w + 5] as number
+        const kind = upper | ((w32[w + 2]! >>> 8) & 255)
+        let h = Math.imul((src << 16) | (src >>> 16), m0) + Math.imul((dst << 16) | (dst >>> 16), m1)
+        h = (h + Math.imul(ports, m2) + Math.imul((ports >>> 16) ^ kind, m3)) | 0
         h = Math.imul(h ^ (h >>> 15), 0x2c1b3c6d)
-        hashes[i] = h
-        found[i] = -1
-        touched ^= index[(h >>> shift) << 1] as number
+        hs[i & within] = h
+        fs[i & within] = stagedMark
+        touched ^= idx[((h >>> shift) << 1) & slots] as number
       }
-      for (let i = 0; i < n; i++) {
-        if (found[i] !== -1) continue
-        const h = hashes[i] as number
-        let at = (h >>> shift) << 1
-        for (let k = 0; k < 8; k++) {
-          const who = (index[at + 1] as number) - 1
-          if (who < 0) break
-          if (index[at] === h) {
-            found[i] = who
-            touched ^= records[(who >>> 1) << 4] as number
-            if (counting) touched ^= counts[who << 1] as number
-            break
-          }
-          at = (at + 2) & wrap
-        }
+      for (let i = 0; i < end; i++) {
+        if (fs[i & within] !== stagedMark) continue
+        const h = hs[i & within] as number
+        let at = ((h >>> shift) << 1) & slots
+        for (let k = 0; k < near && idx[at] !== h && idx[at + 1] !== 0; k++) at = (at + 2) & slots
+        const who = idx[at + 1]! - 1
+        fs[i & within] = who
+        if (who < 0) continue
+        touched ^= recs[((who >>> 1) << 4) & bases] as number
+        if (counting) touched ^= cnts[who << 1] as number
       }
       sink[0] = touched
     },
-    run(frames, start, i, n, zone, now) {
+    run(frames, start, from, n, zone, now) {
+      const offs = off
+      const lens = len
+      const flgs = flags
+      const gsos = gsoType
+      const rfs = refs
+      const w32 = words
+      const recs = records
+      const cnts = counts
+      const fs = found
       const upper = zone << 16
-      for (; i < n; i++) {
-        const who = found[i] as number
+      const first = start | 0
+      const end = n | 0
+      const ms = now | 0
+      let i = from | 0
+      for (; i < end; i++) {
+        const who = fs[i & within] as number
         if (who < 0) break
-        const f = frames[start + i] as number
-        const o = off[f] as number
+        const f = frames[first + i] as number
+        const w = (offs[f]! + 14) >>> 2
+        const word2 = w32[w + 2] as number
+        const protocol = (word2 >>> 8) & 255
         const direction = who & 1
-        const base = (who >>> 1) << 4
-        const at = base + (direction << 2)
-        const other = (base + (direction << 2)) ^ 4
-        const src = data.getInt32(o + 26, true)
-        const dst = data.getInt32(o + 30, true)
-        const ports = data.getInt32(o + 34, true)
-        const protocol = data.getUint8(o + 23)
-        if (records[at] !== src || records[at + 1] !== dst || records[at + 2] !== ports) break
-        if (records[at + 3] !== (upper | protocol)) break
-        const state = records[base + STATE] as number
+        const base = ((who >>> 1) << 4) & bases
+        const at = base | (direction << 2)
+        if (recs[at] !== w32[w + 3] || recs[at + 1] !== w32[w + 4] || recs[at + 2] !== w32[w + 5]) break
+        if (recs[at + 3] !== (upper | protocol)) break
+        const state = recs[base + STATE] as number
         if ((state & ((FAST << direction) | ROUTED)) !== FAST << direction) break
-        if ((((records[base + EXPIRES] as number) - now) | 0) <= 0) break
-        const total = data.getUint16(o + 16, false)
-        if (total > (len[f] as number) - 14 || (data.getUint16(o + 20, true) & 0xff3f) !== 0) break
-        if (((flags[f] as number) & 1) !== 0 || gsoType[f] !== 0 || refs[f] !== 1) break
-        let field: number
+        if (((recs[base + EXPIRES]! - ms) | 0) <= 0) break
+        const word0 = w32[w] as number
+        const total = ((word0 >>> 8) & 0xff00) | (word0 >>> 24)
+        if (total > lens[f]! - 14 || (w32[w + 1]! & fragment) !== 0) break
+        if (((flgs[f]! & 1) | gsos[f]!) !== 0 || rfs[f] !== 1) break
+        const translated = (state & TRANSLATED) !== 0
+        const delta = recs[base + DELTA]! ^ -direction
         if (protocol === 17) {
-          const length = data.getUint16(o + 38, false)
+          const word6 = w32[w + 6] as number
+          const length = ((word6 & 255) << 8) | ((word6 >>> 8) & 255)
           if (length < 8 || length > total - 20) break
-          field = o + 40
+          // Without a checksum it gets none, and one that becomes zero is sent as 0xffff.
+          if (translated && word6 >>> 16 !== 0) {
+            const s = (~word6 >>> 16) + (delta >>> 16)
+            const sum = ~(s + (s >>> 16)) << 16
+            w32[w + 6] = (word6 & 0xffff) | (sum === 0 ? ~0xffff : sum)
+          }
         } else if (protocol === 6) {
           if (total < 40) break
-          const header = data.getUint8(o + 46) >>> 4
-          if (header < 5 || header << 2 > total - 20) break
-          // An ACK, neither SYN nor FIN nor RST: urgent or pushed or not.
-          if ((data.getUint8(o + 47) & 0x17) !== 0x10) break
-          field = o + 50
-        } else break
-        if ((state & TRANSLATED) !== 0) {
-          const undo = -direction
-          const dnat = (records[base + DNAT_DELTA] as number) ^ undo
-          const snat = (records[base + SNAT_DELTA] as number) ^ undo
-          data.setInt32(o + 26, records[other + 1] as number, true)
-          data.setInt32(o + 30, records[other] as number, true)
-          const turned = records[other + 2] as number
-          data.setInt32(o + 34, (turned << 16) | (turned >>> 16), true)
-          let s = (~data.getUint16(o + 24, true) & 0xffff) + (dnat & 0xffff) + (snat & 0xffff)
-          s = (s & 0xffff) + (s >>> 16)
-          data.setUint16(o + 24, ~(s + (s >>> 16)), true)
-          const sum = data.getUint16(field, true)
-          if (sum !== 0 || protocol === 6) {
-            s = (~sum & 0xffff) + (dnat >>> 16) + (snat >>> 16)
-            s = (s & 0xffff) + (s >>> 16)
-            const fresh = ~(s + (s >>> 16)) & 0xffff
-            data.setUint16(field, fresh === 0 && protocol === 17 ? 0xffff : fresh, true)
+          const word8 = w32[w + 8] as number
+          const header = (word8 >>> 2) & 0x3c
+          // An ACK, neither SYN nor FIN nor RST; urgent or pushed or not.
+          if (header < 20 || header > total - 20 || (word8 & 0x1700) !== 0x1000) break
+          if (translated) {
+            const word9 = w32[w + 9] as number
+            const s = (~word9 & 0xffff) + (delta >>> 16)
+            w32[w + 9] = (word9 & ~0xffff) | (~(s + (s >>> 16)) & 0xffff)
           }
+        } else break
+        if (translated) {
+          const other = at ^ 4
+          const s = (~word2 >>> 16) + (delta & 0xffff)
+          w32[w + 2] = (word2 & 0xffff) | (~(s + (s >>> 16)) << 16)
+          w32[w + 3] = recs[other + 1] as number
+          w32[w + 4] = recs[other] as number
+          const turned = recs[other + 2] as number
+          w32[w + 5] = (turned << 16) | (turned >>> 16)
         }
-        records[base + EXPIRES] = now + (records[base + TIMEOUT] as number)
+        recs[base + EXPIRES] = ms + recs[base + TIMEOUT]!
         if (counting) {
-          ;(counts[who << 1] as number)++
-          ;(counts[(who << 1) + 1] as number) += total
+          cnts[who << 1]!++
+          cnts[(who << 1) + 1]! += total
         }
       }
       return i

@@ -14,7 +14,7 @@ import {
   type SourcePolicy,
 } from '../policy.ts'
 import { IPV6, isTranslatable, opposite, Proto, QUERY, Tuple } from '../tuple.ts'
-import { putDeltas } from './deltas.ts'
+import { putDelta } from './deltas.ts'
 
 /*
  * How a flow comes to be: one at a time, in two rounds, with the packet that begins it.
@@ -262,8 +262,8 @@ export class NewFlows implements ReplyCheck {
       this.#addresses.hold(reply.dst)
       this.#addresses.hold(routeBy)
     }
-    putDeltas(records, flow, this.#addresses)
-    if (routeBy !== 0) records[at + R.DNAT_DELTA] = routeBy
+    putDelta(records, flow, this.#addresses)
+    if (routeBy !== 0) records[at + R.ROUTE_BY] = routeBy
   }
 
   /** Ends what is open with a reason; what the source policy of this number holds is given back. */
@@ -291,7 +291,7 @@ export class NewFlows implements ReplyCheck {
     if (source !== 0) this.#sourcePolicy(source)?.ended?.((records[at + R.SOURCE_TAG] as number) >>> 0, flow)
     if (((records[at + 3] as number) & IPV6) === 0) return
     for (const word of [0, 1, 4, 5]) this.#addresses.release(records[at + word] as number)
-    if ((state & R.ROUTED) !== 0) this.#addresses.release(records[at + R.DNAT_DELTA] as number)
+    if ((state & R.ROUTED) !== 0) this.#addresses.release(records[at + R.ROUTE_BY] as number)
   }
 
   /** Gives back what the open question holds of addresses. */
