@@ -75,6 +75,21 @@ describe('as Linux (modes.md 18)', () => {
     expect([...nat.mappings()]).toEqual([])
   })
 
+  it('3: nothing is left of a mapping that made way, when both have ended', () => {
+    const nat = masquerade()
+    lab.send(nat, 'udp 10.22.0.11:5000 > 198.51.100.1:53')
+    const first = lab.send(nat, 'udp 10.22.0.12:5000 > 198.51.100.1:53')
+    lab.send(nat, `udp 10.22.0.11:${port(first.to)} > 198.51.100.2:53`)
+    const second = lab.send(nat, 'udp 10.22.0.12:5000 > 198.51.100.2:53')
+    expect(second.to).toBe('203.0.113.1:5000')
+    lab.end(first.id)
+    lab.end(second.id)
+    for (let i = 3; i < 9; i++) {
+      expect(lab.send(nat, `udp 10.22.0.12:5000 > 198.51.100.${i}:53`).to).toBe('203.0.113.1:5000')
+    }
+    expect([...nat.mappings()].map((m) => m.flows).toSorted()).toEqual([1, 1, 6])
+  })
+
   it('3: a mapping ends with its last flow', () => {
     const nat = masquerade()
     lab.send(nat, 'udp 10.22.0.11:5000 > 198.51.100.1:53')
@@ -245,6 +260,26 @@ describe('mapping (RFC 4787, 4.1)', () => {
     expect(outsidePorts.unreserve(6, 0, 8443)).toBe(true)
     expect(outsidePorts.unreserve(6, 0, 8443)).toBe(false)
     expect(lab.send(masquerade({ outsidePorts }), 'tcp 10.22.0.11:8443 > 198.51.100.1:80').to).toBe('203.0.113.1:8443')
+  })
+
+  it('two zones with the same inside addresses have mappings of their own, and share the outside ports', () => {
+    const nat = masquerade({ mapping: 'endpoint-independent', filtering: 'endpoint-independent' })
+    const ask = (zone: number): number => {
+      lab.ask('udp 10.22.0.11:5000 > 198.51.100.1:53')
+      lab.flow.tuple.kind = ((zone << 16) | 17) >>> 0
+      expect(nat.decide(lab.flow, lab.reply)).toBe(true)
+      return lab.flow.toPort
+    }
+    const [a, b] = [ask(1), ask(40_000)]
+    expect(a).toBe(5000)
+    expect(b).not.toBe(5000)
+    expect([ask(1), ask(40_000)]).toEqual([a, b])
+    expect([...nat.mappings()].map((m) => [m.zone, m.outsidePort, m.flows])).toEqual([
+      [1, a, 2],
+      [40_000, b, 2],
+    ])
+    // What comes in from outside comes from a zone of its own.
+    expect(lab.receive(nat.inbound, `udp 198.51.100.9:9 > 203.0.113.1:${b}`).to).toBe('10.22.0.11:5000')
   })
 
   it('refuses a flow whose mapping is taken towards the destination by something else', () => {
