@@ -25,6 +25,7 @@ import {
   type SwitchPort,
   type SwitchPortOptions,
 } from '@l2l3/switch-core'
+import { u32 } from '@l2l3/switch-core/wire'
 import { Entrance } from './entrance.ts'
 import { type Ground, linkTo } from './ground.ts'
 import { InterfaceAddresses, networksOf, type OutboundOptions, outboundNat } from './nat-outbound.ts'
@@ -165,10 +166,14 @@ function translate(
     ...(options.fragments === undefined ? {} : { fragments: options.fragments }),
     ...(options.mss === undefined ? {} : { mss: options.mss }),
     ...(options.invalid === undefined ? {} : { invalid: options.invalid }),
+    // As Linux does: a packet to an address of the node is answered from there, any other from where it came in.
     onReject: (f, l3, side) => {
-      const six = outside.of6(side)
+      const b = pool.bytes
+      const ip6 = b[l3]! >>> 4 === 6
+      const toUs = ip6 ? own.is6(b, l3 + 24) : own.is4(u32(b, l3 + 16))
+      const six = ip6 && !toUs ? outside.of6(side) : 0
       nat.addresses.write(six, own6, 0)
-      const answer = rejector.answer(f, l3, outside.of4(side), six === 0 ? null : own6)
+      const answer = rejector.answer(f, l3, ip6 || toUs ? 0 : outside.of4(side), six === 0 ? null : own6)
       if (answer !== NO_FRAME) router.send(answer)
     },
   })

@@ -22,7 +22,7 @@ import {
   type RouterInterface,
   VirtualClock,
 } from '@l2l3/switch-core'
-import { formatIpv4, parseIpv4, parseIpv6 } from '@l2l3/switch-core/wire'
+import { formatIpv4, parseIpv4, parseIpv6, u32 } from '@l2l3/switch-core/wire'
 import { expect } from 'vitest'
 import { Addresses6, Nat, type NatOptions } from '../../src/index.ts'
 import { Balancer } from '../../src/service/balancer.ts'
@@ -90,9 +90,13 @@ export class Node {
       addresses: this.addresses,
       outside: { of4: (n) => parseIpv4(OWN[n - 1]![0]), of6: (n) => own6[n - 1]! },
       destination: [this.balancer],
+      // As Linux does: a packet to an address of the node is answered from there, any other from where it came in.
       onReject: (f, l3, side) => {
-        const [four, six] = OWN[side - 1]!
-        const g = this.rejector.answer(f, l3, parseIpv4(four), parseIpv6(six))
+        const b = this.pool.bytes
+        const six = b[l3]! >>> 4 === 6
+        const local = (six ? this.router.lookup6(b, l3 + 24) : this.router.lookup4(u32(b, l3 + 16)))?.kind === 'local'
+        const own = OWN[side - 1]!
+        const g = this.rejector.answer(f, l3, local ? 0 : parseIpv4(own[0]), local ? null : parseIpv6(own[1]))
         if (g !== NO_FRAME) this.router.send(g)
       },
       ...options.nat,
