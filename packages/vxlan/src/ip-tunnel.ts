@@ -20,7 +20,7 @@ import { type FlowReader, Found, flowReader } from './flow-hash.ts'
 import { type IpAddress, LIMIT_OPTION, OuterIp, parseIp } from './ip-tunnel-outer.ts'
 import { type RemoteOptions, Remotes, TunnelNeighbours } from './ip-tunnel-remote.ts'
 import type { Inside, Shim } from './ip-tunnel-shim.ts'
-import { Fate, fateOf, TooBig } from './mtu.ts'
+import { Fate, fateOf, packetLength, TooBig } from './mtu.ts'
 import { tunnelDepth } from './nesting.ts'
 import { PathMtu, type PathMtuOptions, readTooBig, TooBigReport } from './path-mtu.ts'
 import { type ProfileOptions, tunnelSettings } from './profile.ts'
@@ -47,7 +47,7 @@ import { asUnderlay, type Underlay } from './underlay.ts'
  * process a VXLAN tunnel carries super-frames whole, these do not.
  *
  * What it is not: outer fragments are not put together (`OuterFragment`), outer IPv6 packets are not cut (RFC 2473, 7.2 would
- * have it for IPv6 of up to 1,280 bytes; give the underlay 1,320 and more), ICMP errors other than "too big" are not relayed inside.
+ * have it for IPv6 of up to 1,280 bytes; give the underlay 1,328 and more), ICMP errors other than "too big" are not relayed inside.
  */
 
 /** Settings of a tunnel. The fields of a profile are those of the `linux` profile unless said otherwise; `ttl` is `inherit`
@@ -201,13 +201,20 @@ export class IpTunnel implements Element, Inside {
       return
     }
     const l3 = this.#reader.found[Found.L3] as number
-    const fate = l3 === 0 ? this.#plainFate(f) : fateOf(pool, f, l3, this.#fits)
+    const fate = l3 === 0 ? this.#plainFate(f) : fateOf(pool, f, l3, this.#fits, this.#length(f, l3))
     if (fate === Fate.Refuse) this.#refuse(f)
     else if (pool.gsoType[f] !== 0) this.#finish(f, Offload.Checksum, fate === Fate.Fits ? this.#wrapAll : this.#cutAll)
     else if (fate === Fate.Fits) this.#wrap(f, true)
     else if (this.#cutInner && this.version === 4) this.#finish(f, 0, this.#cutAll)
     else if (this.#outer.mayBeCut || (!this.#outer.v6 && this.version === 6)) this.#wrap(f, false)
     else pool.drop(f, Drop.TooBig)
+  }
+
+  /** Bytes of the packet at which `#look` has looked, without Ethernet's padding; of a super-frame its longest segment's. */
+  #length(f: Frame, l3: number): number {
+    const pool = this.#pool
+    if (this.#shim.ethernet || pool.gsoType[f] !== 0) return packetLength(pool, f, l3)
+    return this.version === 4 ? ipv4.totalLength(pool.bytes, l3) : ipv6.HLEN + ipv6.payloadLength(pool.bytes, l3)
   }
 
   #plainFate(f: Frame): number {

@@ -19,7 +19,8 @@ import { copy, eth, icmp, icmpv6, ipv4, ipv6, put16, put32, u16, u32 } from '@l2
  *     answer    MACs B > A,  IP b > a, DF, id 0, TTL as in the frame,  ICMP 3/4, MTU, the packet up to 576 bytes in all
  *                                          hop limit as in the frame,  ICMPv6 2/0, MTU, the packet up to 1,280 in all
  *
- * It goes back where the frame came from, by the same bridge port. No answer is given about an ICMP error, a fragment, a
+ * It goes back where the frame came from, by the same bridge port. (Linux also answers to IPv6 packets from ::1 and from
+ * groups, and about types of ICMPv6 errors that do not exist; we do not.) No answer is given about an ICMP error, a fragment, a
  * packet to a group or from nobody (RFC 1812, 4.3.2.7; RFC 4443, 2.4 e), nor to IPv6 with less than 1,280, which every
  * IPv6 link has to carry.
  */
@@ -178,9 +179,15 @@ export const Fate = { Fits: 0, Refuse: 1, Cut: 2 } as const
  * Says what is to be done with the IP packet at `l3` when `fits` bytes fit (RFC 2003, 3.1 and 5.1; RFC 4213, 3.2).
  * IPv4 without DF may be cut, before or after it is wrapped. IPv6 of up to 1,280 bytes has to pass: the packet around it is
  * cut.
+ * @param length of the packet, where it is known not to go to the end of the frame
  */
-export function fateOf(pool: FramePool, f: Frame, l3: number, fits: number): number {
-  const length = packetLength(pool, f, l3)
+export function fateOf(
+  pool: FramePool,
+  f: Frame,
+  l3: number,
+  fits: number,
+  length: number = packetLength(pool, f, l3),
+): number {
   if (length <= fits) return Fate.Fits
   const b = pool.bytes
   const version = b[l3]! >>> 4

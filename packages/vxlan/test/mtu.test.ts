@@ -160,6 +160,12 @@ test('to the byte: 1,480 fit into 1,500; one more with DF is refused, and its se
   expect(lab.drops).toEqual({ TooBig: 1 })
 })
 
+test('padding is not counted', () => {
+  const lab = ipip()
+  const [out] = lab.wrap(`${TO2 + packet({ df: true, payload: 100 })}${'00'.repeat(1500)}`)
+  expect(out?.length).toBe(2 * (34 + 120))
+})
+
 test('without DF it is cut before it is wrapped, or after', () => {
   const body = datagram('10.244.1.5', '10.244.2.7', 2000)
   const big = packet({ payload: body })
