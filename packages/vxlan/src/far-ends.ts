@@ -162,6 +162,11 @@ export class FarEnds {
     }
   }
 
+  /** Their numbers. */
+  *numbers(): Generator<number> {
+    for (let n = 0; n < this.#specs.length; n++) if (this.#specs[n] !== null) yield n
+  }
+
   /** Far ends of a network, for people. */
   *list(network: number): Generator<FarEnd> {
     for (let n = 0; n < this.#specs.length; n++) {

@@ -138,6 +138,8 @@ export interface NetworkHost {
   wrap(f: Frame, n: number): number
   /** The longest inner IP packet that the path to far end `n` is known to take. */
   pathFits(n: number): number
+  /** Brings the far ends' limits up to date. */
+  lookAtPaths(): void
 }
 
 interface Via {
@@ -362,6 +364,7 @@ export class TunnelNetwork implements Element {
     const { frames, length } = batch
     const key = this.#key
     const routed = this.#vias.length > 0
+    this.#host.lookAtPaths()
     for (let i = 0; i < length; i++) {
       const f = frames[i] as Frame
       const o = off[f] as number

@@ -116,6 +116,7 @@ export class Vtep implements Element, Ticker {
   readonly #n = { remotesRefused: 0, remotesForgotten: 0, lowered: 0 }
   #to = 0
   #sent = 0
+  #lowered = 0
 
   /**
    * @example
@@ -166,6 +167,7 @@ export class Vtep implements Element, Ticker {
       row: (tunnel, address, via) => this.#row(tunnel, address, via),
       wrap: (f, n) => this.#wrap(f, n),
       pathFits: (n) => this.#pathFits(n),
+      lookAtPaths: () => this.#lookAtPaths(),
     }
     this.take = (f) => this.#take(f)
   }
@@ -414,13 +416,18 @@ export class Vtep implements Element, Ticker {
     if (!ours) return false
     if (r.v6 ? this.pathMtu.lower6(b, dst, r.mtu) : this.pathMtu.lower4(u32(b, dst), r.mtu)) {
       this.#n.lowered++
-      this.#far.withAddress(b, dst, r.v6 ? 16 : 4, (n) => {
-        const network = this.#networks[this.#far.spec(n).network] as TunnelNetwork
-        this.#far.limits[n] = network.limit(n)
-      })
     }
     pool.drop(f, Drop.Consumed)
     return true
+  }
+
+  /** Looks whether a path has been lowered, by this VTEP or by who shares the table. */
+  #lookAtPaths(): void {
+    if (this.pathMtu.lowered === this.#lowered) return
+    this.#lowered = this.pathMtu.lowered
+    for (const n of this.#far.numbers()) {
+      this.#far.limits[n] = (this.#networks[this.#far.spec(n).network] as TunnelNetwork).limit(n)
+    }
   }
 
   #pathFits(n: number): number {
