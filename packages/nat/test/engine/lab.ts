@@ -36,7 +36,8 @@ import {
 } from '@l2l3/switch-core/wire'
 import { expect } from 'vitest'
 import { Addresses6, Nat, type NatOptions, type OutsideAddresses } from '../../src/index.ts'
-import { SourceNat, type SourceNatOptions } from '../../src/outbound/source-nat.ts'
+import { SourceNat } from '../../src/outbound/source-nat.ts'
+import type { SourceNatOptions } from '../../src/outbound/source-nat-options.ts'
 
 /** A table of neighbours in which everybody is there. */
 class Everybody implements Neighbours {
