@@ -6,7 +6,9 @@ import { icmp, ipv4, parseIpv4, parseIpv6 } from '@l2l3/switch-core/wire'
 import { expect, test } from 'vitest'
 import {
   Fate,
+  FlannelUdp,
   fateOf,
+  greTunnel,
   gretapTunnel,
   type IpTunnel,
   type IpTunnelOptions,
@@ -16,6 +18,7 @@ import {
   packetLength,
   plateauBelow,
   readTooBig,
+  sttTunnel,
   TooBig,
   TooBigReport,
 } from '../src/index.ts'
@@ -33,6 +36,7 @@ import {
   OUT6,
   packet,
   show,
+  type Wrapper,
 } from './ip-tunnel-lab.ts'
 
 /** Bytes counting up. */
@@ -306,6 +310,38 @@ test('the table is bounded, keeps the newest, and can be shared', () => {
   expect(() => new PathMtu(clock, { floor6: 1000 })).toThrow(/floor6 must be/)
   const lab = ipip({ pathMtu: table })
   expect(lab.tunnel.pathMtu).toBe(table)
+})
+
+const ENDS = { local: '192.168.77.1', remote: '192.168.77.2', mac: MAC }
+
+test.each<[string, ConstructorParameters<typeof Lab<Wrapper & { pathMtu?: PathMtu }>>[0], at: number, note: string]>([
+  ['gre', (p, c, l) => greTunnel(p, c, { ...ENDS, key: 7, ...l }), 41, 'another key'],
+  ['gre', (p, c, l) => greTunnel(p, c, { ...ENDS, key: 7, ...l }), 34, 'other flags'],
+  ['stt', (p, c, l) => sttTunnel(p, c, { ...ENDS, context: 7n, ...l }), 37, 'another port'],
+  [
+    'flannel',
+    (p, c, l) =>
+      new FlannelUdp(p, c, {
+        local: ENDS.local,
+        mac: MAC,
+        address: '10.244.1.0',
+        routes: [{ to: '0.0.0.0/0', via: ENDS.remote }],
+        ...l,
+      }),
+    35,
+    'another port',
+  ],
+])('%s: what is quoted has to be of this tunnel', (_name, make, at, note) => {
+  const lab = new Lab(make)
+  const big = TO2 + packet({ df: true, payload: 1380 })
+  const [out = ''] = lab.wrap(big)
+  const other = hex(out)
+  other[at]! ^= 1
+  lab.unwrap(complaint(show(other), 1300))
+  expect([note, lab.wrap(big).length]).toEqual([note, 1])
+  lab.unwrap(complaint(out, 1300))
+  expect(lab.wrap(big).length).toBe(0)
+  expect(lab.drops).toMatchObject({ Consumed: 1, TooBig: 1 })
 })
 
 test('what a super-frame counts as is its longest segment', () => {
