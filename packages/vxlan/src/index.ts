@@ -35,6 +35,7 @@ export { PROFILES, type ProfileName, type ProfileOptions, type TunnelSettings, t
 export * as sleeve from './sleeve.ts'
 export { type SleeveCounters, type SleeveOptions, SleeveTunnel } from './sleeve-tunnel.ts'
 export * as stt from './stt.ts'
+export { takers } from './takers.ts'
 export type { Underlay } from './underlay.ts'
 export { Vtep, type VtepCounters, type VtepOptions } from './vtep.ts'
 export { calicoMac, conjuredMac, dockerMac, ovnMac, windowsOverlayMac } from './vtep-mac.ts'

@@ -18,7 +18,7 @@ import {
 } from '@l2l3/switch-core'
 import { copy, icmp, ipv4, parseMac } from '@l2l3/switch-core/wire'
 import { expect, test } from 'vitest'
-import { FlannelUdp, greTunnel, type IpTunnel, type IpTunnelOptions, ipipTunnel } from '../src/index.ts'
+import { FlannelUdp, greTunnel, type IpTunnel, type IpTunnelOptions, ipipTunnel, takers } from '../src/index.ts'
 import { answerOf, datagram, flat, hex, packet, show } from './ip-tunnel-lab.ts'
 
 /** Everybody on the link has one MAC. */
@@ -191,6 +191,24 @@ test('a smaller link on the way: the complaint about the outer packet becomes on
   expect(other).toEqual([])
   expect(answerOf(own[0])).toMatchObject({ src: '0af40207', dst: '0af40105', mtu: 1280, type: 3, code: 4 })
   expect(ipv4.ttl(hex(own[0] ?? ''), 14)).toBe(61)
+})
+
+test('several tunnels behind one router: each packet finds its own, and an ICMP error too', () => {
+  const world = new World((p, c, o) => greTunnel(p, c, { ...o, key: 7 }))
+  const [near, far] = world.nodes
+  const { pool, clock, loop } = world
+  const into = loop.link(far.tunl0)
+  const options = { local: '192.168.77.2', remote: '192.168.77.1', mac: '02:00:00:00:02:10', out: far.router, into }
+  const others = [ipipTunnel(pool, clock, options), greTunnel(pool, clock, { ...options, key: 8 })] as const
+  far.router.onLocal = takers(others[0].take, others[1].take, far.tunnel.take)
+  expect(world.send(packet()).other.length).toBe(1)
+  expect(others.map((t) => t.counters.decapsulated)).toEqual([0, 0])
+  near.router.onLocal = takers(near.tunnel.take)
+  expect(() => takers(null as unknown as () => boolean)).toThrow(/takers\[0\] must be a function, not null/)
+  // What nobody takes is the router's to refuse.
+  far.router.onLocal = takers(...others.map((t) => t.take))
+  expect(world.send(packet()).other).toEqual([])
+  expect(pool.report().dropped).toMatchObject({ NoListener: expect.any(Number) })
 })
 
 test('a tunnel that leads into itself ends the packet', () => {
