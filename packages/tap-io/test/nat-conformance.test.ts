@@ -3,6 +3,7 @@
  * frames in by the same ports, the same expectation of what comes out where. All checksums of all that comes out are
  * looked at. The router is that of `nat-worlds`.
  */
+import { icmp } from '@l2l3/switch-core/wire'
 import { afterEach, describe, expect, it } from 'vitest'
 import {
   complaint,
@@ -16,6 +17,7 @@ import {
   OUTSIDE,
   P1,
   P2,
+  packet,
   read,
   type Side,
   segment,
@@ -424,6 +426,66 @@ describe.each(worlds)('$world NAT', ({ make, skip }) => {
     expect(lines(await nat.send('up', echo(X, OUTSIDE, 3)))).toEqual({ up: [`icmp ${OUTSIDE} > ${X} 0/0 id 3`] })
   })
 
+  for (const protocol of [47, 50, 253]) {
+    fact(`protocol ${protocol}, which has no ports: addresses alone are translated`, async (make) => {
+      const nat = await make()
+      const load = Buffer.from('0000080012345678', 'hex')
+      expect(lines(await nat.send('p1', packet({ src: P1, dst: X }, protocol, load)))).toEqual({
+        up: [`${protocol} ${OUTSIDE}:0 > ${X}:0`],
+      })
+      expect(lines(await nat.send('up', packet({ src: X, dst: OUTSIDE }, protocol, load)))).toEqual({
+        p1: [`${protocol} ${X}:0 > ${P1}:0`],
+      })
+      // A second host to the same one: whose answers would be whose?
+      expect(await nat.send('p2', packet({ src: P2, dst: X }, protocol, load))).toEqual({})
+    })
+  }
+
+  fact('SCTP: a checksum over all of the packet stays right', async (make) => {
+    const nat = await make()
+    const init = sctp(5000, 36412, '010000140000002a0000ffff000100010000002b')
+    const ask = packet({ src: P1, dst: X }, 132, init)
+    expect(await nat.send('p1', ask)).toEqual({
+      up: [packet({ src: OUTSIDE, dst: X, from: MAC.uplink, to: MAC.x, ttl: 63 }, 132, init)],
+    })
+    const out = await sent(nat, 'p2', packet({ src: P2, dst: X }, 132, init), 'up')
+    const b = Buffer.from(out, 'hex').subarray(34)
+    expect(b.readUInt16BE(0)).not.toBe(5000)
+    expect(b.readUInt32LE(8)).toBe(sctp(b.readUInt16BE(0), 36412, b.toString('hex', 12)).readUInt32LE(8))
+  })
+
+  fact('ICMP timestamps have identifiers, too', async (make) => {
+    const nat = await make()
+    const stamp = (type: number): Buffer => {
+      const b = Buffer.alloc(20)
+      b.writeUInt8(type, 0)
+      b.writeUInt16BE(99, 4)
+      icmp.fillChecksum(b, 0, 20)
+      return b
+    }
+    expect(lines(await nat.send('p1', packet({ src: P1, dst: X }, 1, stamp(13))))).toEqual({
+      up: [`icmp ${OUTSIDE} > ${X} 13/0`],
+    })
+    expect(lines(await nat.send('up', packet({ src: X, dst: OUTSIDE }, 1, stamp(14))))).toEqual({
+      p1: [`icmp ${X} > ${P1} 14/0`],
+    })
+  })
+
+  fact(
+    'a connection to a port that leads inside, from an address that is inside the mapped host’s range',
+    async (make) => {
+      const nat = await make({ mappings: [{ protocol: 'tcp', port: 8080, to: P2, toPort: 80 }] })
+      for (const [from, frame, side, ends] of [
+        ['up', segment(`${X}:6000`, `${OUTSIDE}:8080`, 'S'), 'p2', `${X}:6000 > ${P2}:80`],
+        ['p2', segment(`${P2}:80`, `${X}:6000`, 'SA', { ack: 1001 }), 'up', `${OUTSIDE}:8080 > ${X}:6000`],
+        ['up', segment(`${X}:6000`, `${OUTSIDE}:8080`, 'A', { seq: 1001, ack: 1001 }), 'p2', `${X}:6000 > ${P2}:80`],
+        ['p2', segment(`${P2}:80`, `${X}:6000`, 'RA', { seq: 1001, ack: 1001 }), 'up', `${OUTSIDE}:8080 > ${X}:6000`],
+      ] as const) {
+        expect(line(await sent(nat, from, frame, side))).toBe(`tcp ${ends}`)
+      }
+    },
+  )
+
   fact('IPv6: datagrams, echoes and errors', async (make) => {
     const nat = await make()
     const ask = datagram(`[${SIX.p1}]:5000`, `[${SIX.x}]:9999`)
@@ -447,6 +509,93 @@ describe.each(worlds)('$world NAT', ({ make, skip }) => {
     expect(line(late)).toBe(`icmp6 ${SIX.gateway} > ${SIX.p1} 3/0`)
   })
 })
+
+// Where the two differ.
+describe('differences', () => {
+  const both = async (
+    context: { skip(note?: string): void },
+    run: (nat: World) => Promise<unknown>,
+  ): Promise<[mine: unknown, theirs: unknown]> => {
+    const worlds = [await ours({})]
+    try {
+      const mine = await run(worlds[0] as World)
+      if (noKernel) context.skip(noKernel)
+      const kernel = await kernels({})
+      worlds.push(kernel as never)
+      return [mine, await run(kernel)]
+    } finally {
+      for (const world of worlds) world.close()
+    }
+  }
+
+  it('what belongs to no flow ends here; Linux lets it out as it is, with its inside address', async (context) => {
+    const found = await both(context, async (nat) => [
+      lines(await nat.send('p1', echo(P1, X, 5, { reply: true }))),
+      lines(await nat.send('p1', segment(`${P1}:5000`, `${X}:80`, 'SA'))),
+    ])
+    const leaks = [{ up: [`icmp ${P1} > ${X} 0/0 id 5`] }, { up: [`tcp ${P1}:5000 > ${X}:80`] }]
+    expect(found).toEqual([[{}, {}], leaks])
+  })
+
+  it('a wrong checksum stays as wrong as it was; Linux does not translate what has one', async (context) => {
+    const found = await both(context, async (nat) =>
+      lines(await nat.send('p1', datagram(`${P1}:5000`, `${X}:9`, { checksum: 'wrong' }))),
+    )
+    expect(found).toEqual([
+      { up: [`udp ${OUTSIDE}:5000 > ${X}:9 WRONG udp checksum`] },
+      { up: [`udp ${P1}:5000 > ${X}:9 WRONG udp checksum`] },
+    ])
+  })
+
+  it('fragments go on as they come; Linux waits for all of them', async (context) => {
+    const [first] = fragments(datagram(`${P1}:5020`, `${X}:7000`, { data: 'n'.repeat(3000) }), 1480) as [string]
+    const found = await both(context, async (nat) => lines(await nat.send('p1', first)))
+    expect(found).toEqual([{ up: [`udp ${OUTSIDE}:5020 > ${X}:7000 first fragment`] }, {}])
+  })
+
+  it('a port that an outsider has tried belongs to nobody; Linux has a flow of its own for that', async (context) => {
+    const found = await both(context, async (nat) => {
+      await nat.send('up', datagram(`${X}:9999`, `${OUTSIDE}:5000`))
+      const out = await nat.send('p1', datagram(`${P1}:5000`, `${X}:9999`))
+      return read((out.up as string[])[0] as string).sport === 5000
+    })
+    expect(found).toEqual([true, false])
+  })
+
+  it('a SYN on a connection that was reset opens anew; Linux waits for the answer to it', async (context) => {
+    const found = await both(context, async (nat) => {
+      const a = (flags: string, o: object): string => segment(`${P1}:5000`, `${X}:80`, flags, o)
+      const b = (flags: string, o: object): string => segment(`${X}:80`, `${OUTSIDE}:5000`, flags, o)
+      await nat.send('p1', a('S', { seq: 100 }))
+      await nat.send('up', b('SA', { seq: 900, ack: 101 }))
+      await nat.send('p1', a('A', { seq: 101, ack: 901 }))
+      await nat.send('up', b('RA', { seq: 901, ack: 101 }))
+      const again = lines(await nat.send('p1', a('S', { seq: 5000 })))
+      // An end that was never begun: it belongs to the old connection, or to none.
+      const end = lines(await nat.send('p1', a('FA', { seq: 5001, ack: 1 })))
+      return [again, end]
+    })
+    const out = { up: [`tcp ${OUTSIDE}:5000 > ${X}:80`] }
+    expect(found).toEqual([
+      [out, {}],
+      [out, out],
+    ])
+  })
+})
+
+/** An SCTP packet with its checksum (RFC 9260, appendix A), bit by bit. */
+function sctp(from: number, to: number, chunks: string): Buffer {
+  const b = Buffer.concat([Buffer.alloc(12), Buffer.from(chunks, 'hex')])
+  b.writeUInt16BE(from, 0)
+  b.writeUInt16BE(to, 2)
+  let crc = 0xffff_ffff
+  for (const byte of b) {
+    crc ^= byte
+    for (let i = 0; i < 8; i++) crc = (crc & 1) !== 0 ? (crc >>> 1) ^ 0x82f6_3b78 : crc >>> 1
+  }
+  b.writeUInt32LE(~crc >>> 0, 8)
+  return b
+}
 
 /** Puts fragments together, whatever their order. */
 function together(frames: readonly string[]): string {

