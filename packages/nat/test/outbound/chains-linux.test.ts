@@ -25,6 +25,7 @@ import {
 import { OutboundNat } from '../../src/outbound/outbound-nat.ts'
 import type { OutboundRule } from '../../src/outbound/outbound-rule.ts'
 import { SourceNat } from '../../src/outbound/source-nat.ts'
+import type { SourceNatOptions } from '../../src/outbound/source-nat-options.ts'
 import { cniPortMappings } from '../../src/port-mapping/cni.ts'
 import { PortMappings } from '../../src/port-mapping/port-mappings.ts'
 import { Lab } from './lab.ts'
@@ -166,6 +167,8 @@ describe('chains, in the kernel and here', () => {
   let taps: TapPort[]
   let runner: Runner
   let send: (src: string, sport: number, dst: string, dport: number, by?: number) => Promise<Seen>
+  /** Whether a packet that does not come out is an answer too; then it is not waited for long. */
+  let patient = true
   let next = 10_000
 
   beforeAll(async () => {
@@ -207,8 +210,8 @@ describe('chains, in the kernel and here', () => {
       seen.length = 0
       links[by]?.push(f)
       runner.wake()
-      for (let i = 0; i < 1000; i++) {
-        const mine = seen.find((s) => s.sport === sport || s.dport === dport)
+      for (let i = 0; i < (patient ? 1000 : 100); i++) {
+        const mine = seen[0]
         if (mine !== undefined) return mine
         await new Promise((done) => setTimeout(done, 2))
       }
@@ -258,6 +261,91 @@ describe('chains, in the kernel and here', () => {
       }
     }
     expect(outcomes.size).toBeGreaterThan(1)
+  })
+
+  /** The same questions to both: where a flow of UDP leaves from, or null where it does not. */
+  type Ask = (src: string, sport: number, dst: string, dport: number) => Promise<string | null>
+  const facts: Record<string, { iptables: string; ours: SourceNatOptions; run: (ask: Ask) => Promise<void> }> = {
+    'a port range: preserved in it, others moved into it, refused where it is spent': {
+      iptables: '-p udp -j MASQUERADE --to-ports 40000-40003',
+      ours: { portRange: '40000-40003' },
+      run: async (ask) => {
+        expect(await ask('10.22.0.11', 40_002, '8.8.8.8', 53)).toBe('203.0.113.1:40002')
+        const rest = [await ask('10.22.0.11', 1, '8.8.8.8', 53), await ask('10.22.0.12', 2, '8.8.8.8', 53)]
+        rest.push(await ask('10.22.0.12', 40_002, '8.8.8.8', 53))
+        expect(rest.toSorted()).toEqual(['203.0.113.1:40000', '203.0.113.1:40001', '203.0.113.1:40003'])
+        expect(await ask('10.22.0.12', 5, '8.8.8.8', 53)).toBeNull()
+        expect(await ask('10.22.0.12', 5, '8.8.4.4', 53)).toMatch(/^203\.0\.113\.1:4000[0-3]$/)
+      },
+    },
+    'several addresses, --persistent: one for an inside host': {
+      iptables: '-j SNAT --to-source 203.0.113.8-203.0.113.15 --persistent',
+      ours: { to: ['203.0.113.8-203.0.113.15'] },
+      run: async (ask) => {
+        const all = new Set<string>()
+        for (let host = 1; host <= 30; host++) {
+          const seen = new Set<string>()
+          for (let i = 1; i <= 4; i++) {
+            const port = 5000 + 10 * host + i
+            const left = await ask(`10.22.5.${host}`, port, `8.8.8.${i}`, 53)
+            expect(left?.split(':')[1]).toBe(String(port))
+            seen.add(left?.split(':')[0] as string)
+          }
+          expect(seen.size).toBe(1)
+          for (const address of seen) all.add(address)
+        }
+        expect(all.size).toBeGreaterThan(3)
+      },
+    },
+    'several addresses: by destination too': {
+      iptables: '-j SNAT --to-source 203.0.113.8-203.0.113.15',
+      ours: { to: ['203.0.113.8-203.0.113.15'], pooling: 'arbitrary' },
+      run: async (ask) => {
+        const seen = new Set<string | undefined>()
+        for (let i = 1; i <= 30; i++) seen.add((await ask('10.22.0.11', 5000 + i, `8.8.8.${i}`, 53))?.split(':')[0])
+        expect(seen.size).toBeGreaterThan(3)
+      },
+    },
+    '--random-fully: no port is preserved, no mapping kept': {
+      iptables: '-j MASQUERADE --random-fully',
+      ours: { ports: 'random' },
+      run: async (ask) => {
+        const seen = new Set<string | null>()
+        for (let i = 1; i <= 30; i++) seen.add(await ask('10.22.0.11', 5000, `8.8.8.${i}`, 53))
+        expect(seen.size).toBeGreaterThan(25)
+        seen.delete('203.0.113.1:5000')
+        expect(seen.size).toBeGreaterThan(25)
+      },
+    },
+    'a mapping that is taken towards a destination makes way for those to come': {
+      iptables: '-j MASQUERADE',
+      ours: {},
+      run: async (ask) => {
+        expect(await ask('10.22.0.11', 5000, '8.8.8.1', 53)).toBe('203.0.113.1:5000')
+        expect(await ask('10.22.0.12', 5000, '8.8.8.2', 53)).toBe('203.0.113.1:5000')
+        const second = await ask('10.22.0.12', 5000, '8.8.8.1', 53)
+        expect(second).not.toBe('203.0.113.1:5000')
+        expect(await ask('10.22.0.12', 5000, '8.8.8.3', 53)).toBe(second)
+      },
+    },
+  }
+
+  it.each(Object.keys(facts))('%s', async (name) => {
+    const { iptables, ours: options, run } = facts[name] as (typeof facts)[string]
+    sh(`iptables -t nat -A POSTROUTING -o out0 ${iptables}`)
+    patient = false
+    try {
+      await run(async (...question) => {
+        const seen = await send(...question).catch(() => null)
+        return seen === null ? null : `${seen.src}:${seen.sport}`
+      })
+    } finally {
+      patient = true
+    }
+    const lab = new Lab()
+    lab.address(OUT, '203.0.113.1')
+    const nat = new SourceNat(lab.addresses, { ...(options.to ? {} : { outside: lab.outside }), ...options })
+    await run(async (src, sport, dst, dport) => lab.send(nat, `udp ${src}:${sport} > ${dst}:${dport}`, { out: OUT }).to)
   })
 
   it('hostPort: the destination, and whose source is masqueraded', async () => {

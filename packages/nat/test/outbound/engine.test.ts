@@ -75,6 +75,20 @@ describe('mapping and filtering (RFC 4787, 4.1 and 5)', () => {
     }
   }
 
+  it('of IPv6, whose addresses are given back', () => {
+    const { lab: l, nat } = lab(BEHAVIOUR.rfc4787)
+    const before = l.addresses.size
+    const from = (who: string): string[] => l.say(OUTSIDE, udpPacket(`${who} > 2001:db8:7::1#5000`))
+    expect(l.say(INSIDE, udpPacket('fd00:22::b#5000 > 2001:db8:7::2#53'))).toEqual([
+      '1: udp 2001:db8:7::1#5000 > 2001:db8:7::2#53',
+    ])
+    expect(from('2001:db8:7::2#99')).toEqual(['0: udp 2001:db8:7::2#99 > fd00:22::b#5000'])
+    expect(from('2001:db8:7::3#53')).toEqual([])
+    expect(l.drops).toEqual({ NatFiltered: 1 })
+    l.seconds(400)
+    expect([nat.used, l.addresses.size]).toEqual([0, before])
+  })
+
   it('a SYN that nobody asked for is dropped in silence (RFC 5382 REQ-4)', () => {
     const { lab: l } = lab(BEHAVIOUR.rfc4787)
     l.send(INSIDE, tcpPacket('10.22.0.11#5000 > 203.0.113.2#80', 'S'))
