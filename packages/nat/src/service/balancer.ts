@@ -5,9 +5,10 @@ import type { DestinationPolicy, FlowEnder, NewFlow } from '../policy.ts'
 import { IPV6 } from '../tuple.ts'
 import { Client, NO_ENTRY } from './affinity.ts'
 import { type BalancerOptions, type BalancerSettings, readSettings } from './balancer-options.ts'
+import { type Frontend, holdAddress } from './frontend.ts'
 import { mix, NOBODY } from './rendezvous.ts'
 import { ALL, type Backend, LOCAL } from './service.ts'
-import { type Frontend, holdAddress, ServiceTable } from './service-table.ts'
+import { ServiceTable } from './service-table.ts'
 import { Source, type Style } from './treatment.ts'
 
 /*

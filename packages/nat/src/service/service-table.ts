@@ -1,26 +1,20 @@
-import { formatWords } from '@l2l3/switch-core'
 import type { Addresses6 } from '../addresses6.ts'
-import { IPV6 } from '../tuple.ts'
 import { Affinity } from './affinity.ts'
 import type { BalancerSettings } from './balancer-options.ts'
+import { type Frontend, holdAddress, letGo, makeFrontend } from './frontend.ts'
 import { Frontends, NO_FRONTEND, NODE_PORT } from './frontends.ts'
 import {
   type BackendOptions,
   checkBackends,
   type Distribution,
-  type FrontendKind,
-  kindOf,
   type ReadBackend,
-  type ReadFrontend,
   type ReadService,
   readBackends,
   readService,
   type ServiceOptions,
   type ServiceProtocol,
 } from './options.ts'
-import { mix } from './rendezvous.ts'
 import { type Backend, type BackendInfo, Service } from './service.ts'
-import { type Treatment, treatment } from './treatment.ts'
 
 /*
  * The services of a node: configuration in, and for the data path a frontend by its address, a backend by its tag.
@@ -50,22 +44,6 @@ export interface ServiceInfo {
   readonly remembered: number
   /** Packets that found no backend. */
   readonly refused: number
-}
-
-/** Where a service is reached. */
-export interface Frontend {
-  readonly service: Service
-  readonly kind: FrontendKind
-  /** IPv4 address, or number in `Addresses6`, of which the frontend has a hold; 0 for a node port. */
-  readonly address: number
-  /** The `kind` word of its packets. */
-  readonly word: number
-  /** The port, and `NODE_PORT`. */
-  readonly port: number
-  /** 32 bits of its own. */
-  readonly salt: number
-  readonly text: string
-  readonly treatment: Treatment
 }
 
 /** Frontends of a service at most. */
@@ -158,7 +136,7 @@ export class ServiceTable {
     if (service.find(read.key) !== null) throw new RangeError(`service ${name}: backend ${read.key} is there already`)
     const here = service.backends.filter((b) => b !== null)
     checkBackends(`service ${name}`, [...here, read], this.#settings.defaults)
-    this.#putIn(service, read, this.#hold(`service ${name}`, read.words))
+    this.#putIn(service, read, holdAddress(`service ${name}`, this.#addresses, read.words))
     service.arrange()
     if (here.length === 0) this.#open(service)
   }
@@ -221,7 +199,7 @@ export class ServiceTable {
     try {
       held = this.#holdNew(service, read.backends)
     } catch (error) {
-      for (const frontend of frontends) this.#letGo(frontend)
+      for (const frontend of frontends) letGo(this.#addresses, frontend)
       throw error
     }
     const { affinityEntries, seed } = this.#settings
@@ -247,7 +225,7 @@ export class ServiceTable {
     const made: Frontend[] = []
     try {
       for (const one of read.frontends) {
-        const frontend = this.#makeFrontend(service, read, one)
+        const frontend = makeFrontend(this.#addresses, this.#settings, service, read, one)
         made.push(frontend)
         const { address, word, port } = frontend
         const owner = this.find(address, word, port)?.service ?? service
@@ -257,29 +235,10 @@ export class ServiceTable {
         throw new RangeError(`service ${read.name}: ${frontend.text} is ${whose}`)
       }
     } catch (error) {
-      for (const frontend of made) this.#letGo(frontend)
+      for (const frontend of made) letGo(this.#addresses, frontend)
       throw error
     }
     return made
-  }
-
-  #makeFrontend(service: Service, read: ReadService, one: ReadFrontend): Frontend {
-    const { kind, words, family } = one
-    const node = kind === 'NodePort'
-    const text = node ? '*' : words.length === 4 ? `[${formatWords(words)}]` : formatWords(words)
-    const { style, masqueradeAll, pods } = this.#settings
-    let salt = mix(one.port)
-    for (const word of words) salt = mix(salt ^ word)
-    return {
-      service,
-      kind,
-      address: node ? 0 : this.#hold(`service ${read.name}`, words),
-      word: kindOf(read.protocol, family, read.zone),
-      port: node ? one.port | NODE_PORT : one.port,
-      salt,
-      text: `${kind} ${text}:${one.port}`,
-      treatment: treatment(kind, read, { style, masqueradeAll, knowsPods: !pods.empty }),
-    }
   }
 
   /** Takes the frontends of a service out. */
@@ -287,20 +246,11 @@ export class ServiceTable {
     for (const at of service.frontends) {
       const frontend = this.#frontends[at] as Frontend
       this.#index.remove(frontend.address, frontend.word, frontend.port)
-      this.#letGo(frontend)
+      letGo(this.#addresses, frontend)
       this.#frontends[at] = null
       this.#spare.push(at)
     }
     service.frontends.length = 0
-  }
-
-  #letGo(frontend: Frontend): void {
-    if ((frontend.word & IPV6) !== 0) this.#addresses.release(frontend.address)
-  }
-
-  /** The number of an address: its own in IPv4, one of `Addresses6`, with a hold on it, in IPv6. */
-  #hold(key: string, words: Uint32Array): number {
-    return words.length === 1 ? words[0] : holdAddress(key, this.#addresses, words)
   }
 
   /** Numbers for the addresses of those backends that the service does not have yet, all or none of them. */
@@ -308,7 +258,7 @@ export class ServiceTable {
     const held = new Map<string, number>()
     try {
       for (const { key, words } of backends) {
-        if (service.find(key) === null) held.set(key, this.#hold(`service ${service.name}`, words))
+        if (service.find(key) === null) held.set(key, holdAddress(`service ${service.name}`, this.#addresses, words))
       }
     } catch (error) {
       for (const { key, words } of backends) if (words.length === 4) this.#addresses.release(held.get(key) ?? 0)
@@ -366,16 +316,4 @@ export class ServiceTable {
       refused,
     }
   }
-}
-
-/** The number of an IPv6 address given as four words, with a hold on it. Throws where there is no room. */
-export function holdAddress(key: string, addresses: Addresses6, words: Uint32Array): number {
-  const bytes = new Uint8Array(16)
-  const view = new DataView(bytes.buffer)
-  words.forEach((word, i) => {
-    view.setUint32(4 * i, word)
-  })
-  const number = addresses.intern(bytes, 0)
-  if (number === 0) throw new RangeError(`${key}: no room for ${formatWords(words)} (max of Addresses6)`)
-  return number
 }
