@@ -11,16 +11,16 @@
  *   checksum    the same with outer UDP checksums, made and verified, as Linux has it: every byte is summed up twice
  *   geneve      GENEVE with OVN's option
  *   vxlan6      over IPv6, no checksum
- *   vtep        a `Vtep` with 1,024 remotes on either side: MAC table, learning
+ *   vtep        from a `Vtep` with 1,024 far ends, a MAC behind each, to one that learns 1,024 MACs; no checksum
  *   bare        one hand-written loop: the header copied as it stands, lengths, hash, header checksum; then read and taken off
  *   empty       the same without a tunnel: what a frame costs the bench
  */
-import { type Batch, FramePool, Loop, Port, RealClock } from '@l2l3/switch-core'
-import { Decap, Encap, type EncapOptions } from '@l2l3/vxlan'
+import { type Batch, type Frame, FramePool, Loop, Port, RealClock } from '@l2l3/switch-core'
+import { Decap, Encap, type EncapOptions, Vtep } from '@l2l3/vxlan'
 import { Bench } from 'tinybench'
 
 interface Variant {
-  readonly kind: 'vxlan' | 'checksum' | 'geneve' | 'vxlan6' | 'bare' | 'empty'
+  readonly kind: 'vxlan' | 'checksum' | 'geneve' | 'vxlan6' | 'vtep' | 'bare' | 'empty'
   readonly size: number
   /** Milliseconds of measuring. */
   readonly time: number
@@ -101,11 +101,32 @@ if (kind === 'empty') {
     },
   })
 } else if (kind === 'bare') bareLoop()
+else if (kind === 'vtep') vteps()
 else {
   const decap = new Decap(pool, { ...ends, local: remote, out: sink, knownOptions: [option] })
   const out = loop.link(decap, 'underlay')
   const more: Partial<EncapOptions> = kind === 'geneve' ? { options: [option] } : {}
   loop.add(source, new Encap(pool, { ...ends, local, remote, out, ...more }))
+}
+
+function vteps(): void {
+  const receiver = new Vtep(pool, loop.clock, { ...ends, local: '192.0.2.2', out: sink })
+  receiver.addNetwork({ vni: ends.vni, out: sink })
+  // As a router hands them over: one by one.
+  const out = loop.link({
+    process(b) {
+      for (let i = 0; i < b.length; i++) receiver.take(b.frames[i] as Frame, undefined as never)
+      b.length = 0
+    },
+  })
+  const sender = new Vtep(pool, loop.clock, { ...ends, local: '192.0.2.1', out })
+  const network = sender.addNetwork({ vni: ends.vni, out: sink })
+  for (let i = 0; i < FLOWS; i++) {
+    const [hi, lo] = [i >> 8, i & 255]
+    const mac = [0x02, 0, 0x5e, 1, hi, lo].map((v) => v.toString(16).padStart(2, '0')).join(':')
+    network.addStatic(mac, `198.51.${hi}.${lo}`)
+  }
+  loop.add(source, network)
 }
 
 function bareLoop(): void {

@@ -113,7 +113,7 @@ export class FarEnds {
       this.#words[n * 4 + i] = 4 * i < spec.address.length ? view.getInt32(4 * i, true) : 0
     }
     this.#size++
-    this.#index()
+    this.#enter(n)
     return n
   }
 
@@ -188,15 +188,18 @@ export class FarEnds {
   /** Fills the table by address anew. */
   #index(): void {
     this.#slots.fill(0)
+    for (const n of this.numbers()) this.#enter(n)
+  }
+
+  /** Enters a far end in the table by address, if one may be heard from it. */
+  #enter(n: number): void {
+    const spec = this.#specs[n] as FarEndSpec
+    if (spec.kind !== '' || isGroupAddress(spec.address)) return
     const w = this.#words
-    for (let n = 0; n < this.#specs.length; n++) {
-      const spec = this.#specs[n]
-      if (spec === null || spec === undefined || spec.kind !== '' || isGroupAddress(spec.address)) continue
-      const k = n * 4
-      let slot = hash(spec.network, w[k]!, w[k + 1]!, w[k + 2]!, w[k + 3]!) & this.#mask
-      while (this.#slots[slot] !== 0) slot = (slot + 1) & this.#mask
-      this.#slots[slot] = n + 1
-    }
+    const k = n * 4
+    let slot = hash(spec.network, w[k]!, w[k + 1]!, w[k + 2]!, w[k + 3]!) & this.#mask
+    while (this.#slots[slot] !== 0) slot = (slot + 1) & this.#mask
+    this.#slots[slot] = n + 1
   }
 }
 

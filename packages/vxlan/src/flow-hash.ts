@@ -147,11 +147,10 @@ function folded(d: DataView, at: number): number {
   )
 }
 
-/** One word of three; its upper half depends on all their bits. Sum and exclusive-or are folded first: an address' last byte
- * is a word's highest, which a multiplication would push out (256 neighbours had 56 ports). */
+/** One word of three; its upper half depends on all their bits. The sum is folded first: an address' last byte is a
+ * word's highest, which a multiplication would push out (256 neighbours had 56 ports). */
 export function mix(sum: number, xor: number, rest: number): number {
-  let h = Math.imul(sum ^ (sum >>> 15), 0x9e3779b1) ^ Math.imul(xor ^ (xor >>> 17), 0x85ebca6b)
-  h ^= Math.imul(rest, 0xc2b2ae35)
+  const h = Math.imul(sum ^ (sum >>> 15), 0x9e3779b1) ^ Math.imul(xor, 0x85ebca6b) ^ Math.imul(rest, 0xc2b2ae35)
   return Math.imul(h ^ (h >>> 15), 0x846ca68b)
 }
 

@@ -172,6 +172,8 @@ export class TunnelNetwork implements Element {
   readonly #key: number
   readonly #mtu: number
   readonly #flood: number[] = []
+  /** Far ends of configured MACs. */
+  readonly #statics: Map<string, number> = new Map()
   readonly #routes4: RouteTable4 = new RouteTable4()
   readonly #routes6: RouteTable6 = new RouteTable6()
   readonly #vias: (Via | null)[] = []
@@ -221,22 +223,23 @@ export class TunnelNetwork implements Element {
 
   /** Binds a MAC to a far end; what is learnt does not move it. False where the table is full. */
   addStatic(mac: string, remote: string | RemoteSpec): boolean {
+    const text = formatMac(unicast('mac', mac))
     const n = this.#obtain(remote)
     this.deleteAddress(mac)
     if (!this.#host.fdb.add(fdbKey(parseMac(mac), this.index), n, 'static')) return false
     this.#host.ends.hold(n, 1)
+    this.#statics.set(text, n)
     return true
   }
 
   /** Forgets a MAC, whatever its kind; false where it is not there. */
   deleteAddress(mac: string): boolean {
-    const { fdb, ends } = this.#host
-    const key = fdbKey(parseMac(mac), this.index)
-    const text = formatMac(parseMac(mac))
-    for (const e of fdb.list()) {
-      if (e.vlan === this.index && e.mac === text && e.kind === 'static') ends.hold(e.port, -1)
-    }
-    return fdb.delete(key)
+    const bytes = parseMac(mac)
+    const text = formatMac(bytes)
+    const n = this.#statics.get(text)
+    if (n !== undefined) this.#host.ends.hold(n, -1)
+    this.#statics.delete(text)
+    return this.#host.fdb.delete(fdbKey(bytes, this.index))
   }
 
   /** Has packets to a prefix go through a far end; replaces the route that was there. */
@@ -321,8 +324,9 @@ export class TunnelNetwork implements Element {
     this.#open = false
     const { ends, fdb } = this.#host
     fdb.flush({ vlan: this.index, static: true })
-    for (const n of this.#flood) ends.hold(n, -1)
+    for (const n of [...this.#flood, ...this.#statics.values()]) ends.hold(n, -1)
     this.#flood.length = 0
+    this.#statics.clear()
     for (const via of this.#vias) if (via !== null) ends.hold(via.n, -1)
     this.#vias.length = 0
   }

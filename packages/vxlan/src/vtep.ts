@@ -117,6 +117,7 @@ export class Vtep implements Element, Ticker {
   #to = 0
   #sent = 0
   #lowered = 0
+  #now = -1
 
   /**
    * @example
@@ -218,6 +219,7 @@ export class Vtep implements Element, Ticker {
   /** Sweeps a slice of the MAC table, and forgets far ends that nothing leads to; have the loop call it about once a
    * second. */
   tick(now: number): void {
+    this.#now = now
     this.#fdb.setNow(now)
     this.#fdb.sweep(Math.min(this.#fdb.slots, SWEEP))
     if (this.#far.size * 2 > this.#far.most) this.#reclaim()
@@ -226,7 +228,7 @@ export class Vtep implements Element, Ticker {
   /** Takes what is for it from an underlay that is a port; the rest stays in the batch. */
   process(batch: Batch): void {
     const { frames, length } = batch
-    this.#fdb.setNow(this.#clock.now)
+    this.#atTime()
     let kept = 0
     for (let i = 0; i < length; i++) {
       const f = frames[i] as Frame
@@ -243,8 +245,16 @@ export class Vtep implements Element, Ticker {
     const protocol = b[l3 + (v6 ? 6 : 9)] as number
     if (protocol === 1 || protocol === 58) return this.#hear(f)
     if ((v6 ? b[l3 + 24] === 0xff : (b[l3 + 16] as number) >= 224) && !this.#isHere(f)) return false
-    this.#fdb.setNow(this.#clock.now)
+    this.#atTime()
     return this.#accept(f)
+  }
+
+  /** Tells the MAC table the time, where it has changed. */
+  #atTime(): void {
+    const { now } = this.#clock
+    if (now === this.#now) return
+    this.#now = now
+    this.#fdb.setNow(now)
   }
 
   /** Whether the outer destination is ours, or a group that we take packets for. */
