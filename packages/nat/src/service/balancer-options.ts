@@ -30,9 +30,9 @@ export interface BalancerOptions {
    * HNS leaves that to an OutBoundNAT with `Destinations` ("loopback DSR", modes.md 2.3). Default true with style
    * `linux`, false with `windows`. */
   hairpin?: boolean
-  /** Networks whose hosts reach each other without this node: bridges. Where a client and its backend are both in one of them, the
-   * source is masqueraded as with a hairpin: the answer would go past this node, and nobody would put the service's address
-   * back. (A Linux bridge has br_netfilter for that.) Default: none. */
+  /** Networks whose hosts reach each other without this node: bridges. Where a client and its backend are both in one of
+   * them, the source is masqueraded as with a hairpin: the answer would go past this node, and nobody would put the
+   * service's address back. (A Linux bridge has br_netfilter for that.) Default: none. */
   bridged?: readonly string[]
   /** What becomes of the flows of a backend that is taken out. Default `end-udp` with style `linux`, as kube-proxy does
    * it; `keep` with `windows`. */

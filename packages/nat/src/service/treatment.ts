@@ -57,8 +57,8 @@ export interface Surroundings {
   readonly knowsPods: boolean
 }
 
-/** What is done with packets that come to a service by a frontend of this kind. Treatments that are alike are one object: there are
- * few, so that with thousands of services they are all in the cache. */
+/** What is done with packets that come to a service by a frontend of this kind. Treatments that are alike are one object:
+ * there are few, so that with thousands of services they are all in the cache. */
 export function treatment(kind: FrontendKind, service: ReadService, around: Surroundings): Treatment {
   const made = around.style === 'linux' ? linux(kind, service, around) : windows(kind, service)
   const key = JSON.stringify(made)

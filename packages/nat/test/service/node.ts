@@ -6,9 +6,9 @@
  *                                                   services]
  *                                                 eth2 192.0.2.1, 2001:db8::1; 192.0.2.254 leads everywhere else
  *
- * Packets are given and come out as IP packets in hex, or as sentences: `1: tcp 10.244.1.9#4000 > 10.244.2.6#8080`. Whoever has
- * 10.244.2.6 has the MAC 02:06:0a:f4:02:06, so that one sees by whom a packet was routed. The ledger is looked at each time, and so are all
- * checksums of what comes out.
+ * Packets are given and come out as IP packets in hex, or as sentences: `1: tcp 10.244.1.9#4000 > 10.244.2.6#8080`.
+ * Whoever has 10.244.2.6 has the MAC 02:06:0a:f4:02:06, so that one sees by whom a packet was routed. The ledger is looked
+ * at each time, and so are all checksums of what comes out.
  */
 import {
   Drop,
