@@ -116,11 +116,16 @@ interface Discovered {
   filtering: string | undefined
 }
 
-async function discover(lab: NatLab): Promise<Discovered> {
+/** Runs natdiscovery with these arguments, against a server with two addresses. */
+async function natdiscovery(lab: NatLab, args: string): Promise<string> {
   const turn = '-n -L 203.0.113.2 -L 203.0.113.3 --no-auth --no-tls --no-dtls --no-cli --no-tcp --no-tcp-relay'
   const files = `--log-file stdout --simple-log --pidfile /dev/null --userdb /dev/null`
   await lab.start('outside', `exec turnserver ${turn} ${files}`, /Total General servers/)
-  const { text } = await lab.run('inside', 'turnutils_natdiscovery -m -f -L 10.22.0.11 203.0.113.2')
+  return (await lab.run('inside', `turnutils_natdiscovery ${args} -L 10.22.0.11 203.0.113.2`)).text
+}
+
+async function discover(lab: NatLab): Promise<Discovered> {
+  const text = await natdiscovery(lab, '-m -f')
   return {
     mapping: /NAT with (.+) Mapping!/.exec(text)?.[1],
     filtering: /NAT with (.+) Filtering!/.exec(text)?.[1],
@@ -171,6 +176,50 @@ describe('natdiscovery (RFC 5780) finds', () => {
     try {
       const { mapping, filtering } = await discover(lab)
       expect([mapping, filtering]).toEqual(says)
+    } finally {
+      await lab.close()
+    }
+  })
+})
+
+/** The outside ports that a run of natdiscovery has seen. */
+const reflexive = (text: string): string[] =>
+  Array.from(text.matchAll(/reflexive addr: 203\.0\.113\.1:(\d+)/g), ([, p]) => p as string)
+
+describe('natdiscovery (RFC 5780), further', () => {
+  const hairpin = oursBetween({ outbound: [{ behaviour: 'rfc4787', hairpin: true }] })
+  const brief = oursBetween({ conntrack: { timeouts: { udp: 2 } } })
+  const cases: { name: string; join: Parameters<typeof natLab>[0]; args: string; finds: (text: string) => unknown }[] =
+    [
+      { name: 'hairpin, where it is on', join: hairpin, args: '-H', finds: (t) => /successful hairpinning/.test(t) },
+      { name: 'no hairpin, where it is not', join: oursBetween(), args: '-H', finds: (t) => !/successful/.test(t) },
+      { name: 'no hairpin at the kernel’s', join: kernelBetween(), args: '-H', finds: (t) => !/successful/.test(t) },
+      // A second request to the port, three seconds later and answered to another: does that still get there?
+      { name: 'a mapping that has ended', join: brief, args: '-t -T 3', finds: (t) => reflexive(t).length === 1 },
+      { name: 'a mapping that lasts', join: hairpin, args: '-t -T 3', finds: (t) => reflexive(t).length === 2 },
+      ...[kernelBetween(), oursBetween(), hairpin].map((join, i) => ({
+        name: `another port for a second host with the same: ${['the kernel', 'ours', 'ours, RFC 4787'][i]}`,
+        join,
+        args: '-c -A 10.22.0.12 -l 40000',
+        finds: (t: string) => {
+          const [one, two] = reflexive(t)
+          return one === '40000' && two !== undefined && two !== '40000'
+        },
+      })),
+      {
+        name: 'the mapping of datagrams that come in fragments',
+        join: oursBetween(),
+        args: '-m -P',
+        finds: (t) => /NAT with Endpoint Independent Mapping!/.test(t),
+      },
+    ]
+  it.concurrent.for(cases)('$name', async ({ join, args, finds }, { skip, expect }) => {
+    const why = noKernel || missing('turnserver', 'turnutils_natdiscovery')
+    if (why) skip(why)
+    const lab = await natLab(join)
+    try {
+      const text = await natdiscovery(lab, args)
+      expect(finds(text), text).toBe(true)
     } finally {
       await lab.close()
     }
