@@ -11,14 +11,14 @@ import {
   type Link,
   type LocalTaker,
   NO_FRAME,
-  Offload,
 } from '@l2l3/switch-core'
-import { checksum, eth, ipv4, parseMac, put16, u16, u32, udp } from '@l2l3/switch-core/wire'
+import { checksum, eth, ipv4, parseMac, put16, udp } from '@l2l3/switch-core/wire'
 import { type IpAddress, OuterIp, parseIp, sumOf } from './ip-tunnel-outer.ts'
 import { OVERHEAD, TooBig } from './mtu.ts'
-import { PathMtu, type PathMtuOptions, readTooBig, TooBigReport } from './path-mtu.ts'
+import { PathMtu, type PathMtuOptions } from './path-mtu.ts'
 import { tunnelSettings } from './profile.ts'
 import * as sleeve from './sleeve.ts'
+import { SleeveUnwrap } from './sleeve-unwrap.ts'
 import { asUnderlay, type Underlay } from './underlay.ts'
 
 /*
@@ -95,14 +95,13 @@ export class SleeveTunnel implements Element {
   readonly #stack: boolean
   readonly #outer: OuterIp
   readonly #tooBig: TooBig
-  readonly #report: TooBigReport = new TooBigReport()
+  readonly #unwrap: SleeveUnwrap
   readonly #one: Batch = new Batch(1)
-  readonly #n: Float64Array = new Float64Array(4)
+  readonly #n: Float64Array = new Float64Array(2)
   /* The datagram that is being filled: its row, -1 for none, and where the next item goes. */
   #row: Frame | -1 = NO_FRAME
   #end = 0
   #fits = 0
-  #why: Drop = 0
 
   /** Throws for settings that make no sense, with key and value. */
   constructor(pool: FramePool, clock: Clock, options: SleeveOptions) {
@@ -134,8 +133,19 @@ export class SleeveTunnel implements Element {
     )
     this.#tooBig = new TooBig(pool)
     this.pathMtu = options.pathMtu instanceof PathMtu ? options.pathMtu : new PathMtu(clock, options.pathMtu)
-    this.decap = { process: (batch) => this.#decapAll(batch) }
-    this.take = (f) => this.#take(f)
+    const unwrap = new SleeveUnwrap({
+      pool,
+      local: this.#local.ip,
+      remote: this.#remote.ip,
+      name: this.#name,
+      peer: this.#peer,
+      port: this.#port,
+      into: this.#into,
+      pathMtu: this.pathMtu,
+    })
+    this.#unwrap = unwrap
+    this.decap = unwrap
+    this.take = (f) => unwrap.take(f)
   }
 
   /** The longest inner IP packet that fits where nothing is known of the path. */
@@ -144,7 +154,8 @@ export class SleeveTunnel implements Element {
   }
 
   get counters(): SleeveCounters {
-    const [framesOut = 0, datagramsOut = 0, framesIn = 0, datagramsIn = 0] = this.#n
+    const [framesOut = 0, datagramsOut = 0] = this.#n
+    const { framesIn, datagramsIn } = this.#unwrap
     return { framesOut, datagramsOut, framesIn, datagramsIn }
   }
 
@@ -256,139 +267,6 @@ export class SleeveTunnel implements Element {
     put16(b, at + UDP_AT + udp.CHECKSUM, checksum.complementUdp(sumOf(pool, g, at + UDP_AT, this.#end, pseudo)))
     this.#n[1]!++
     this.#out.send(g)
-  }
-
-  #decapAll(batch: Batch): void {
-    for (let i = 0; i < batch.length; i++) {
-      const f = batch.frames[i] as Frame
-      if (!this.#take(f)) this.#pool.drop(f, this.#why)
-    }
-    batch.length = 0
-  }
-
-  /** Takes a frame that is for this connection; false where it is not, `#why`. */
-  #take(f: Frame): boolean {
-    const pool = this.#pool
-    const b = pool.bytes
-    const o = pool.off[f] as number
-    const l3 = o + eth.HLEN
-    const frameEnd = o + (pool.len[f] as number)
-    if (!eth.fits(o, frameEnd) || eth.type(b, o) !== eth.EtherType.IPv4) return this.#not(Drop.NotIp)
-    const l4 = ipv4.check(b, l3, frameEnd)
-    if (l4 === -1) return this.#not(Drop.Malformed)
-    if (ipv4.dst(b, l3) !== this.#local.ip) return this.#not(Drop.OtherHost)
-    if (ipv4.protocol(b, l3) === ipv4.Protocol.Icmp) return this.#error(f)
-    if (ipv4.protocol(b, l3) !== ipv4.Protocol.Udp) return this.#not(Drop.TunnelProtocol)
-    if (ipv4.src(b, l3) !== this.#remote.ip) return this.#not(Drop.UnknownPeer)
-    // A fragment does not say for whom it is, nor can it be waited for.
-    if (ipv4.isFragment(b, l3)) return this.#not(Drop.OuterFragment)
-    const end = l3 + ipv4.totalLength(b, l3)
-    if (end - l4 < udp.HLEN || udp.dstPort(b, l4) !== this.#port) return this.#not(Drop.TunnelProtocol)
-    if (pool.gsoType[f] !== 0) {
-      this.#one.push(f)
-      finish(pool, this.#one, Offload.Checksum, this.#takeAll, this.#lost)
-      this.#one.length = 0
-      return true
-    }
-    const why = this.#judge(f, l3, l4, end)
-    if (why === -1) this.#open(f, l4 + udp.HLEN, l4 + udp.length(b, l4))
-    else pool.drop(f, why as Drop)
-    return true
-  }
-
-  readonly #takeAll = (batch: Batch): void => {
-    for (let i = 0; i < batch.length; i++) {
-      const f = batch.frames[i] as Frame
-      if (!this.#take(f)) this.#pool.drop(f, this.#why)
-    }
-  }
-
-  #not(why: Drop): false {
-    this.#why = why
-    return false
-  }
-
-  /** Why a datagram of the peer is not taken, or -1. */
-  #judge(f: Frame, l3: number, l4: number, end: number): number {
-    const b = this.#pool.bytes
-    if (!ipv4.checksumOk(b, l3)) return Drop.BadChecksum
-    if (udp.check(b, l4, end) === -1) return Drop.Malformed
-    const stop = l4 + udp.length(b, l4)
-    if (udp.checksum(b, l4) !== 0) {
-      const pseudo = checksum.pseudo4(b, l3, ipv4.Protocol.Udp, stop - l4)
-      if (sumOf(this.#pool, f, l4, stop, pseudo) !== 0xffff) return Drop.BadChecksum
-    }
-    const list = l4 + udp.HLEN
-    const items = sleeve.count(b, list, stop)
-    if (items < 1) return Drop.Malformed
-    return eth.equalMac(b, list, this.#peer, 0) ? -1 : Drop.UnknownPeer
-  }
-
-  /** Takes the frames out of a sound datagram. */
-  #open(f: Frame, list: number, end: number): void {
-    const pool = this.#pool
-    this.#n[3]!++
-    const b = pool.bytes
-    const g = pool.own(f)
-    if (g === NO_FRAME) return
-    const moved = pool.off[g]! - pool.off[f]!
-    pool.flags[g] = 0
-    const stop = end + moved
-    for (let at = sleeve.first(b, list + moved, stop); ; ) {
-      const after = sleeve.next(b, at, stop)
-      if (after === stop) {
-        this.#emit(g, at, pool.off[g] as number)
-        return
-      }
-      const h = pool.alloc()
-      if (h === NO_FRAME) pool.lose(1, Drop.PoolSpent)
-      else {
-        const n = sleeve.length(b, at) + sleeve.ITEM_HLEN
-        if (n > pool.frameSize) {
-          pool.release(h)
-          pool.lose(1, Drop.Oversize)
-        } else {
-          pool.ledger.copy(1)
-          pool.port[h] = pool.port[g] as number
-          b.copyWithin(pool.off[h] as number, at, at + n)
-          pool.len[h] = n
-          if (pool.observer !== null) pool.observer.copied?.(g, h)
-          this.#emit(h, pool.off[h] as number, pool.off[h] as number)
-        }
-      }
-      at = after
-    }
-  }
-
-  /** Hands on the frame of the item at `at` of the row, whose first byte is at `o`. */
-  #emit(f: Frame, at: number, o: number): void {
-    const pool = this.#pool
-    const b = pool.bytes
-    const n = sleeve.length(b, at)
-    const ours = eth.equalMac(b, at + sleeve.NAME, this.#name, 0)
-    pool.strip(f, at + sleeve.ITEM_HLEN - o)
-    pool.len[f] = n
-    const frame = pool.off[f] as number
-    if (!ours) pool.drop(f, Drop.OtherHost)
-    else if (n < eth.HLEN) pool.drop(f, Drop.InnerRunt)
-    else if (sleeve.isSpecial(b, frame, n)) pool.drop(f, Drop.TunnelControl)
-    else {
-      this.#n[2]!++
-      this.#into.push(f)
-    }
-  }
-
-  /** Reads an ICMP error about a datagram of ours that was too big. */
-  #error(f: Frame): boolean {
-    const report = this.#report
-    this.#why = Drop.TunnelProtocol
-    if (!readTooBig(this.#pool, f, report) || report.v6 || report.protocol !== ipv4.Protocol.Udp) return false
-    const b = this.#pool.bytes
-    if (ipv4.src(b, report.ip) !== this.#local.ip || ipv4.dst(b, report.ip) !== this.#remote.ip) return false
-    if (u16(b, report.l4) !== this.#port || u16(b, report.l4 + udp.DST_PORT) !== this.#port) return false
-    this.pathMtu.lower4(u32(this.#remote.bytes, 0), report.mtu)
-    this.#pool.drop(f, Drop.Consumed)
-    return true
   }
 }
 
