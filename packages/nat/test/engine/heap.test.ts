@@ -1,0 +1,68 @@
+// A million frames leave no trace on the heap: of known flows, and each of a new one.
+import type { Batch, Frame } from '@l2l3/switch-core'
+import { expect, it } from 'vitest'
+import { TwoPassages } from './bench-passage.ts'
+import { hex, udpPacket } from './lab.ts'
+
+function heap(): number {
+  if (gc === undefined) throw new Error('run with --expose-gc')
+  gc()
+  gc()
+  return process.memoryUsage().heapUsed
+}
+
+const MILLION = 1_000_000
+const MIB = 1 << 20
+
+/** Has `n` packets of so many flows pass, `gap` nanoseconds apart, some of them of IPv6. */
+function pump(two: TwoPassages, n: number, flows: number, gap: number, from = 0): void {
+  const { pool } = two
+  const v4 = hex(udpPacket('10.22.0.11#5000 > 203.0.113.2#53', { nosum: true }))
+  const v6 = hex(udpPacket('fd00:22::b#5000 > 2001:db8:7::2#53'))
+  const batch = { frames: new Uint32Array(64), length: 0 } as unknown as Batch
+  for (let done = 0; done < n; done += 64) {
+    for (let i = 0; i < 64; i++) {
+      const f = pool.alloc() as Frame
+      const o = pool.off[f] as number
+      const k = (from + done + i) % flows
+      const six = (k & 15) === 15
+      const packet = six ? v6 : v4
+      pool.bytes.set(packet, o + 14)
+      pool.bytes[o] = 2
+      pool.bytes[o + 12] = six ? 0x86 : 8
+      pool.bytes[o + 13] = six ? 0xdd : 0
+      const port = o + 14 + (six ? 40 : 20)
+      pool.bytes[port] = 16 + ((k >>> 8) & 127)
+      pool.bytes[port + 1] = k
+      pool.bytes[port + 3] = k >>> 15
+      pool.len[f] = 14 + packet.length
+      pool.ledger.receive(1)
+      batch.frames[i] = f
+    }
+    batch.length = 64
+    // The uplink's policy does not know IPv6: there it goes untranslated, and is tracked.
+    two.out.process(batch)
+    for (let i = 0; i < batch.length; i++) pool.sent(batch.frames[i] as Frame)
+    two.clock.advance(gap * 64)
+    two.loop.turn()
+  }
+}
+
+it('known flows', () => {
+  const two = new TwoPassages()
+  pump(two, 300_000, 1024, 100)
+  const before = heap()
+  pump(two, MILLION, 1024, 100)
+  expect(heap() - before).toBeLessThan(MIB)
+  expect(two.nat.conntrack.counters.made).toBe(1024)
+}, 60_000)
+
+it('new flows, which expire', () => {
+  const two = new TwoPassages({ maxFlows: 8192, whenFull: 'evict', timeouts: { udp: 1 } })
+  pump(two, 200_000, 1 << 20, 200_000)
+  const before = heap()
+  pump(two, MILLION, 1 << 20, 200_000, 200_000)
+  expect(heap() - before).toBeLessThan(MIB)
+  expect(two.nat.conntrack.counters.made).toBeGreaterThan(1_000_000)
+  expect(two.pool.report()).toMatchObject({ balanced: true, held: 0 })
+}, 120_000)

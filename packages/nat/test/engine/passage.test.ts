@@ -1,0 +1,178 @@
+// Both halves in one go, and the fast run: it must come to the same as the long way.
+import { Drop, type Frame } from '@l2l3/switch-core'
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { TwoPassages } from './bench-passage.ts'
+import { echo, hex, describe as say, sound, tcpPacket, udpPacket } from './lab.ts'
+
+const told = (lines: string[]): string[] => lines.map((l) => say(hex(l)))
+
+describe('a passage', () => {
+  it('translates there and back, and leaves MAC addresses and TTL', () => {
+    const two = new TwoPassages()
+    const f = two.frame(hex(udpPacket('10.22.0.11#5000 > 203.0.113.2#53', { ttl: 9 })))
+    const before = two.pool.copyOut(f)
+    expect(two.pass(two.out, [f])).toEqual([f])
+    const after = two.pool.copyOut(f)
+    expect(after.subarray(0, 14)).toEqual(before.subarray(0, 14))
+    expect(after[22]).toBe(9)
+    expect(told(two.end([f]))).toEqual(['udp 203.0.113.1#5000 > 203.0.113.2#53'])
+    expect(told(two.send(two.back, udpPacket('203.0.113.2#53 > 203.0.113.1#5000')))).toEqual([
+      'udp 203.0.113.2#53 > 10.22.0.11#5000',
+    ])
+  })
+
+  it('a port mapping, in the same batch as other things, in order', () => {
+    const two = new TwoPassages()
+    const arp = two.frame(new Uint8Array(28))
+    two.pool.bytes.set([8, 6], (two.pool.off[arp] as number) + 12)
+    const mapped = two.frame(hex(tcpPacket('203.0.113.2#4000 > 203.0.113.1#8080', 'S')))
+    const bad = two.frame(hex(tcpPacket('203.0.113.2#4000 > 203.0.113.1#8080', 'SF')))
+    const other = two.frame(hex(udpPacket('203.0.113.2#4000 > 203.0.113.1#9')))
+    expect(two.pass(two.back, [arp, mapped, bad, other])).toEqual([arp, mapped, other])
+    expect(say(two.pool.copyOut(mapped).subarray(14))).toBe('tcp 203.0.113.2#4000 > 10.22.0.11#80')
+    expect(two.drops).toEqual({ InvalidState: 1 })
+  })
+
+  it('is one a side', () => {
+    const two = new TwoPassages()
+    expect(
+      () => new (two.out.constructor as new (...a: unknown[]) => unknown)(two.nat, two.out.from, two.out.to),
+    ).toThrow('has a passage')
+  })
+
+  it('a shared frame is copied before it is written', () => {
+    const two = new TwoPassages()
+    for (const again of [0, 1]) {
+      const f = two.frame(hex(udpPacket('10.22.0.11#5000 > 203.0.113.2#53')))
+      two.pool.share(f, 1)
+      const [g] = two.pass(two.out, [f]) as [Frame]
+      expect([again, g === f]).toEqual([again, false])
+      expect(say(two.pool.copyOut(f).subarray(14))).toBe('udp 10.22.0.11#5000 > 203.0.113.2#53')
+      expect(say(two.pool.copyOut(g).subarray(14))).toBe('udp 203.0.113.1#5000 > 203.0.113.2#53')
+      two.pool.drop(f, Drop.Unclaimed)
+      two.pool.sent(g)
+    }
+    expect(two.pool.report()).toMatchObject({ balanced: true, held: 0 })
+  })
+
+  it('a wrong header checksum ends a frame that begins a flow', () => {
+    const two = new TwoPassages()
+    const b = hex(udpPacket('10.22.0.11#5000 > 203.0.113.2#53'))
+    b[10] = (b[10] as number) ^ 1
+    expect(two.end(two.pass(two.out, [two.frame(b)]))).toEqual([])
+    expect(two.drops).toEqual({ BadChecksum: 1 })
+  })
+
+  it('fragments that waited come after the first', () => {
+    const two = new TwoPassages()
+    const whole = hex(udpPacket('10.22.0.11#5000 > 203.0.113.2#53', { data: 1000 }))
+    const piece = (at: number, n: number, more: boolean): string => {
+      const b = Uint8Array.from([...whole.subarray(0, 20), ...whole.subarray(20 + at, 20 + at + n)])
+      const view = new DataView(b.buffer)
+      view.setUint16(2, b.length)
+      view.setUint16(6, (more ? 0x2000 : 0) | (at >>> 3))
+      view.setUint16(10, 0)
+      let s = 0
+      for (let i = 0; i < 20; i += 2) s += view.getUint16(i)
+      while (s > 0xffff) s = (s & 0xffff) + (s >>> 16)
+      view.setUint16(10, ~s & 0xffff)
+      return Buffer.from(b).toString('hex')
+    }
+    expect(two.send(two.out, piece(800, 208, false))).toEqual([])
+    expect(told(two.send(two.out, piece(0, 800, true)))).toEqual(['udp 203.0.113.1#5000 > 203.0.113.2#53'])
+    // The link gives it to the passage again, whose batch nobody takes in this bench.
+    two.loop.settle()
+    expect(two.drops).toEqual({ Unclaimed: 1 })
+    expect(two.nat.fragments.counters).toMatchObject({ held: 1, complete: 1 })
+  })
+})
+
+describe('the fast run', () => {
+  /** Packets of a few flows, mixed with others, opened and settled before. */
+  const packet = fc.oneof(
+    {
+      weight: 8,
+      arbitrary: fc
+        .record({
+          tcp: fc.boolean(),
+          flow: fc.nat(5),
+          size: fc.nat(30),
+          nosum: fc.boolean(),
+          flags: fc.constantFrom('A', 'PA', 'AU'),
+        })
+        .map((p) => {
+          const text = `10.22.0.1${p.flow & 1}#${5000 + (p.flow >> 1)} > 203.0.113.2#53`
+          return p.tcp ? tcpPacket(text, p.flags, { data: p.size }) : udpPacket(text, { data: p.size, nosum: p.nosum })
+        }),
+    },
+    { weight: 1, arbitrary: fc.nat(9).map((n) => tcpPacket(`10.22.0.11#${6000 + n} > 203.0.113.2#53`, 'S')) },
+    { weight: 1, arbitrary: fc.nat(9).map((n) => echo(`10.22.0.11#${n} > 203.0.113.2`)) },
+    { weight: 1, arbitrary: fc.uint8Array({ maxLength: 80 }).map((b) => Buffer.from(b).toString('hex')) },
+    { weight: 1, arbitrary: fc.constant(tcpPacket('10.22.0.11#5000 > 203.0.113.2#53', 'FA')) },
+    { weight: 1, arbitrary: fc.constant(tcpPacket('10.22.0.10#5001 > 203.0.113.2#53', 'S')) },
+  )
+
+  /** A NAT with six flows of UDP and of TCP. */
+  function settled(options: object = {}): TwoPassages {
+    const two = new TwoPassages(options)
+    for (let flow = 0; flow < 6; flow++) {
+      const there = `10.22.0.1${flow & 1}#${5000 + (flow >> 1)} > 203.0.113.2#53`
+      const answer = (p: string): string => {
+        const m = /203\.0\.113\.1#(\d+)/.exec(say(hex(p))) as RegExpExecArray
+        return `203.0.113.2#53 > 203.0.113.1#${m[1]}`
+      }
+      const [u] = two.send(two.out, udpPacket(there)) as [string]
+      two.send(two.back, udpPacket(answer(u)))
+      const [t] = two.send(two.out, tcpPacket(there, 'S')) as [string]
+      two.send(two.back, tcpPacket(answer(t), 'SA'))
+      two.send(two.out, tcpPacket(there, 'A'))
+    }
+    two.clock.advance(3e9)
+    return two
+  }
+
+  it('comes to the same as the long way, in batches of any size', () => {
+    fc.assert(
+      fc.property(
+        fc.array(packet, { maxLength: 150 }),
+        fc.boolean(),
+        fc.constantFrom(0, 1, 2, 3),
+        (packets, back, shift) => {
+          const fast = settled()
+          const slow = settled()
+          // Frames elsewhere than at 2 modulo 4 go the long way, and so does one frame at a time of a shared row.
+          const [a, b] = [fast, slow].map((two) =>
+            packets.map((p) => two.frame(hex(p), two === fast ? 0 : shift || 1)),
+          ) as [Frame[], Frame[]]
+          const by = (two: TwoPassages) => (back ? two.back : two.out)
+          const left = fast.end(fast.pass(by(fast), a))
+          const right = b.flatMap((f) => slow.end(slow.pass(by(slow), [f])))
+          expect(left).toEqual(right)
+          expect(fast.drops).toEqual(slow.drops)
+          expect([...fast.nat.flows()]).toEqual([...slow.nat.flows()])
+          for (const line of left)
+            if (/^45/.test(line) && packets.length > 0 && !packets.includes(line)) sound(hex(line))
+          expect(fast.pool.report()).toMatchObject({ balanced: true, held: 0 })
+        },
+      ),
+      { numRuns: 150 },
+    )
+  })
+
+  it('takes known flows, and is as good without counters', () => {
+    for (const counters of [true, false]) {
+      const two = settled({ counters })
+      const p = udpPacket('10.22.0.10#5000 > 203.0.113.2#53')
+      // The first packet after two seconds makes it a stream; from then on it is common.
+      two.send(two.out, p)
+      const f = two.frame(hex(p))
+      const frames = Uint32Array.of(f)
+      two.nat.fastRun.stage(frames, 0, 1, 0)
+      expect(two.nat.fastRun.run(frames, 0, 0, 1, 0, two.nat.conntrack.ms)).toBe(1)
+      expect(told(two.end([f]))).toEqual(['udp 203.0.113.1#5000 > 203.0.113.2#53'])
+      const [flow] = [...two.nat.flows()]
+      expect([flow?.original.packets, flow?.expiresIn]).toEqual([counters ? 3 : 0, 120])
+    }
+  })
+})
