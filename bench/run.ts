@@ -13,6 +13,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import Table from 'cli-table3'
+import { benchTunnels, type TunnelSummary } from './tunnels.ts'
 
 const here = dirname(fileURLToPath(import.meta.url))
 const { values: options } = parseArgs({
@@ -204,6 +205,7 @@ const result: {
   rounds: number
   memory?: Summary[]
   lookups?: LookupSummary[]
+  tunnels?: readonly TunnelSummary[]
   tap?: unknown
   nat?: unknown
 } = { machine, rounds }
@@ -212,6 +214,7 @@ if (!options.tap) {
   print(result.memory)
   result.lookups = lookups()
   printLookups(result.lookups)
+  result.tunnels = benchTunnels({ rounds, time })
 }
 if (!options.memory) {
   const { benchTap } = await import('./tap/run.ts')
