@@ -6,13 +6,15 @@ import { bitRate, colorsFor, table } from './output.ts'
 
 export function portTable({ ports }: Snapshot): string {
   const head = ['port', 'state', 'rx frames', 'rx bytes', 'tx frames', 'tx bytes', 'dropped', 'offloads']
+  const tunnels = ports.some((p) => p.tunnel !== undefined)
   return table(
-    head,
+    tunnels ? [...head, 'tunnel'] : head,
     ports.map((p) => [
       `${p.node}/${p.port}`,
       p.state,
       ...[p.rxFrames, p.rxBytes, p.txFrames, p.txBytes, p.dropped + p.portDropped],
       p.offloads,
+      ...(tunnels ? [p.tunnel ?? '-'] : []),
     ]),
   )
 }

@@ -7,6 +7,7 @@ import { l3Mode } from './mode/l3.ts'
 import { natMode } from './mode/nat.ts'
 import { routerMode } from './mode/router.ts'
 import { switchMode } from './mode/switch.ts'
+import { vtepMode } from './mode/vtep.ts'
 import type { NodeSpec, PortSpec } from './topology.ts'
 
 /*
@@ -38,6 +39,8 @@ export interface PortRow {
   readonly portDropped: number
   /** How super-frames leave by it, in words (`Port.offloadText`). */
   readonly offloads: string
+  /** Of a tunnel: what it is, and where it leads: "vxlan vni 42, 192.0.2.1 to 192.0.2.2". */
+  readonly tunnel?: string
 }
 
 /** A row of a node's address table. */
@@ -141,6 +144,8 @@ export interface Mode {
   readonly endpointKeys?: Readonly<Record<string, Schema>>
   /** Further keys of ports without: `ip` and `mac` of the node's interface. */
   readonly uplinkKeys?: Readonly<Record<string, Schema>>
+  /** Names the network that a host is in, from its keys: addresses are unique in each. Default: one for all. */
+  scope?(endpoint: Readonly<Record<string, unknown>>): string
   /** Reports what the schema cannot say. Paths start inside the node. */
   check(node: NodeSpec, report: Report): void
   /** By which addresses a host on the port reaches other networks; nobody's where there are none. */
@@ -150,7 +155,7 @@ export interface Mode {
 
 /** All modes, by name. */
 export const MODES: ReadonlyMap<string, Mode> = new Map(
-  [switchMode, l2bridgeMode, routerMode, l3Mode, natMode].map((mode) => [mode.name, mode]),
+  [switchMode, l2bridgeMode, routerMode, l3Mode, natMode, vtepMode].map((mode) => [mode.name, mode]),
 )
 
 /** By which addresses the host on a port reaches other networks: at most one of each IP version. */

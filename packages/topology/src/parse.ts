@@ -106,9 +106,10 @@ class Reading {
     this.problems.push(this.#doc.problem(path, message, at))
   }
 
-  #claim(what: string, owner: string, path: Path, at: 'key' | 'value' = 'value'): void {
-    const other = this.#taken.get(what)
-    if (other === undefined) this.#taken.set(what, owner)
+  #claim(what: string, owner: string, path: Path, at: 'key' | 'value' = 'value', scope = ''): void {
+    const key = `${scope} ${what}`
+    const other = this.#taken.get(key)
+    if (other === undefined) this.#taken.set(key, owner)
     else this.#report(path, `${what} is given twice: ${other} has it already`, at)
   }
 
@@ -125,7 +126,7 @@ class Reading {
     }
     for (const [host, e] of Object.entries(endpoints)) {
       const path = ['endpoints', host]
-      const endpoint = this.#endpoint(host, name, e ?? {})
+      const endpoint = this.#endpoint(host, name, e ?? {}, known.scope?.(e ?? {}))
       const label = `${name}/${host}`
       const own = this.#interface(name, host, path, ['gatewayMac', 'gateway'], e ?? {})
       add({ name: host, label, endpoint, tap: null, interface: own, options: pick(e ?? {}, known), path })
@@ -142,17 +143,19 @@ class Reading {
     return { name, mode, options, ports: specs }
   }
 
-  #endpoint(name: string, node: string, raw: RawEndpoint): EndpointSpec {
+  #endpoint(name: string, node: string, raw: RawEndpoint, scope = ''): EndpointSpec {
     const path = ['nodes', node, 'endpoints', name]
     const label = `${node}/${name}`
     this.#claim(`endpoint ${name}`, label, path, 'key')
     const given =
       raw.mac === undefined ? undefined : attempt(this.#report, [...path, 'mac'], () => parseMac(raw.mac as string))
     const mac = given ?? derivedMac(this.#name, node, name)
-    if (raw.mac === undefined || given !== undefined) this.#claim(`MAC address ${mac}`, label, [...path, 'mac'])
+    if (raw.mac === undefined || given !== undefined) {
+      this.#claim(`MAC address ${mac}`, label, [...path, 'mac'], 'value', scope)
+    }
     const mtu = raw.mtu ?? 1500
     if (mtu > TAP_MTU) this.#report([...path, 'mtu'], `expected ${TAP_MTU} at most, which is a TAP's, not ${mtu}`)
-    const addresses = this.#addresses(raw.ip, [...path, 'ip'], label, (address, at) => {
+    const addresses = this.#addresses(raw.ip, [...path, 'ip'], label, scope, (address, at) => {
       if (address.family === 6 && mtu < 1280) {
         this.#report(at, `IPv6 needs an MTU of 1280 or more (RFC 8200 5), and the endpoint has ${mtu}`)
       }
@@ -181,6 +184,7 @@ class Reading {
     raw: string | string[] | undefined,
     path: Path,
     owner: string,
+    scope = '',
     look: (address: Address, at: Path) => void = () => {},
   ): Address[] {
     const list = Array.isArray(raw) ? raw : raw === undefined ? [] : [raw]
@@ -190,7 +194,7 @@ class Reading {
       if (address === undefined) return []
       look(address, at)
       // A link-local address is unique on its link only.
-      if (!isLinkLocal(address)) this.#claim(`address ${address.text}`, owner, at)
+      if (!isLinkLocal(address)) this.#claim(`address ${address.text}`, owner, at, 'value', scope)
       return [address]
     })
   }

@@ -37,7 +37,9 @@ function explain(doc: TopologyDocument, error: ErrorObject, all: readonly ErrorO
       if (/\/oneOf\//.test(schemaPath)) return null
       return doc.problem(path, `the key "${params.missingProperty}" is missing`, 'key')
     case 'oneOf': {
-      const ways = (schema.oneOf as { required: string[] }[]).map((way) => way.required[0])
+      // A way that asks for the absence of another's key is a special case of it.
+      const plain = (schema.oneOf as { required: string[]; not?: unknown }[]).filter((way) => way.not === undefined)
+      const ways = plain.map((way) => way.required[0])
       if (!isRecord(error.data)) return null
       const typo = all.some((e) => e.keyword === 'additionalProperties' && e.instancePath === error.instancePath)
       return typo ? null : doc.problem(path, `expected exactly one of the keys ${ways.join(', ')}`, 'key')
@@ -104,6 +106,9 @@ function expected(path: Path, schema: Record<string, unknown>): string {
     return 'a name of up to 32 letters, digits, "-" and "_", starting with a letter or digit'
   }
   if (key === 'bytes') return 'a number of bytes such as 1000000 or "10 MB"'
+  if (schema.pattern === '^inherit$') return 'a number or "inherit"'
+  if (key === 'sourcePorts') return 'a range of ports such as "49152-65535"'
+  if (key === 'data') return 'up to 124 bytes in hexadecimal, a multiple of four'
   if (path.includes('vlan')) return 'a VLAN id from 1 to 4094 or a range such as "20-29"'
   if (key === 'name') return 'the name of an interface: up to 15 letters, digits, "-", "_" and "."'
   return `text that matches ${schema.pattern}`

@@ -115,7 +115,7 @@ describe('what is wrong in a topology file is named with line, column, key and w
 
   it('a mode that is missing or unknown', () => {
     expect(problems('nodes:\n  a: { mode: swich }\n')).toEqual([
-      '2:14 nodes.a.mode: expected "switch", "l2bridge", "router", "l3" or "nat", not "swich"; did you mean "switch"?',
+      '2:14 nodes.a.mode: expected "switch", "l2bridge", "router", "l3", "nat" or "vtep", not "swich"; did you mean "switch"?',
     ])
     expect(problems('nodes:\n  a: {}\n')).toEqual(['2:3 nodes.a: the key "mode" is missing'])
   })

@@ -2,7 +2,7 @@ import type { Clock } from '@l2l3/switch-core'
 import { arp, eth, icmp, icmpv6, ipv4, ipv6, tcp, u32, udp } from '@l2l3/switch-core/wire'
 import { type Address, ipText, macBytes, onLink } from '../address.ts'
 import type { EndpointSpec } from '../topology.ts'
-import { type EchoError, echoError4, echoError6 } from './icmp-error.ts'
+import { type EchoError, echoError4, echoError6, type SegmentTooBig, tooBig4, tooBig6 } from './icmp-error.ts'
 import { Neighbours } from './neighbours.ts'
 import * as packet from './packet.ts'
 import { Receiver, type Segment, Sender } from './tcp.ts'
@@ -260,7 +260,10 @@ export class MemoryHost {
       if (!icmp.check(b, at, end) || !icmp.checksumOk(b, at, end)) return
       if (icmp.type(b, at) === icmp.Type.Echo) this.#answerEcho(src, dst, b, at, end)
       else if (icmp.type(b, at) === icmp.Type.EchoReply) this.#echoReply(src, b, at, end)
-      else this.#echoFailed(src, echoError4(b, at, end))
+      else {
+        this.#echoFailed(src, echoError4(b, at, end))
+        this.#tooBig(src, tooBig4(b, at, end))
+      }
     } else this.#transport(ipv4.protocol(b, ip), src, dst, b, ip, at, end)
   }
 
@@ -285,7 +288,10 @@ export class MemoryHost {
     } else if (!this.#owns(dst)) return
     else if (type === icmpv6.Type.Echo) this.#answerEcho(src, dst, b, at, end)
     else if (type === icmpv6.Type.EchoReply) this.#echoReply(src, b, at, end)
-    else this.#echoFailed(src, echoError6(b, at, end))
+    else {
+      this.#echoFailed(src, echoError6(b, at, end))
+      this.#tooBig(src, tooBig6(b, at, end))
+    }
   }
 
   #nd(type: number, src: Uint8Array, b: Uint8Array, at: number, end: number): void {
@@ -338,6 +344,15 @@ export class MemoryHost {
     if (ping === undefined) return
     ping.problem = `${error.what} from ${ipText(src)}`
     this.#nextEcho(ping)
+  }
+
+  /** A router says that a segment was too big for the way on: the rest of its connection has smaller ones (RFC 1191, RFC
+   * 8201). */
+  #tooBig(src: Uint8Array, said: SegmentTooBig | null): void {
+    if (said === null) return
+    const least = src.length === 16 ? 1280 : 576
+    const headers = (src.length === 16 ? ipv6.HLEN : ipv4.HLEN) + tcp.HLEN
+    this.#senders.get(said.port)?.shrink(Math.max(said.mtu, least) - headers)
   }
 
   /** Notes who answered the probe that is out, and sends the next one unless that was the end. */

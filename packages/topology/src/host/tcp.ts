@@ -134,6 +134,15 @@ export class Sender {
     else this.#push()
   }
 
+  /** Makes segments no longer than `mss` from now on, and sends again what was not acknowledged: the way does not take
+   * more. */
+  shrink(mss: number): void {
+    if (this.state !== 'sending' || mss >= this.#mss) return
+    this.#mss = mss
+    this.#sent = Math.min(this.#acked, this.bytes)
+    this.#push()
+  }
+
   /** Sends again what was not acknowledged in time, or gives up. */
   tick(): void {
     if (this.nextTimer > this.#clock.now) return

@@ -6,6 +6,7 @@ import { didYouMean } from '../did-you-mean.ts'
 import type { Path } from '../document.ts'
 import type { BuiltNode, FdbRow, NeighbourRow, PortRow, Report, RouteRow, Schema } from '../mode.ts'
 import type { NodeSpec, PortSpec } from '../topology.ts'
+import { tunnelAddresses, tunnelFdb, tunnelNames, tunnelNeighbours, tunnelRows } from './tunnels.ts'
 
 /* What the modes that route have in common: keys for interfaces and routes, what is checked of them, the node. */
 
@@ -58,7 +59,8 @@ export const routedOptions: Readonly<Record<string, Schema>> = {
         },
         port: {
           type: 'string',
-          description: 'The port that the gateway is behind. Default: the one in whose network.',
+          description:
+            'The port that the gateway is behind; default the one in whose network it is. A tunnel needs no gateway.',
         },
         unreachable: { ...flag, description: 'In place of via: answered with an ICMP error, host unreachable.' },
         prohibit: { ...flag, description: 'In place of via: answered with an ICMP error, prohibited.' },
@@ -75,8 +77,8 @@ export const routedOptions: Readonly<Record<string, Schema>> = {
         { required: ['unreachable'] },
         { required: ['blackhole'] },
         { required: ['prohibit'] },
+        { required: ['port'], not: { required: ['via'] } },
       ],
-      dependencies: { port: ['via'] },
     },
   },
   echo: { type: 'boolean', description: "Whether pings to the node's addresses are answered. Default true." },
@@ -142,6 +144,11 @@ export function checkRouted(node: NodeSpec, report: Report): void {
     if (seen.has(key))
       report([...path, 'to'], `${to.text}/${to.prefix} is given twice with metric ${route.metric ?? 0}`)
     seen.add(key)
+    if (route.port !== undefined && route.via === undefined && !tunnelNames(node).includes(route.port)) {
+      const names = node.ports.map((p) => p.name)
+      if (names.includes(route.port)) report([...path, 'port'], 'needs the key "via" beside it')
+      else checkPort(node, report, [...path, 'port'], route.port)
+    }
     gateways(route).forEach((text, j) => {
       const at = Array.isArray(route.via) ? [...path, 'via', j] : [...path, 'via']
       checkGateway(node, report, path, at, route, to, text)
@@ -163,10 +170,7 @@ function checkGateway(
   if (via.family !== to.family)
     report(at, `${text} is an IPv${via.family} address, and ${route.to} an IPv${to.family} network`)
   else if (route.port !== undefined) {
-    const names = node.ports.map((p) => p.name)
-    if (names.includes(route.port)) return
-    const hint = didYouMean(route.port, names) || `; it has ${names.join(', ')}`
-    report([...path, 'port'], `node ${node.name} has no port "${route.port}"${hint}`)
+    checkPort(node, report, [...path, 'port'], route.port)
   } else if (behind(node, via) === undefined) {
     report(at, `${text} is in no network of node ${node.name}; the key "port" says which port it is behind`)
   } else if (node.ports.some((p) => p.interface.addresses.some((a) => a.text === via.text))) {
@@ -174,9 +178,18 @@ function checkGateway(
   }
 }
 
-/** The port in whose network an address is. */
-function behind(node: NodeSpec, address: Address): PortSpec | undefined {
-  return node.ports.find((p) => p.interface.addresses.some((a) => onLink(a, address.bytes)))
+function checkPort(node: NodeSpec, report: Report, at: Path, name: string): void {
+  const names = [...node.ports.map((p) => p.name), ...tunnelNames(node)]
+  if (names.includes(name)) return
+  report(at, `node ${node.name} has no port "${name}"${didYouMean(name, names) || `; it has ${names.join(', ')}`}`)
+}
+
+/** The port or tunnel in whose network an address is. */
+function behind(node: NodeSpec, address: Address): { readonly name: string } | undefined {
+  return (
+    node.ports.find((p) => p.interface.addresses.some((a) => onLink(a, address.bytes))) ??
+    tunnelAddresses(node).find((t) => onLink(t.address, address.bytes))
+  )
 }
 
 function gateways({ via = [] }: RawRoute): string[] {
@@ -191,11 +204,14 @@ export interface Plugged {
 
 /** The routes of a node without those by way of ports where nothing is plugged in. */
 export function routesOf(node: NodeSpec, plugged: readonly Plugged[]): Route[] {
-  const there = (name: string | undefined): boolean => plugged.some(({ spec }) => spec.name === name)
+  const inside = tunnelNames(node)
+  const there = (name: string | undefined): boolean =>
+    plugged.some(({ spec }) => spec.name === name) || (name !== undefined && inside.includes(name))
   return ((node.options as RoutedOptions).routes ?? []).flatMap((raw): Route[] => {
     const { to, metric = 0, port } = raw
     const type = raw.blackhole ? 'blackhole' : raw.unreachable ? 'unreachable' : raw.prohibit ? 'prohibit' : 'unicast'
     if (type !== 'unicast') return [{ to, type, metric }]
+    if (raw.via === undefined) return there(port) ? [{ to, metric, port: port as string }] : []
     const via = gateways(raw).filter((text) => there(port ?? behind(node, parseIp(text))?.name))
     return via.length === 0 ? [] : [{ to, via, metric, ...(port === undefined ? {} : { port }) }]
   })
@@ -246,7 +262,7 @@ export class RoutedModeNode implements BuiltNode {
   }
 
   ports(): PortRow[] {
-    return this.#links().map(({ name, port, iface }) => {
+    const ports = this.#links().map(({ name, port, iface }) => {
       const { rxFrames, rxBytes, txFrames, txBytes, rxDropped, txDropped } = port.counters
       return {
         ...{ node: this.spec.name, port: name },
@@ -257,19 +273,21 @@ export class RoutedModeNode implements BuiltNode {
         offloads: port.offloadText,
       }
     })
+    return [...ports, ...tunnelRows(this.spec.name, this.#node?.tunnels ?? [])]
   }
 
   fdb(): FdbRow[] {
-    return []
+    return tunnelFdb(this.spec.name, this.#node?.tunnels ?? [])
   }
 
   neighbours(): NeighbourRow[] {
-    return this.#links().flatMap(({ name, neighbours }) =>
+    const own = this.#links().flatMap(({ name, neighbours }) =>
       Array.from(neighbours.list(), ({ address, mac, state }) => ({
         ...{ node: this.spec.name, port: name },
         ...{ address, mac, state },
       })),
     )
+    return [...own, ...tunnelNeighbours(this.spec.name, this.#node?.tunnels ?? [])]
   }
 
   routes(): RouteRow[] {

@@ -13,6 +13,7 @@ import {
   rpFilter,
   uplinkKeys,
 } from './routed.ts'
+import { checkTunnels, tunnelsKey, tunnelsOf } from './tunnels.ts'
 
 /* mode: router - see `router` in @l2l3/modes. */
 
@@ -35,12 +36,13 @@ function check(node: NodeSpec, report: Report): void {
     }
   }
   checkRouted(node, report)
+  checkTunnels(node, report)
 }
 
 /** The router: a network at each port. */
 export const routerMode: Mode = {
   name: 'router',
-  options: { ...routedOptions, rpFilter: rpFilter('off') },
+  options: { ...routedOptions, rpFilter: rpFilter('off'), tunnels: tunnelsKey },
   portOptions: {
     mtu,
     rpFilter: { ...rpFilter('off'), description: "Of this port; see the node's rpFilter, which is the default." },
@@ -57,6 +59,6 @@ export const routerMode: Mode = {
   build: (node, ground) =>
     new RoutedModeNode(node, ground, (on, plugged) => {
       const ports = plugged.map((p) => routedPort(p, node))
-      return router(on, { ...icmpOf(node), ports, routes: routesOf(node, plugged) })
+      return router(on, { ...icmpOf(node), ports, tunnels: tunnelsOf(node), routes: routesOf(node, plugged) })
     }),
 }

@@ -106,7 +106,8 @@ const options = {
   },
 } as const
 
-const portOptions = {
+/** Options of a port of a switch. */
+export const portOptions: Readonly<Record<string, Schema>> = {
   vlan: {
     type: 'object',
     description:
@@ -158,7 +159,7 @@ const portOptions = {
       },
     },
   },
-} as const
+}
 
 interface StaticEntry {
   mac: string
