@@ -13,6 +13,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import Table from 'cli-table3'
+import { benchNatInMemory, type NatSummary } from './nat.ts'
 import { benchTunnels, type TunnelSummary } from './tunnels.ts'
 
 const here = dirname(fileURLToPath(import.meta.url))
@@ -205,6 +206,7 @@ const result: {
   rounds: number
   memory?: Summary[]
   lookups?: LookupSummary[]
+  natInMemory?: readonly NatSummary[]
   tunnels?: readonly TunnelSummary[]
   tap?: unknown
   nat?: unknown
@@ -214,6 +216,7 @@ if (!options.tap) {
   print(result.memory)
   result.lookups = lookups()
   printLookups(result.lookups)
+  result.natInMemory = benchNatInMemory({ rounds, time })
   result.tunnels = benchTunnels({ rounds, time })
 }
 if (!options.memory) {
