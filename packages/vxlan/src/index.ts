@@ -1,13 +1,15 @@
 /**
- * Tunnels: VXLAN and GENEVE, then IPIP, GRE and the UDP relatives. Read in this order: `profile` (what a tunnel's end may
- * choose), `outer` (headers in front of frames), `flow-hash` and `ecn` (what they take from inside and give back).
+ * Tunnels: VXLAN and GENEVE, then IPIP, GRE and the UDP relatives.
  *
- * The plainer ones: `ip-tunnel` (a tunnel, with `ip-tunnel-outer`, `ip-tunnel-remote` and one of the shims: none, `gre-shim`,
- * `stt-shim`, `udp-shim`), `ip-tunnel-kinds` (what they are called), `flannel-udp`, `sleeve-tunnel`; codecs in `gre`, `stt`,
- * `sleeve`, `fan`. Shared by all: `mtu` (what does not fit, and who is told) and `path-mtu`.
+ * Of VXLAN and GENEVE read in this order: `vxlan`, `geneve` (headers as views), `profile` (what a tunnel's end may choose),
+ * `outer` (headers in front of frames), with `flow-hash` and `ecn` (what they take from inside), `unwrap` (what is taken and
+ * dropped, and why), `encap` and `decap` (a tunnel with one far end), `vtep`, `network` and `far-ends` (a node's end of many),
+ * `nesting`. Then `ip-tunnel` and what it names (IPIP, 6in4, GRE, STT), `flannel-udp`, `sleeve-tunnel`, and `mtu` and
+ * `path-mtu`, which all share.
  */
 
 export { Decap, type DecapOptions } from './decap.ts'
+export { describeTunnel, type TunnelPorts } from './describe.ts'
 export { Ecn, type EcnIngress, ecnEgress, ecnIngress } from './ecn.ts'
 export { Encap, type EncapOptions, type TunnelHeaderOptions } from './encap.ts'
 export { FanMapping, type FanOptions } from './fan.ts'
