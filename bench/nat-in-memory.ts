@@ -51,7 +51,7 @@ const isTcp = kind === 'tcp'
 const SUM = isTcp ? 48 : 38
 
 /** The packet of a flow: 64 servers, each with up to 65,536 clients that differ in address or port. */
-function packet(i: number, flags = tcp.Flag.Ack): Uint8Array {
+function packet(i: number, flags: number = tcp.Flag.Ack): Uint8Array {
   const b = new Uint8Array(SIZE)
   b.set([2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0])
   const l4 = ipv4.write(b, 14, {

@@ -238,7 +238,7 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
         const who = fragments.flow
         if (who === NO_ONE) return f
         const flow = who >>> 1
-        if (!conntrack.has(flow) || conntrack.ids[flow] !== fragments.stamp) return this.#invalid(f)
+        if (!conntrack.has(flow) || conntrack.id(flow) !== fragments.stamp) return this.#invalid(f)
         conntrack.renew(flow, who & 1)
         return this.#destinationHalf(f, who)
       }
@@ -246,7 +246,7 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
         const went = this.#arriveWhole(f, side, read)
         const what = went >= 0 ? (this.#column[went] as number) : 0
         if (went < NO_FRAME) fragments.refuse((-2 - went) as Drop)
-        else if ((what & 3) === KNOWN) fragments.bind(what >>> 2, conntrack.ids[what >>> 3] as number)
+        else if ((what & 3) === KNOWN) fragments.bind(what >>> 2, conntrack.id(what >>> 3))
         else if (what === OPEN) this.#openerIsFragment = true
         else fragments.bind(NO_ONE, 0)
         return went
@@ -296,7 +296,7 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
       const port = R.swap32(records[other + 2] as number) >>> 16
       rewrite(pool, g, this.#l3, place, DESTINATION, address, port, this.addresses)
     }
-    if ((state & R.ROUTED) !== 0 && direction === 0) this.#routeBy(kind, (records[base + R.ROUTE_BY] as number) >>> 0)
+    if ((state & R.ROUTED) !== 0 && direction === 0) this.#routeBy(kind, (records[base + R.DELTA] as number) >>> 0)
     this.#column[g] = (who << 2) | KNOWN
     return g
   }
@@ -413,7 +413,7 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
       if (this.#openerIsFragment) fragments.refuse(Drop.NatUnsupported)
       return -2 - Drop.NatUnsupported
     }
-    if (this.#openerIsFragment) fragments.bind(flow << 1, conntrack.ids[flow] as number)
+    if (this.#openerIsFragment) fragments.bind(flow << 1, conntrack.id(flow))
     conntrack.count(flow << 1, place.end - this.#l3)
     this.#sourceHalf(f, flow << 1)
     if (this.#events.wanted) this.#events.note('new', this.#info(flow))
@@ -496,7 +496,7 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
     for (let flow = conntrack.next(0); flow >= 0; flow = conntrack.next(flow + 1)) {
       const at = flow << R.RECORD_SHIFT
       if ((((records[at + R.STATE] as number) >>> R.DESTINATION_POLICY) & 255) !== number) continue
-      if ((records[at + R.DESTINATION_TAG] as number) >>> 0 !== tag) continue
+      if ((conntrack.rest[(flow << R.REST_SHIFT) + R.DESTINATION_TAG] as number) >>> 0 !== tag) continue
       conntrack.remove(flow)
       n++
     }

@@ -153,14 +153,6 @@ export class Conntrack extends FlowTable {
     this.#refresh(flow << R.RECORD_SHIFT, direction)
   }
 
-  /** Counts a packet of so many bytes, IP header included. */
-  count(who: number, bytes: number): void {
-    if (!this.counting) return
-    const { counts } = this
-    counts[who * 2] = (counts[who * 2] as number) + 1
-    counts[who * 2 + 1] = (counts[who * 2 + 1] as number) + bytes
-  }
-
   #refresh(at: number, direction: number): void {
     const { records } = this
     if (((records[at + R.STATE] as number) & (R.NO_REFRESH << direction)) !== 0) return
@@ -183,7 +175,10 @@ export class Conntrack extends FlowTable {
     if ((state & R.SEEN_REPLY) !== 0) {
       // Until it is a stream, each packet may be the one that makes it one.
       state &= ~(R.FAST | (R.FAST << 1))
-      if (((this.ms - (records[at + R.CREATED] as number)) | 0) > STREAM_AFTER) {
+      if (
+        ((this.ms - (this.rest[(at >>> (R.RECORD_SHIFT - R.REST_SHIFT)) + R.CREATED] as number)) | 0) >
+        STREAM_AFTER
+      ) {
         state |= R.ASSURED | R.FAST | (R.FAST << 1)
         records[at + R.TIMEOUT] = this.timeouts.udpStream * 1000
       }

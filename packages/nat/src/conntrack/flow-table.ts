@@ -7,8 +7,7 @@ import * as R from './record.ts'
  *
  *     index    slots of two words: the hash of a tuple, and whose it is     | hash | flow << 1 | direction + 1 | ...
  *              open addressing, at most half full; what collides goes to the next slot
- *     records  sixteen words a flow (record.ts)
- *     counts   packets and bytes of both directions
+ *     records  sixteen words a flow, and eight in `rest` that are seldom needed (record.ts)
  *
  * The index answers with one cache line and the record is the second: a slot knows the hash, so that records of other flows
  * are not looked at. Removal moves later slots back, for which their hashes are enough. No slot is farther from its home than
@@ -30,8 +29,8 @@ export type WhenFull = 'refuse' | 'evict'
 
 /** Settings of the table. */
 export interface FlowTableOptions {
-  /** Flows at most; 16 to 4,194,304. Default 65,536. A flow takes 104 bytes where that is a power of two (else up to
-   * 200), and 32 more with counters. */
+  /** Flows at most; 16 to 4,194,304. Default 65,536. A flow takes 132 bytes where that is a power of two (else up to
+   * 228). */
   maxFlows?: number
   /** Default `refuse`. */
   whenFull?: WhenFull
@@ -64,10 +63,8 @@ export class FlowTable {
   /* For loops that work on many packets. */
   readonly records: Int32Array
   readonly index: Int32Array
-  /** Four a flow: packets, bytes, of either direction. Empty where nothing is counted. */
-  readonly counts: Float64Array
-  /** The number of each flow among all that were ever made, 32 bits: tells flows apart that had the same record. */
-  readonly ids: Uint32Array
+  /** What is seldom needed of the flows, eight words each. */
+  readonly rest: Int32Array
   /** How far a hash is shifted to give its home slot. */
   readonly shift: number
   /** Multipliers of the hash: odd numbers. */
@@ -105,8 +102,7 @@ export class FlowTable {
     this.shift = 32 - bits
     this.multipliers = Int32Array.from([0, 1, 2, 3], (i) => multiplier(seed, i))
     this.records = new Int32Array((2 ** Math.ceil(Math.log2(max)) + 1) << R.RECORD_SHIFT)
-    this.counts = new Float64Array(this.counting ? max * 4 : 0)
-    this.ids = new Uint32Array(max)
+    this.rest = new Int32Array(max << R.REST_SHIFT)
     this.#free = new Uint32Array(max)
     for (let i = 0; i < max; i++) this.#free[i] = max - 1 - i
     this.#spare = max
@@ -119,8 +115,7 @@ export class FlowTable {
 
   /** Bytes of memory that the table has taken: all it will. */
   get bytes(): number {
-    const { index, records, counts, ids } = this
-    return index.byteLength + records.byteLength + counts.byteLength + ids.byteLength + this.#free.byteLength
+    return this.index.byteLength + this.records.byteLength + this.rest.byteLength + this.#free.byteLength
   }
 
   /** Says what time it is, in nanoseconds of the clock. */
@@ -151,6 +146,35 @@ export class FlowTable {
       return NO_FLOW
     }
     return NO_FLOW
+  }
+
+  /** The number of a flow among all that were ever made, 32 bits: tells flows apart that had the same record. */
+  id(flow: number): number {
+    return (this.rest[(flow << R.REST_SHIFT) + R.ID] as number) >>> 0
+  }
+
+  /** Packets (0) or bytes (1) of a direction of a flow, `flow << 1 | direction`. */
+  counted(who: number, what: 0 | 1): number {
+    const at = ((who & 1) << 1) + what
+    const low = (this.records[((who >>> 1) << R.RECORD_SHIFT) + R.COUNTS + at] as number) >>> 0
+    return low + ((this.rest[((who >>> 1) << R.REST_SHIFT) + R.UPPER_COUNTS + at] as number) >>> 0) * 2 ** 32
+  }
+
+  /** Counts a packet of so many bytes, IP header included. */
+  count(who: number, bytes: number): void {
+    if (!this.counting) return
+    this.#add(who, 0, 1)
+    this.#add(who, 1, bytes)
+  }
+
+  #add(who: number, what: 0 | 1, n: number): void {
+    const { records, rest } = this
+    const at = ((who >>> 1) << R.RECORD_SHIFT) + R.COUNTS + ((who & 1) << 1) + what
+    const sum = ((records[at] as number) + n) | 0
+    records[at] = sum
+    if (sum >>> 0 >= n) return
+    const upper = ((who >>> 1) << R.REST_SHIFT) + R.UPPER_COUNTS + ((who & 1) << 1) + what
+    rest[upper] = (rest[upper] as number) + 1
   }
 
   /** Whether the time of a flow is not up. */
@@ -187,15 +211,14 @@ export class FlowTable {
     this.#spare--
     if (flow >= this.#top) this.#top = flow + 1
     records[at + R.DELTA] = 0
-    records[at + R.ROUTE_BY] = 0
     records[at + R.EXPIRES] = this.ms + timeout
     records[at + R.TIMEOUT] = timeout
     records[at + R.STATE] = state | R.USED
-    records[at + R.CREATED] = this.ms
-    records[at + R.DESTINATION_TAG] = 0
-    records[at + R.SOURCE_TAG] = 0
-    if (this.counting) this.counts.fill(0, flow * 4, flow * 4 + 4)
-    this.ids[flow] = ++this.counters.made
+    records.fill(0, at + R.COUNTS, at + R.COUNTS + 4)
+    const more = flow << R.REST_SHIFT
+    this.rest.fill(0, more, more + (1 << R.REST_SHIFT))
+    this.rest[more + R.CREATED] = this.ms
+    this.rest[more + R.ID] = ++this.counters.made
     return flow
   }
 

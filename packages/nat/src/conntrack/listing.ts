@@ -68,7 +68,7 @@ const tuple = new Tuple()
 
 /** What is known of a flow. */
 export function flowInfo(conntrack: Conntrack, addresses: Addresses6, flow: number): FlowInfo {
-  const { records, counts, counting, ms, ids } = conntrack
+  const { records, rest, ms } = conntrack
   const at = flow << R.RECORD_SHIFT
   const state = records[at + R.STATE] as number
   const direction = (d: number): FlowDirection => {
@@ -79,15 +79,15 @@ export function flowInfo(conntrack: Conntrack, addresses: Addresses6, flow: numb
       dst: text(t.dst),
       srcPort: t.srcPort,
       dstPort: t.dstPort,
-      packets: counting ? (counts[flow * 4 + d * 2] as number) : 0,
-      bytes: counting ? (counts[flow * 4 + d * 2 + 1] as number) : 0,
+      packets: conntrack.counted((flow << 1) | d, 0),
+      bytes: conntrack.counted((flow << 1) | d, 1),
       zone: t.zone,
     }
   }
   const original = direction(0)
   const { kind } = tuple
   return {
-    id: ids[flow] as number,
+    id: conntrack.id(flow),
     protocol: PROTOCOLS[kind & 255] ?? String(kind & 255),
     family: (kind & IPV6) !== 0 ? 6 : 4,
     query: QUERIES[kind & QUERY] ?? null,
@@ -99,7 +99,7 @@ export function flowInfo(conntrack: Conntrack, addresses: Addresses6, flow: numb
     dnat: (state & R.DNAT) !== 0,
     snat: (state & R.SNAT) !== 0,
     expiresIn: (((records[at + R.EXPIRES] as number) - ms) | 0) / 1000,
-    age: ((ms - (records[at + R.CREATED] as number)) | 0) / 1000,
+    age: ((ms - (rest[(flow << R.REST_SHIFT) + R.CREATED] as number)) | 0) / 1000,
   }
 }
 

@@ -3,9 +3,14 @@ import { IPV6, type Tuple } from '../tuple.ts'
 /*
  * A flow as it lies in memory: one cache line.
  *
- *     word   0     1     2      3       4     5     6      7       8      9     10       11       12     13       14   15
- *          | src   dst   ports  kind  | src   dst   ports  kind  | delta| via  | expires | timeout | state | created | tags |
+ *     word   0     1     2      3       4     5     6      7       8       9         10        11      12 .. 15
+ *          | src   dst   ports  kind  | src   dst   ports  kind  | delta | expires | timeout | state | packets, bytes, twice |
  *            original direction         answers (reply)
+ *
+ * What a packet of a known flow does not need stands in a second array, half a cache line a flow:
+ *
+ *     word   0         1     2     3    4 .. 7
+ *          | created | tags      | id | what the counts have beyond 32 bits |
  *
  * Both directions have the same form, so that a packet of direction `d` is compared with the four words from `4 * d` on, and
  * translated by those of the other: its new source is the other's destination, its new destination the other's source, its new
@@ -24,15 +29,24 @@ export const RECORD_SHIFT = 4
 /** Words of a record. */
 export const RECORD = 16
 
+/** Where the state says that packets of the original direction are routed by another address: that address. */
 export const DELTA = 8
-/** The address by which packets of the original direction are routed, where the state says so. */
-export const ROUTE_BY = 9
-export const EXPIRES = 10
-export const TIMEOUT = 11
-export const STATE = 12
-export const CREATED = 13
-export const DESTINATION_TAG = 14
-export const SOURCE_TAG = 15
+export const EXPIRES = 9
+export const TIMEOUT = 10
+export const STATE = 11
+/** Packets and bytes of the original direction, then of the answers: the lower 32 bits of each. */
+export const COUNTS = 12
+
+/** Words of the second array, as a shift. */
+export const REST_SHIFT = 3
+/* Where things stand in the second array. */
+export const CREATED = 0
+export const DESTINATION_TAG = 1
+export const SOURCE_TAG = 2
+/** The number of the flow among all that were ever made, 32 bits: tells flows apart that had the same record. */
+export const ID = 3
+/** The upper bits of the counts, in their order. */
+export const UPPER_COUNTS = 4
 
 /* The state word. */
 /** The state of the protocol: of TCP one of `TcpState`. */
@@ -47,7 +61,7 @@ export const ASSURED = 0x80
 export const DNAT = 0x100
 /** The source of the original direction is translated. */
 export const SNAT = 0x200
-/** Packets of the original direction are routed by the address in `ROUTE_BY`. */
+/** Packets of the original direction are routed by the address in `DELTA`; they go no fast way. */
 export const ROUTED = 0x400
 /** The record is in use. */
 export const USED = 0x800

@@ -38,8 +38,8 @@ export interface RunArrays {
   readonly refs: Uint32Array
   readonly index: Int32Array
   readonly records: Int32Array
-  /** Empty where nothing is counted. */
-  readonly counts: Float64Array
+  readonly rest: Int32Array
+  readonly counting: boolean
   readonly multipliers: Int32Array
   readonly shift: number
 }
@@ -55,11 +55,10 @@ export interface FastRun {
 
 /** Makes the fast run over a pool and a table. */
 export function fastRun(arrays: RunArrays): FastRun {
-  const { bytes, off, len, flags, gsoType, refs, index, records, counts, shift } = arrays
+  const { bytes, off, len, flags, gsoType, refs, index, records, rest, counting, shift } = arrays
   // A header behind 14 bytes of Ethernet is mostly 4-aligned, and read by words as they stand.
   const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >>> 2)
   const [m0, m1, m2, m3] = arrays.multipliers as unknown as [number, number, number, number]
-  const counting = counts.length > 0
   const slots = index.length - 3
   const bases = records.length - 17
   // A module's constant is read from memory where it is used; one of this closure is part of the code.
@@ -67,7 +66,7 @@ export function fastRun(arrays: RunArrays): FastRun {
   const hashes = new Int32Array(STAGE)
   const found = new Int32Array(STAGE)
   const sink = new Int32Array(1)
-  const { DELTA, EXPIRES, FAST, ROUTED, STATE, TIMEOUT } = R
+  const { COUNTS, DELTA, EXPIRES, FAST, ROUTED, STATE, TIMEOUT, UPPER_COUNTS } = R
   const TRANSLATED = R.DNAT | R.SNAT
   return {
     stage(frames, start, n, zone) {
@@ -77,7 +76,6 @@ export function fastRun(arrays: RunArrays): FastRun {
       const w32 = words
       const idx = index
       const recs = records
-      const cnts = counts
       const hs = hashes
       const fs = found
       const upper = zone << 16
@@ -113,7 +111,6 @@ export function fastRun(arrays: RunArrays): FastRun {
         fs[i & within] = who
         if (who < 0) continue
         touched ^= recs[((who >>> 1) << 4) & bases] as number
-        if (counting) touched ^= cnts[who << 1] as number
       }
       sink[0] = touched
     },
@@ -125,7 +122,6 @@ export function fastRun(arrays: RunArrays): FastRun {
       const rfs = refs
       const w32 = words
       const recs = records
-      const cnts = counts
       const fs = found
       const upper = zone << 16
       const first = start | 0
@@ -186,8 +182,13 @@ export function fastRun(arrays: RunArrays): FastRun {
         }
         recs[base + EXPIRES] = ms + recs[base + TIMEOUT]!
         if (counting) {
-          cnts[who << 1]!++
-          cnts[(who << 1) + 1]! += total
+          const count = base + COUNTS + (direction << 1)
+          const packets = (recs[count]! + 1) | 0
+          const octets = (recs[count + 1]! + total) | 0
+          recs[count] = packets
+          recs[count + 1] = octets
+          if (packets === 0) rest[(base >>> 1) + UPPER_COUNTS + (direction << 1)]!++
+          if (octets >>> 0 < total) rest[(base >>> 1) + UPPER_COUNTS + (direction << 1) + 1]!++
         }
       }
       return i

@@ -250,11 +250,10 @@ export class NewFlows implements ReplyCheck {
   }
 
   #fill(flow: number, reply: Tuple, routeBy: number, sourceTag: number): void {
-    const { records } = this.#conntrack
+    const { records, rest } = this.#conntrack
     const { original, destinationTag } = this.question
-    const at = flow << R.RECORD_SHIFT
-    records[at + R.DESTINATION_TAG] = destinationTag
-    records[at + R.SOURCE_TAG] = sourceTag
+    rest[(flow << R.REST_SHIFT) + R.DESTINATION_TAG] = destinationTag
+    rest[(flow << R.REST_SHIFT) + R.SOURCE_TAG] = sourceTag
     if ((original.kind & IPV6) !== 0) {
       this.#addresses.hold(original.src)
       this.#addresses.hold(original.dst)
@@ -263,7 +262,7 @@ export class NewFlows implements ReplyCheck {
       this.#addresses.hold(routeBy)
     }
     putDelta(records, flow, this.#addresses)
-    if (routeBy !== 0) records[at + R.ROUTE_BY] = routeBy
+    if (routeBy !== 0) records[(flow << R.RECORD_SHIFT) + R.DELTA] = routeBy
   }
 
   /** Ends what is open with a reason; what the source policy of this number holds is given back. */
@@ -280,18 +279,22 @@ export class NewFlows implements ReplyCheck {
 
   /** A flow is about to be taken out: policies and addresses are told. */
   ended(flow: number): void {
-    const { records } = this.#conntrack
+    const { records, rest } = this.#conntrack
     const at = flow << R.RECORD_SHIFT
     const state = records[at + R.STATE] as number
     const destination = (state >>> R.DESTINATION_POLICY) & 255
     const source = state >>> R.SOURCE_POLICY
     if (destination !== 0) {
-      this.#policies.destination[destination - 1]?.ended?.((records[at + R.DESTINATION_TAG] as number) >>> 0, flow)
+      this.#policies.destination[destination - 1]?.ended?.(
+        (rest[(flow << R.REST_SHIFT) + R.DESTINATION_TAG] as number) >>> 0,
+        flow,
+      )
     }
-    if (source !== 0) this.#sourcePolicy(source)?.ended?.((records[at + R.SOURCE_TAG] as number) >>> 0, flow)
+    if (source !== 0)
+      this.#sourcePolicy(source)?.ended?.((rest[(flow << R.REST_SHIFT) + R.SOURCE_TAG] as number) >>> 0, flow)
     if (((records[at + 3] as number) & IPV6) === 0) return
     for (const word of [0, 1, 4, 5]) this.#addresses.release(records[at + word] as number)
-    if ((state & R.ROUTED) !== 0) this.#addresses.release(records[at + R.ROUTE_BY] as number)
+    if ((state & R.ROUTED) !== 0) this.#addresses.release(records[at + R.DELTA] as number)
   }
 
   /** Gives back what the open question holds of addresses. */
