@@ -392,7 +392,7 @@ static napi_value open_packet(napi_env env, napi_callback_info info) {
 
 /* ---- UDP sockets ---- */
 
-/* openUdp(netns, address, device, numbers, groups): numbers are port, sockets, flags, TTL, buffer size and what is inside;
+/* openUdp(netns, address, device, numbers, groups): numbers are port, sockets, flags, TTL, buffer size, what is inside and its MTU;
  * groups has 16 bytes for each multicast group. Bits of flags: what is wanted. */
 enum { UDP_CHECKSUMS = 1, UDP_ZERO_CHECKSUM = 2, UDP_DONT_FRAGMENT = 4, UDP_SEGMENTS = 8, UDP_TRAINS = 16, UDP_MERGES = 32 };
 
@@ -411,10 +411,10 @@ static napi_value open_udp(napi_env env, napi_callback_info info) {
   q.family = strchr(address, ':') != NULL ? 6 : 4;
   if (inet_pton(q.family == 6 ? AF_INET6 : AF_INET, address, q.address) != 1) return bad(&c, "openUdp: address");
   if (!get_string(&c, 2, q.device, IFNAMSIZ)) return bad(&c, "openUdp: device");
-  if (!get_array(env, c.args[3], napi_int32_array, 6, &numbers, NULL)) return bad(&c, "openUdp: numbers");
+  if (!get_array(env, c.args[3], napi_int32_array, 7, &numbers, NULL)) return bad(&c, "openUdp: numbers");
   if (!get_bytes(&c, 4, 0, &groups, &group_bytes) || group_bytes > 16 * 1024) return bad(&c, "openUdp: groups");
   if (numbers[0] < 0 || numbers[0] > 65535 || numbers[1] < 1 || numbers[1] > 64) return bad(&c, "openUdp: numbers");
-  if (numbers[3] < 1 || numbers[3] > 255 || numbers[4] < 0) return bad(&c, "openUdp: numbers");
+  if (numbers[3] < 1 || numbers[3] > 255 || numbers[4] < 0 || numbers[6] < 68 || numbers[6] > 65535) return bad(&c, "openUdp: numbers");
   const int flags = numbers[2];
   q.port = (uint16_t)numbers[0];
   q.count = (uint32_t)numbers[1];
@@ -427,6 +427,7 @@ static napi_value open_udp(napi_env env, napi_callback_info info) {
   q.ttl = numbers[3];
   q.buffer = numbers[4];
   q.inside = numbers[5];
+  q.inner_mtu = numbers[6];
   q.group = groups;
   q.groups = (uint32_t)(group_bytes / 16);
   q.ports = ports;

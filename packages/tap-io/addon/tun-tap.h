@@ -244,6 +244,7 @@ struct udp_request {
   uint32_t count; /* sockets */
   int ttl, buffer;
   bool checksum, zero_checksum, dont_fragment;
+  int inner_mtu;
   int inside;           /* 1 VXLAN, 2 GENEVE, 0 something else */
   const uint8_t *group; /* multicast groups, of 16 bytes each */
   uint32_t groups;

@@ -153,6 +153,7 @@ void udp_open(struct udp_request *q) {
   u->family = q->family;
   u->port = q->ports[0];
   u->ttl = (uint8_t)q->ttl;
+  u->inner_mtu = (uint32_t)q->inner_mtu;
   memcpy(u->address, q->address, 16);
   u->segment = q->segment;
   u->merge = q->merge && q->gro;

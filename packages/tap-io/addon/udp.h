@@ -38,6 +38,7 @@ struct udp {
   uint16_t port;
   uint32_t scope;
   uint8_t ttl;
+  uint32_t inner_mtu;  /* what is longer and undone is a super-frame */
   uint8_t address[16]; /* that the sockets are bound to; zero for any */
   bool segment, merge;
   enum udp_inside { INSIDE_OTHER, INSIDE_VXLAN, INSIDE_GENEVE } inside;

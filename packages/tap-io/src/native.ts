@@ -179,7 +179,8 @@ export interface Native {
   /** Calls `callback` from the event loop while something is readable. */
   watch(waiter: number, callback: () => void): boolean
   pause(waiter: number, on: boolean): void
-  /** Opens UDP sockets. `numbers` are port, sockets, flags, TTL, bytes of the buffers, and what is inside (1 VXLAN, 2 GENEVE);
+  /** Opens UDP sockets. `numbers` are port, sockets, flags, TTL, bytes of the buffers, what is inside (1 VXLAN, 2 GENEVE)
+   * and its MTU;
    * `groups` has 16 bytes for each multicast group. */
   openUdp(
     netns: string | null,

@@ -41,6 +41,10 @@ export interface UdpUnderlayOptions {
   /** What is in the datagrams: merging must know. Default: `geneve` for port 6081, `vxlan` for 4789 and 8472, else `other`,
    * which is never merged. */
   inside?: UdpInside
+  /** MTU of what is inside, 576 to 65,535. A kernel's tunnel at the other end of a veth hands over super-frames whole, without
+   * a word; what is longer than this, with an inner checksum that is not done, is one: TCP will be cut to this length, UDP
+   * is refused as Oversize. Default 1,450, over IPv6 1,430. */
+  innerMtu?: number
   /** Bytes of each socket's buffers, as far as the kernel allows; 4,096 to 2^30. Default 4 MiB. */
   bufferSize?: number
 }
@@ -59,6 +63,7 @@ export interface CheckedUdpOptions {
   readonly rows: boolean
   readonly receive: 'merge' | 'split' | 'single'
   readonly inside: UdpInside
+  readonly innerMtu: number
   readonly bufferSize: number
   /** 16 bytes for each group. */
   readonly groups: Uint8Array
@@ -78,6 +83,7 @@ const KEYS: ReadonlySet<string> = new Set([
   'send',
   'receive',
   'inside',
+  'innerMtu',
   'bufferSize',
 ])
 
@@ -176,6 +182,7 @@ export function checkUdpOptions(pool: FramePool, options: UdpUnderlayOptions): C
     rows: oneOf(options.send, 'send', 'rows', 'rows', 'single') === 'rows',
     receive,
     inside: oneOf(options.inside, 'inside', usual, 'vxlan', 'geneve', 'other'),
+    innerMtu: whole(options.innerMtu, 'innerMtu', family === 4 ? 1450 : 1430, 576, 65_535),
     bufferSize: whole(options.bufferSize, 'bufferSize', 4 << 20, 4096, 2 ** 30),
     groups: checkGroups(options.groups, family),
   }

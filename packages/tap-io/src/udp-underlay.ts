@@ -28,6 +28,9 @@ import { checkUdpOptions, type UdpInside, type UdpUnderlayOptions } from './udp-
  * (UDP_SEGMENT): headers and inner checksums are made aside, the payload is sent from where it lies. Equally long frames to
  * one place leave as rows, too. What comes as a train (UDP_GRO) becomes one super-frame again where it is one flow inside.
  *
+ * A kernel's tunnel at the other end of a veth leaves inner checksums undone, and super-frames whole, and a socket is not told:
+ * both are found by what stands in the checksum, and get their metadata.
+ *
  * A node that is told that a packet was too big is not told which tunnel it was in: the kernel's path MTU shows as a frame
  * dropped as TooBig (with `dontFragment`) or fragmented.
  */
@@ -73,7 +76,7 @@ export class UdpUnderlayPort extends NativePort {
       (o.rows ? UDP_ROWS : 0) |
       (o.receive !== 'single' ? UDP_TRAINS : 0) |
       (o.receive === 'merge' && o.inside !== 'other' ? UDP_MERGE : 0)
-    const numbers = Int32Array.of(o.port, o.sockets, flags, o.ttl, o.bufferSize, INSIDE[o.inside])
+    const numbers = Int32Array.of(o.port, o.sockets, flags, o.ttl, o.bufferSize, INSIDE[o.inside], o.innerMtu)
     const opened = addon.openUdp(o.netns, o.address, o.device, numbers, o.groups)
     checkOutcome(opened, 'address', o.address, {
       'netns-open': ['netns', options.netns],

@@ -139,7 +139,7 @@ function garbageUdp(): void {
   const rows = new Uint32Array(64)
   const result = new Int32Array(4 + 64)
   execFileSync('ip', ['link', 'set', 'lo', 'up'])
-  const numbers = Int32Array.of(0, 3, 1 | 8 | 16 | 32, 64, 1 << 20, 1)
+  const numbers = Int32Array.of(0, 3, 1 | 8 | 16 | 32, 64, 1 << 20, 1, 1450)
   const opened = addon.openUdp(null, '127.0.0.1', '', numbers, new Uint8Array(0))
   if (opened.errno !== 0) throw new Error(`openUdp: step ${opened.step} errno ${opened.errno}`)
   addon.bind(opened.handle, pool.frames, stride, pool.frameSize, [arena, ...poolArrays(pool, rows, result).slice(1)])

@@ -9,13 +9,15 @@ needsTun()
 
 const TUNNEL: Outer = { over: 4, header: 8, summed: false }
 
-function cable(): [string, string] {
+async function cable(): Promise<[string, string]> {
   const [a, b] = [namespace(), namespace()]
   ip('-n', a, 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', b)
   for (const [i, netns] of [a, b].entries()) {
     ip('-n', netns, 'addr', 'add', `192.0.2.${i + 1}/24`, 'dev', 'eth0')
     ip('-n', netns, 'link', 'set', 'eth0', 'up')
   }
+  // An end that has not seen the other come up yet sends nothing.
+  for (const netns of [a, b]) await until(() => ip('-n', netns, 'link', 'show', 'eth0').includes('state UP'))
   return [a, b]
 }
 
@@ -39,7 +41,7 @@ const payloads = (payload: number, size: number): string[] =>
   )
 
 it('sends segments that are longer than the MTU as fragments, or drops them as TooBig', async () => {
-  const [a, b] = cable()
+  const [a, b] = await cable()
   const pool = new FramePool({ frames: 128, frameSize: MAX_FRAME })
   using from = UdpUnderlayPort.open(pool, { netns: a, port: 4789 })
   using strict = UdpUnderlayPort.open(pool, { netns: a, port: 4790, dontFragment: true })
@@ -61,7 +63,7 @@ it('sends segments that are longer than the MTU as fragments, or drops them as T
 })
 
 it('says that there is no route, that the interface is down, and lives on', async () => {
-  const [a, b] = cable()
+  const [a, b] = await cable()
   const pool = new FramePool({ frames: 128, frameSize: MAX_FRAME })
   using from = UdpUnderlayPort.open(pool, { netns: a })
   using to = UdpUnderlayPort.open(pool, { netns: b })
@@ -79,7 +81,7 @@ it('says that there is no route, that the interface is down, and lives on', asyn
 })
 
 it('hears a multicast group that it has joined, and not itself', async () => {
-  const [a, b] = cable()
+  const [a, b] = await cable()
   const pool = new FramePool({ frames: 128, frameSize: MAX_FRAME })
   const options = { device: 'eth0', groups: ['239.1.1.1'], ttl: 4 }
   using from = UdpUnderlayPort.open(pool, { netns: a, ...options })
@@ -95,7 +97,7 @@ it('hears a multicast group that it has joined, and not itself', async () => {
 })
 
 it('does not spin when its namespace is deleted', async () => {
-  const [a] = cable()
+  const [a] = await cable()
   const pool = new FramePool({ frames: 128, frameSize: MAX_FRAME })
   using port = UdpUnderlayPort.open(pool, { netns: a })
   const loop = new Loop(pool, new RealClock())

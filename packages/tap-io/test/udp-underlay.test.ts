@@ -279,6 +279,73 @@ describe.skipIf(!built.ok)('a UDP underlay', () => {
     pool.sent(f)
   })
 
+  it('finds inner checksums that a kernel has left undone, and super-frames that it has left whole', async () => {
+    for (const over of [4, 6] as const) {
+      const far = await farSocket(over)
+      const pool = new FramePool({ frames: 64, frameSize: MAX_FRAME })
+      const port = underlay(pool, { address: host(over) })
+      const l4 = over === 4 ? 34 : 54
+      for (const [transport, version, payload, size] of [
+        ['tcp', 4, 20_000, over === 4 ? 1410 : 1390],
+        ['tcp', 6, 20_000, over === 4 ? 1390 : 1370],
+        ['tcp', 4, 0, 1000],
+        ['tcp', 6, 101, 1000],
+        ['udp', 4, 100, 1000],
+        ['udp', 6, 1001, 2000],
+      ] as const) {
+        const s: Shape = { transport, version, payload, size }
+        const t: Outer = { over, header: 8, summed: false }
+        const wanted = payloads(s, t).map(hex)
+        const big = tunnelFrame(s, t)
+        // As it is, with the sum of the pseudo-header for a checksum; then complete, which stays as it is.
+        for (const undone of [true, false]) {
+          if (!undone && payload > 2000) continue
+          const datagram = undone ? big.bytes.subarray(l4 + 8) : Buffer.from(wanted[0] as string, 'hex')
+          far.socket.send(datagram, port.info.port, host(over))
+          const batch = new Batch()
+          await until(() => {
+            port.receive(batch)
+            return batch.length > 0
+          })
+          const f = batch.frames[0] as Frame
+          const super_ = undone && payload > 2000
+          expect([pool.gsoType[f], pool.gsoType[f] === 0 ? size : pool.gsoSize[f]]).toEqual([
+            super_ ? big.gsoType : 0,
+            size,
+          ])
+          if (undone) expect([(pool.flags[f] as number) & 1, pool.csumStart[f]]).toEqual([1, big.csumStart])
+          else expect(pool.flags[f]).toBe(over === 4 ? 0 : 1)
+          const got: string[] = []
+          const write = (b: Batch): void => {
+            for (const g of b.frames.subarray(0, b.length) as unknown as Frame[]) {
+              const frame = Buffer.from(pool.view(g))
+              got.push(hex(frame.subarray(l4 + 8)))
+              // The outer checksum, where there is one, is right.
+              let sum = 17 + frame.length - l4
+              for (let i = over === 4 ? 26 : 22; i < frame.length; i++) sum += (frame[i] as number) << (i % 2 ? 0 : 8)
+              if (over === 6) expect(sum % 0xffff).toBe(0)
+              else expect(frame.readUInt16BE(l4 + 6)).toBe(0)
+              pool.sent(g)
+            }
+          }
+          finish(pool, batch, 0, write, (g, why) => pool.drop(g, why))
+          expect([s, got]).toEqual([s, wanted])
+        }
+      }
+      // Datagrams in one cannot be told apart.
+      const lost = tunnelFrame(
+        { transport: 'udp', version: 4, payload: 5000, size: 1000 },
+        { over, header: 8, summed: false },
+      )
+      far.socket.send(lost.bytes.subarray(l4 + 8), port.info.port, host(over))
+      await until(() => {
+        expect(receive(port)).toEqual([])
+        return pool.ledger.drops[Drop.Oversize] === 1
+      })
+      expect(pool.report()).toMatchObject({ held: 0, balanced: true })
+    }
+  })
+
   it('rests in a loop when there is nothing to do, and wakes for a frame', async () => {
     const far = await farSocket(4)
     const pool = new FramePool({ frames: 64 })
