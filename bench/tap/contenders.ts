@@ -29,8 +29,16 @@ export const TITLES: Readonly<Record<ContenderName, string>> = {
 
 const FAR = '10.0.0.2'
 
+/** What does the work where it is a process, or several. */
+export interface Works {
+  readonly pids: readonly number[]
+  signal(signal: NodeJS.Signals): void
+  /** CPU time until now, in seconds. */
+  cpu(): number
+}
+
 /** Two namespaces that are joined. */
-export interface Contender<N extends string = string> {
+export interface Contender<N extends string = string, W extends Works = Works> {
   readonly name: N
   /** The near namespace, which sends. */
   readonly a: string
@@ -39,7 +47,7 @@ export interface Contender<N extends string = string> {
   /** Its address. */
   readonly far: string
   /** The switch, where it is a process. */
-  readonly process: Program | null
+  readonly process: W | null
 }
 
 /** Joins an interface in one namespace and one in another. */
@@ -80,7 +88,7 @@ function join(lab: Lab, name: ContenderName, a: string, b: string): Program | nu
 }
 
 /** Sets a contender up, and leaves its switch stopped. */
-export async function setUp(lab: Lab, name: ContenderName): Promise<Contender<ContenderName>> {
+export async function setUp(lab: Lab, name: ContenderName): Promise<Contender<ContenderName, Program>> {
   const a = lab.namespace(`${name}-a`)
   const b = lab.namespace(`${name}-b`)
   const contender = { name, a, b, far: FAR, process: join(lab, name, a, b) }

@@ -21,7 +21,7 @@ function kill(child: ChildProcess, signal: NodeJS.Signals): void {
 
 /** A process of the run. */
 export class Program {
-  readonly pid: number
+  readonly pids: readonly number[]
   readonly #name: string
   readonly #child: ChildProcess
   readonly #ended: Promise<void>
@@ -33,7 +33,7 @@ export class Program {
   constructor(child: ChildProcess, name: string) {
     this.#child = child
     this.#name = name
-    this.pid = child.pid ?? -1
+    this.pids = [child.pid ?? -1]
     child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       this.#said += text
       this.#heard()
@@ -64,6 +64,11 @@ export class Program {
       })
     }
     return this
+  }
+
+  /** What it has said until now. */
+  get said(): string {
+    return this.#said
   }
 
   /** Sends a signal. */
@@ -101,8 +106,10 @@ export class Program {
   /** CPU time of all its threads until now, in seconds. */
   cpu(): number {
     let ns = 0
-    for (const task of readdirSync(`/proc/${this.pid}/task`)) {
-      ns += Number(readFileSync(`/proc/${this.pid}/task/${task}/schedstat`, 'utf8').split(' ')[0])
+    for (const pid of this.pids) {
+      for (const task of readdirSync(`/proc/${pid}/task`)) {
+        ns += Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0])
+      }
     }
     return ns / 1e9
   }
@@ -110,6 +117,31 @@ export class Program {
   #failure(): Error {
     const how = this.#child.signalCode ?? `exit status ${this.#child.exitCode}`
     return new Error(`${this.#name}: ${how}\n${this.#complained || this.#said}`)
+  }
+}
+
+/** Several programs that work together, as one. */
+export class Programs {
+  readonly pids: readonly number[]
+  readonly #all: readonly Program[]
+
+  constructor(all: readonly Program[]) {
+    this.#all = all
+    this.pids = all.flatMap((p) => p.pids)
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    for (const p of this.#all) p.signal(signal)
+  }
+
+  /** CPU time of all of them until now, in seconds. */
+  cpu(): number {
+    return this.#all.reduce((sum, p) => sum + p.cpu(), 0)
+  }
+
+  /** Ends all of them, and gives what each said last. */
+  finishAll(): Promise<unknown[]> {
+    return Promise.all(this.#all.map((p) => p.finish()))
   }
 }
 

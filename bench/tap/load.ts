@@ -94,6 +94,11 @@ export class Load {
     ]
   }
 
+  /** Those that a tunnel is measured by. */
+  get acrossTunnel(): ((at: Contender) => Promise<Figures>)[] {
+    return this.acrossNat
+  }
+
   /** Shows a contender each kind of load, unmeasured: code is compiled, addresses are learnt. */
   async warmUp(at: Contender): Promise<void> {
     await this.#ping(at)

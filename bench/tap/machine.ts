@@ -56,18 +56,20 @@ function used(pid: number | 'self'): number {
 }
 
 /** CPU seconds that all cores together have spent until now on others than this process, its children that have ended, and
- * `pid`. The time of interrupts is in the times of the processes that they interrupt. */
-export function othersSeconds(pid: number | undefined): number {
+ * `pids`. The time of interrupts is in the times of the processes that they interrupt. */
+export function othersSeconds(pids: readonly number[]): number {
   const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = numbers('/proc/stat', 'cpu ')
-  return (user + nice + system + irq + softirq + steal) * TICK - used('self') - (pid === undefined ? 0 : used(pid))
+  return (
+    (user + nice + system + irq + softirq + steal) * TICK - used('self') - pids.reduce((sum, pid) => sum + used(pid), 0)
+  )
 }
 
 /** Waits until others leave the machine alone, for so many seconds at most. */
 export async function quiet(seconds: number): Promise<void> {
   const until = performance.now() + seconds * 1e3
   for (let busy = seconds > 0 ? 1 : 0; busy > 0.2 && performance.now() < until; ) {
-    const before = othersSeconds(undefined)
+    const before = othersSeconds([])
     await sleep(100)
-    busy = (othersSeconds(undefined) - before) / 0.1
+    busy = (othersSeconds([]) - before) / 0.1
   }
 }

@@ -73,7 +73,7 @@ function join(lab: Lab, name: Name, a: string, b: string): Program | null {
   return null
 }
 
-async function setUp(lab: Lab, name: Name): Promise<Contender<Name>> {
+async function setUp(lab: Lab, name: Name): Promise<Contender<Name, Program>> {
   const a = lab.namespace(`nat-${name}-a`)
   const b = lab.namespace(`nat-${name}-b`)
   const contender = { name, a, b, far: FAR, process: join(lab, name, a, b) }
@@ -140,7 +140,7 @@ export async function benchNat(
       trials: quick ? 0 : 5,
       iperf3: false,
     })
-    const contenders: Contender<Name>[] = []
+    const contenders: Contender<Name, Program>[] = []
     for (const name of NAMES) {
       progress(`setting up ${name}`)
       const contender = await setUp(lab, name)

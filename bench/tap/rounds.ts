@@ -32,9 +32,9 @@ interface Turn<T> {
 export async function turn<T>(at: Contender, work: (at: Contender) => Promise<T>): Promise<Turn<T>> {
   at.process?.signal('SIGCONT')
   const start = performance.now()
-  const before = othersSeconds(at.process?.pid)
+  const before = othersSeconds(at.process?.pids ?? [])
   const result = await work(at)
-  const others = (othersSeconds(at.process?.pid) - before) / ((performance.now() - start) / 1e3)
+  const others = (othersSeconds(at.process?.pids ?? []) - before) / ((performance.now() - start) / 1e3)
   at.process?.signal('SIGSTOP')
   return { result, others: Math.min(Math.max(0, others), availableParallelism()) }
 }

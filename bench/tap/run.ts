@@ -21,7 +21,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { tunAvailable } from '@l2l3/tap-io'
 import { CONTENDERS, type Contender, type ContenderName, setUp } from './contenders.ts'
-import { Lab } from './lab.ts'
+import { Lab, type Program } from './lab.ts'
 import { Load, type LoadSettings } from './load.ts'
 import { type Machine, machine } from './machine.ts'
 import { median, type Rounds, type Row, rows, type Target, tables, targets } from './report.ts'
@@ -98,7 +98,7 @@ async function run(lab: Lab, options: TapBenchOptions): Promise<TapReport> {
   const settings: LoadSettings = { seconds, trials: quick ? 0 : 5, iperf3: options.iperf3 ?? false }
   const start = performance.now()
   const load = new Load(lab, settings)
-  const contenders: Contender<ContenderName>[] = []
+  const contenders: Contender<ContenderName, Program>[] = []
   for (const name of options.only ?? CONTENDERS) {
     progress(`setting up ${name}`)
     const contender = await setUp(lab, name)
