@@ -49,7 +49,7 @@ function wrongCalls(): void {
       const result = (addon[name] as (...args: unknown[]) => unknown)(...args)
       if (name === 'watch' && result === true) addon.close(args[0] as number)
       if (
-        (name === 'open' || name === 'openUdp' || name === 'icmp') &&
+        (name === 'open' || name === 'openUdp' || name === 'openPacket' || name === 'icmp') &&
         (result as { handle?: number }).handle !== undefined
       ) {
         addon.close((result as { handle: number }).handle)
@@ -203,7 +203,71 @@ function garbageUdp(): void {
   frames += read
 }
 
+/** And on packet sockets at both ends of a veth: what one writes, the other reads. */
+function garbagePackets(vnet: boolean): void {
+  const pool = new FramePool({ frames: 16, frameSize: vnet ? MAX_FRAME : 300 })
+  const { stride, off, len, flags, gsoType, gsoSize, hdrLen, csumStart, csumOffset } = pool
+  const whole = new Uint8Array(18 * stride)
+  const arena = whole.subarray(stride, 17 * stride)
+  const rows = new Uint32Array(64)
+  const result = new Int32Array(4 + 64)
+  const ip = (...args: string[]) => execFileSync('ip', args)
+  ip('link', 'add', 'fza', 'type', 'veth', 'peer', 'name', 'fzb')
+  for (const dev of ['fza', 'fzb']) ip('link', 'set', dev, 'up')
+  const [a, b] = ['fza', 'fzb'].map((dev) => {
+    const opened = addon.openPacket(null, dev, Int32Array.of(vnet ? 3 : 2, -1, 1 << 20))
+    if (opened.errno !== 0) throw new Error(`openPacket: step ${opened.step} errno ${opened.errno}`)
+    addon.bind(opened.handle, pool.frames, stride, pool.frameSize, [arena, ...poolArrays(pool, rows, result).slice(1)])
+    return opened.handle
+  }) as [number, number]
+  let read = 0
+  const tcp = tunnelFrame(
+    { transport: 'tcp', version: 4, payload: 200, size: 100 },
+    { over: 4, header: 8, summed: true },
+  )
+  for (let round = 0; round < 3000; round++) {
+    const guarded = round % 50 === 0
+    if (guarded) whole.fill(0xa5)
+    const n = dice(40)
+    for (let i = 0; i < n; i++) {
+      const row = pick(i % 8, i % 8, i % 8, dice(2 ** 32), 16)
+      rows[i] = row
+      if (row >= 16) continue
+      off[row] = pick(row * stride + 130, row * stride + 130, row * stride + dice(stride), dice(2 ** 32))
+      len[row] = pick(tcp.bytes.length, tcp.bytes.length, dice(1500), dice(2 ** 32))
+      if (!guarded) arena.set(pick(tcp.bytes, tcp.bytes.subarray(50)), row * stride + 130)
+      if (!guarded && dice(4) === 0) arena.set([0x81, 0, 0, dice(256)], row * stride + 142)
+      for (let k = dice(3); k > 0 && !guarded; k--) arena[row * stride + 130 + dice(110)] = dice(256)
+      flags[row] = pick(1, 0, dice(256))
+      gsoType[row] = pick(0, 1, 1, 5, dice(256))
+      gsoSize[row] = pick(100, dice(65_536))
+      hdrLen[row] = dice(65_536)
+      csumStart[row] = pick(tcp.csumStart, 34, dice(65_536))
+      csumOffset[row] = pick(16, 6, dice(65_536))
+    }
+    const before = guarded ? Buffer.from(whole) : null
+    frames += addon.write(a, pick(n, n, dice(2 ** 32)))
+    if (before?.equals(whole) === false) throw new Error('a write has changed the arena')
+    for (let i = 0; i < 64; i++) {
+      rows[i] = 8 + (i % 8)
+      off[8 + (i % 8)] = pick((8 + (i % 8)) * stride + 130, (8 + (i % 8)) * stride + dice(stride))
+    }
+    read += addon.read(b, pick(8, 8, dice(2 ** 32)))
+    if (dice(20) === 0) frames += addon.discard(b, dice(2 ** 32))
+    calls += 2
+    if (guarded && whole.subarray(0, 9 * stride).some((byte) => byte !== 0xa5)) {
+      throw new Error('a read has changed the slot of a row that it was not given')
+    }
+  }
+  addon.close(a)
+  addon.close(b)
+  ip('link', 'del', 'fza')
+  if (read < 1000) throw new Error(`only ${read} packets were read`)
+  frames += read
+}
+
 wrongCalls()
 for (const vnet of [false, true]) garbageColumns(vnet)
 garbageUdp()
+for (const vnet of [false, true]) garbagePackets(vnet)
 console.log(JSON.stringify({ calls, frames }))

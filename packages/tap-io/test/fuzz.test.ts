@@ -9,7 +9,7 @@ for (const seed of [1, 20_260]) {
     const program = fileURLToPath(new URL('fuzz-native.ts', import.meta.url))
     const said = await inNamespace(namespace(), process.execPath, ...FROM_SOURCE, program, String(seed))
     const { calls, frames } = JSON.parse(said)
-    expect(calls).toBe(48_000)
+    expect(calls).toBe(60_000)
     expect(frames).toBeGreaterThan(100)
   })
 }
