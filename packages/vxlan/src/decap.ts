@@ -10,9 +10,10 @@ import {
 } from '@l2l3/switch-core'
 import { equal } from '@l2l3/switch-core/wire'
 import { checkEncapsulation, usualPort } from './encap.ts'
+import { EndTable } from './end-table.ts'
 import { addressBytes, OuterTable } from './outer.ts'
 import { type ProfileOptions, tunnelSettings } from './profile.ts'
-import { CUT_TRAIN, EndTable, NOT_OURS, Seen, vniKey } from './unwrap.ts'
+import { CUT_TRAIN, NOT_OURS, Seen, vniKey } from './unwrap.ts'
 import * as vxlan from './vxlan.ts'
 
 /*

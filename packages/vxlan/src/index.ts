@@ -22,15 +22,10 @@ export { IpTunnel, type IpTunnelCounters, type IpTunnelOptions } from './ip-tunn
 export { greTunnel, gretapTunnel, type IpIpKind, ipipTunnel, sttTunnel } from './ip-tunnel-kinds.ts'
 export type { RemoteOptions } from './ip-tunnel-remote.ts'
 export { Fate, fateOf, MIN_MTU4, MIN_MTU6, OVERHEAD, packetLength, TooBig, V6_OVERHEAD } from './mtu.ts'
-export {
-  type NetworkCounters,
-  type NetworkEntry,
-  type NetworkOptions,
-  type PrefixRoute,
-  type RemoteSpec,
-  TunnelNetwork,
-} from './network.ts'
-export { CUT_FIRST, type OuterOptions, OuterTable, WRAPPED, WRAPPED_TUNNEL, type Wrap, type WrapRun } from './outer.ts'
+export { TunnelNetwork } from './network.ts'
+export type { NetworkCounters, NetworkEntry, NetworkOptions, PrefixRoute, RemoteSpec } from './network-options.ts'
+export { type OuterOptions, OuterTable } from './outer.ts'
+export { CUT_FIRST, WRAPPED, WRAPPED_TUNNEL, type Wrap, type WrapRun } from './outer-loops.ts'
 export * as ovn from './ovn.ts'
 export { PathMtu, type PathMtuOptions, plateauBelow, readTooBig, TooBigReport } from './path-mtu.ts'
 export { PROFILES, type ProfileName, type ProfileOptions, type TunnelSettings, tunnelSettings } from './profile.ts'

@@ -2,7 +2,7 @@ import { Drop, type Frame, type FramePool } from '@l2l3/switch-core'
 import { checksum, ipv4, ipv6 } from '@l2l3/switch-core/wire'
 import { ecnEgress } from './ecn.ts'
 import * as geneve from './geneve.ts'
-import type { TunnelSettings } from './profile.ts'
+import { ETH, NEEDS_CSUM, swap, TUNNEL_BITS } from './outer-row.ts'
 
 /*
  * What a tunnel's end takes, and what it drops for which reason (modes.md 20.2, 20.5).
@@ -48,20 +48,6 @@ export type Unwrap = (f: number, end: number) => number
  * word, are taken; all are of network 0. */
 export type UnwrapRun = (frames: Uint32Array, start: number, stop: number, end: number, local: number) => number
 
-/** What a tunnel's end is told. */
-export interface EndOptions {
-  readonly encapsulation: 'vxlan' | 'geneve'
-  /** The UDP port it listens to. */
-  readonly port: number
-  readonly settings: TunnelSettings
-  /** The number of the network for VNIs that have none; -1: they are not taken. */
-  readonly anyVni: number
-  /** VXLAN: whether a group policy id is understood. */
-  readonly gbp: boolean
-  /** GENEVE: `class << 8 | type` of critical options that are understood. */
-  readonly knownOptions: ReadonlySet<number>
-}
-
 /** Places of `EndTable.seen`: what was found in the outer headers of the last frame that `unwrap` has taken. */
 export const Seen = {
   /** VNI: its three bytes as they are read in little-endian order. */
@@ -74,331 +60,232 @@ export const Seen = {
   Header: 6,
 } as const
 
-const ETH = 14
-const NEEDS_CSUM = 1
 const CHECKED = 3
-const TUNNEL_BITS = 0x60
 const OUTER_FLAGS = 8 | 2
 
 /* An endpoint's row. */
-const PORT = 0
-const BITS = 1
-const ANY_VNI = 2
-const ROW = 4
+export const PORT = 0
+export const BITS = 1
+export const ANY_VNI = 2
+export const ROW = 4
 
-const GENEVE = 1
-const STRICT = 2
-const VERIFY = 4
-const ZERO6 = 8
-const NO_TAGS = 16
-const GBP = 32
+export const GENEVE = 1
+export const STRICT = 2
+export const VERIFY = 4
+export const ZERO6 = 8
+export const NO_TAGS = 16
+export const GBP = 32
 
-/** Endpoints a pool may have. */
-const MOST = 256
-
-const tables = new WeakMap<FramePool, EndTable>()
-
-/** The endpoints of all tunnels of a pool, the way in: what they take, and to which network it belongs. */
-export class EndTable {
+/** The arrays that the loops work on. */
+export interface EndArrays {
   readonly pool: FramePool
-  /** By `Seen`. */
-  readonly seen: Int32Array = new Int32Array(24)
-  readonly #rows: Int32Array = new Int32Array(MOST * ROW)
-  readonly #used: boolean[] = []
-  readonly #known: ReadonlySet<number>[] = []
-  /** Networks by endpoint and VNI. */
-  readonly #networks: Map<string, readonly [end: number, vni: number, network: number]> = new Map()
-  /** The same, open addressing, at most a quarter full, four words each: the VNI's bytes as they are read from a frame, the
-   * endpoint + 1, the network. */
-  #table: Int32Array = new Int32Array(1 << 12)
-  /* Made anew when the table has grown: read them once a batch. */
-  unwrap: Unwrap
-  run: UnwrapRun
+  readonly seen: Int32Array
+  /** Endpoints, `ROW` words each. */
+  readonly rows: Int32Array
+  /** GENEVE options that they understand. */
+  readonly known: readonly ReadonlySet<number>[]
+  /** Networks by endpoint and VNI: see `EndTable`. */
+  readonly table: Int32Array
+}
 
-  /** Use `EndTable.of`. */
-  private constructor(pool: FramePool) {
-    this.pool = pool
-    this.unwrap = this.#makeUnwrap()
-    this.run = this.#makeRun()
+/** Makes `EndTable.unwrap`. */
+export function makeUnwrap({ pool, seen, rows, known, table }: EndArrays): Unwrap {
+  const { bytes, data, off, len, flags, gsoType, csumStart } = pool
+  const upper = new ipv6.Upper()
+  const { pseudo4, pseudo6, sum } = checksum
+
+  /** Why a VXLAN header is not taken, or 0. */
+  const vxlanWrong = (at: number, bits: number): number => {
+    const first = bytes[at] as number
+    if ((first & 0x04) !== 0) return ~Drop.TunnelProtocol
+    if ((first & 0x08) === 0) return ~Drop.TunnelFlags
+    if ((bits & STRICT) === 0) return 0
+    if ((first & ((bits & GBP) !== 0 ? 0x77 : 0xf7)) !== 0) return ~Drop.TunnelFlags
+    if (bytes[at + 7] !== 0) return ~Drop.TunnelReserved
+    // A group policy id has the bytes for itself.
+    return (first & 0x80) === 0 && (bytes[at + 1]! | bytes[at + 2]! | bytes[at + 3]!) !== 0 ? ~Drop.TunnelReserved : 0
   }
 
-  /** The table of a pool; see `OuterTable.of`. */
-  static of(pool: FramePool): EndTable {
-    const there = tables.get(pool)
-    if (there !== undefined) return there
-    const made = new EndTable(pool)
-    tables.set(pool, made)
-    return made
+  /** Bytes of a GENEVE header, or why it is not taken. */
+  const geneveLength = (at: number, end: number, bits: number, known: ReadonlySet<number>): number => {
+    if (geneve.version(bytes, at) !== 0) return ~Drop.TunnelVersion
+    const inner = geneve.check(bytes, at, end)
+    if (inner === -1) return ~Drop.TunnelOptions
+    if ((bits & STRICT) !== 0 && !geneve.reservedZero(bytes, at)) return ~Drop.TunnelReserved
+    const verdict = geneve.checkOptions(bytes, at, known)
+    if (verdict === geneve.Options.UnknownCritical) return ~Drop.CriticalOption
+    if (verdict !== geneve.Options.Ok) return ~Drop.TunnelOptions
+    if ((geneve.flags(bytes, at) & geneve.Flag.Control) !== 0) return ~Drop.TunnelControl
+    if (geneve.protocol(bytes, at) !== geneve.ETHERNET) return ~Drop.TunnelProtocol
+    return inner - at
   }
 
-  /** Adds an endpoint and gives its number. */
-  add(options: EndOptions): number {
-    let end = this.#used.indexOf(false)
-    if (end < 0) end = this.#used.length
-    if (end >= MOST) throw new RangeError(`a pool's tunnels have at most ${MOST} endpoints`)
-    const { settings: s } = options
-    this.#used[end] = true
-    this.#known[end] = options.knownOptions
-    this.#rows[end * ROW + PORT] = swap(options.port)
-    this.#rows[end * ROW + ANY_VNI] = options.anyVni
-    this.#rows[end * ROW + BITS] =
-      (options.encapsulation === 'geneve' ? GENEVE : 0) |
-      (s.reservedBits === 'linux' ? STRICT : 0) |
-      (s.verifyChecksum ? VERIFY : 0) |
-      (s.zeroChecksum6 ? ZERO6 : 0) |
-      (s.innerVlan === 'drop' ? NO_TAGS : 0) |
-      (options.gbp ? GBP : 0)
-    return end
+  /** Where UDP starts behind IPv6 extension headers; NOT_OURS, or why not. */
+  const udp6 = (ip: number, end: number): number => {
+    if (!ipv6.upper(bytes, ip, end, upper)) return ~Drop.Malformed
+    if (upper.protocol !== ipv4.Protocol.Udp) return NOT_OURS
+    return upper.more || upper.fragmentOffset !== 0 ? ~Drop.OuterFragment : upper.offset
   }
 
-  /** Takes an endpoint away, with its networks. */
-  remove(end: number): void {
-    this.#used[end] = false
-    for (const [key, [of]] of [...this.#networks]) if (of === end) this.#networks.delete(key)
-    this.#fill()
-  }
-
-  /** Sets the network of a VNI at an endpoint: a number from 0 to 65,535. */
-  setNetwork(end: number, vni: number, network: number): void {
-    this.#networks.set(`${end} ${vni}`, [end, vni, network])
-    this.#fill()
-  }
-
-  /** Sets the network for all VNIs that have none of their own; -1: none. */
-  setAnyVni(end: number, network: number): void {
-    this.#rows[end * ROW + ANY_VNI] = network
-  }
-
-  /** Forgets the network of a VNI. */
-  deleteNetwork(end: number, vni: number): void {
-    this.#networks.delete(`${end} ${vni}`)
-    this.#fill()
-  }
-
-  /** Fills the table anew, a larger one where it has become too full. */
-  #fill(): void {
-    let size = this.#table.length
-    while (this.#networks.size * 16 > size) size *= 2
-    const grown = size !== this.#table.length
-    if (grown) this.#table = new Int32Array(size)
-    else this.#table.fill(0)
-    const t = this.#table
-    for (const [end, vni, network] of this.#networks.values()) {
-      const key = vniKey(vni)
-      let at = home(key, end, t.length)
-      while (t[at + 1] !== 0) at = (at + 4) & (t.length - 1)
-      t[at] = key
-      t[at + 1] = end + 1
-      t[at + 2] = network
+  /** Makes inner ECN true; false where the frame ends. */
+  const ecn = (inner: number, end: number, tos: number): boolean => {
+    let l3 = inner + ETH
+    let type = data.getUint16(inner + 12, true)
+    for (let tags = 0; (type === 0x0081 || type === 0xa888) && tags < 2 && end - l3 >= 4; tags++) {
+      type = data.getUint16(l3 + 2, true)
+      l3 += 4
     }
-    if (!grown) return
-    this.unwrap = this.#makeUnwrap()
-    this.run = this.#makeRun()
+    if (type === 0x0008 && end - l3 >= 20 && (bytes[l3] as number) >>> 4 === 4) return ecnEgress(bytes, l3, tos)
+    if (type === 0xdd86 && end - l3 >= 40 && (bytes[l3] as number) >>> 4 === 6) return ecnEgress(bytes, l3, tos)
+    return true
   }
 
-  #makeUnwrap(): Unwrap {
-    const { pool, seen } = this
-    const { bytes, data, off, len, flags, gsoType, csumStart } = pool
-    const rows = this.#rows
-    const known = this.#known
-    const table = this.#table
-    const upper = new ipv6.Upper()
-    const { pseudo4, pseudo6, sum } = checksum
-
-    /** Why a VXLAN header is not taken, or 0. */
-    const vxlanWrong = (at: number, bits: number): number => {
-      const first = bytes[at] as number
-      if ((first & 0x04) !== 0) return ~Drop.TunnelProtocol
-      if ((first & 0x08) === 0) return ~Drop.TunnelFlags
-      if ((bits & STRICT) === 0) return 0
-      if ((first & ((bits & GBP) !== 0 ? 0x77 : 0xf7)) !== 0) return ~Drop.TunnelFlags
-      if (bytes[at + 7] !== 0) return ~Drop.TunnelReserved
-      // A group policy id has the bytes for itself.
-      return (first & 0x80) === 0 && (bytes[at + 1]! | bytes[at + 2]! | bytes[at + 3]!) !== 0 ? ~Drop.TunnelReserved : 0
+  /** Keeps the offload metadata true when `length` bytes go. */
+  const uncover = (f: number, length: number): boolean => {
+    const kind = gsoType[f] as number
+    let bits = (flags[f] as number) & ~OUTER_FLAGS
+    if ((bits & NEEDS_CSUM) !== 0 && (csumStart[f] as number) < length + ETH) {
+      if (kind !== 0) return false
+      bits &= ~NEEDS_CSUM
     }
+    flags[f] = bits
+    gsoType[f] = kind & ~TUNNEL_BITS
+    pool.shiftOffload(f as Frame, -length)
+    return true
+  }
 
-    /** Bytes of a GENEVE header, or why it is not taken. */
-    const geneveLength = (at: number, end: number, bits: number, known: ReadonlySet<number>): number => {
-      if (geneve.version(bytes, at) !== 0) return ~Drop.TunnelVersion
-      const inner = geneve.check(bytes, at, end)
-      if (inner === -1) return ~Drop.TunnelOptions
-      if ((bits & STRICT) !== 0 && !geneve.reservedZero(bytes, at)) return ~Drop.TunnelReserved
-      const verdict = geneve.checkOptions(bytes, at, known)
-      if (verdict === geneve.Options.UnknownCritical) return ~Drop.CriticalOption
-      if (verdict !== geneve.Options.Ok) return ~Drop.TunnelOptions
-      if ((geneve.flags(bytes, at) & geneve.Flag.Control) !== 0) return ~Drop.TunnelControl
-      if (geneve.protocol(bytes, at) !== geneve.ETHERNET) return ~Drop.TunnelProtocol
-      return inner - at
-    }
-
-    /** Where UDP starts behind IPv6 extension headers; NOT_OURS, or why not. */
-    const udp6 = (ip: number, end: number): number => {
-      if (!ipv6.upper(bytes, ip, end, upper)) return ~Drop.Malformed
-      if (upper.protocol !== ipv4.Protocol.Udp) return NOT_OURS
-      return upper.more || upper.fragmentOffset !== 0 ? ~Drop.OuterFragment : upper.offset
-    }
-
-    /** Makes inner ECN true; false where the frame ends. */
-    const ecn = (inner: number, end: number, tos: number): boolean => {
-      let l3 = inner + ETH
-      let type = data.getUint16(inner + 12, true)
-      for (let tags = 0; (type === 0x0081 || type === 0xa888) && tags < 2 && end - l3 >= 4; tags++) {
-        type = data.getUint16(l3 + 2, true)
-        l3 += 4
+  return (f, endpoint) => {
+    const row = endpoint * ROW
+    const bits = rows[row + BITS] as number
+    const o = off[f] as number
+    const n = len[f] as number
+    const kind = gsoType[f] as number
+    if (n < ETH + 28) return ~Drop.Malformed
+    const type = data.getUint16(o + 12, true)
+    let end: number
+    let udp: number
+    let tos: number
+    const ip = o + ETH
+    if (type === 0x0008) {
+      const first = bytes[ip] as number
+      const header = (first & 15) << 2
+      let total = swap(data.getUint16(ip + 2, true))
+      if (total === 0 && kind !== 0) total = n - ETH
+      if (first >>> 4 !== 4 || header < 20 || total < header || total > n - ETH) return ~Drop.Malformed
+      if (bytes[ip + 9] !== 17) return NOT_OURS
+      if ((data.getUint16(ip + 6, true) & 0xff3f) !== 0) return ~Drop.OuterFragment
+      tos = bytes[ip + 1] as number
+      udp = ip + header
+      end = ip + total
+    } else if (type === 0xdd86) {
+      if (n < ETH + 48 || (bytes[ip] as number) >>> 4 !== 6) return ~Drop.Malformed
+      let payload = swap(data.getUint16(ip + 4, true))
+      if (payload === 0 && kind !== 0) payload = n - ETH - 40
+      if (payload > n - ETH - 40) return ~Drop.Malformed
+      end = ip + 40 + payload
+      udp = ip + 40
+      if (bytes[ip + 6] !== 17) {
+        udp = udp6(ip, end)
+        if (udp < 0) return udp
       }
-      if (type === 0x0008 && end - l3 >= 20 && (bytes[l3] as number) >>> 4 === 4) return ecnEgress(bytes, l3, tos)
-      if (type === 0xdd86 && end - l3 >= 40 && (bytes[l3] as number) >>> 4 === 6) return ecnEgress(bytes, l3, tos)
-      return true
-    }
-
-    /** Keeps the offload metadata true when `length` bytes go. */
-    const uncover = (f: number, length: number): boolean => {
-      const kind = gsoType[f] as number
-      let bits = (flags[f] as number) & ~OUTER_FLAGS
-      if ((bits & NEEDS_CSUM) !== 0 && (csumStart[f] as number) < length + ETH) {
-        if (kind !== 0) return false
-        bits &= ~NEEDS_CSUM
+      tos = swap(data.getUint16(ip, true)) >>> 4
+    } else return NOT_OURS
+    if (end - udp < 8) return ~Drop.Malformed
+    if (data.getUint16(udp + 2, true) !== rows[row + PORT]) return NOT_OURS
+    if (kind !== 0 && (kind & TUNNEL_BITS) === 0) return CUT_TRAIN
+    let size = swap(data.getUint16(udp + 4, true))
+    if (size === 0 && kind !== 0) size = end - udp
+    if (size < 8 || size > end - udp) return ~Drop.Malformed
+    end = udp + size
+    if (data.getUint16(udp + 6, true) !== 0) {
+      if ((bits & VERIFY) !== 0 && ((flags[f] as number) & CHECKED) === 0 && kind === 0) {
+        const pseudo = type === 0x0008 ? pseudo4(bytes, ip, 17, size) : pseudo6(bytes, ip, 17, size)
+        if (sum(data, udp, end, pseudo) !== 0xffff) return ~Drop.BadChecksum
       }
-      flags[f] = bits
-      gsoType[f] = kind & ~TUNNEL_BITS
-      pool.shiftOffload(f as Frame, -length)
-      return true
+    } else if (type === 0xdd86 && (bits & ZERO6) === 0 && kind === 0) return ~Drop.BadChecksum
+    const at = udp + 8
+    if (end - at < 8) return ~Drop.Malformed
+    let header = 8
+    if ((bits & GENEVE) !== 0) {
+      header = geneveLength(at, end, bits, known[endpoint] as ReadonlySet<number>)
+      if (header < 0) return header
+    } else if (data.getInt32(at, true) !== 8 || bytes[at + 7] !== 0) {
+      const why = vxlanWrong(at, bits)
+      if (why !== 0) return why
     }
+    const key = data.getInt32(at + 4, true) & 0xffffff
+    let slot = home(key, endpoint, table.length)
+    while (table[slot + 1] !== 0 && (table[slot] !== key || table[slot + 1] !== endpoint + 1)) {
+      slot = (slot + 4) & (table.length - 1)
+    }
+    const network = table[slot + 1] === 0 ? (rows[row + ANY_VNI] as number) : (table[slot + 2] as number)
+    if (network < 0) return ~Drop.UnknownVni
+    const inner = at + header
+    if (end - inner < ETH) return ~Drop.InnerRunt
+    if ((bits & NO_TAGS) !== 0) {
+      const tag = data.getUint16(inner + 12, true)
+      if (tag === 0x0081 || tag === 0xa888) return ~Drop.InnerVlan
+    }
+    if ((tos & 3) !== 0 && !ecn(inner, end, tos)) return ~Drop.EcnMismatch
+    const length = inner - o
+    if (((flags[f] as number) | kind) !== 0 && !uncover(f, length)) return ~Drop.BadOffload
+    off[f] = inner
+    len[f] = end - inner
+    seen[0] = key
+    if (type === 0x0008) {
+      seen[1] = 4
+      seen[2] = data.getInt32(ip + 12, true)
+    } else {
+      seen[1] = 6
+      seen[2] = data.getInt32(ip + 8, true)
+      seen[3] = data.getInt32(ip + 12, true)
+      seen[4] = data.getInt32(ip + 16, true)
+      seen[5] = data.getInt32(ip + 20, true)
+    }
+    seen[6] = at
+    return network
+  }
+}
 
-    return (f, endpoint) => {
-      const row = endpoint * ROW
-      const bits = rows[row + BITS] as number
+/** Makes `EndTable.run`. */
+export function makeRun({ pool, rows, table }: EndArrays): UnwrapRun {
+  const { data, bytes, off, len, flags, gsoType, refs } = pool
+  const { sum } = checksum
+  const wrap = table.length - 1
+  return (frames, start, stop, endpoint, local) => {
+    const bits = rows[endpoint * ROW + BITS] as number
+    if ((bits & (GENEVE | NO_TAGS)) !== 0) return start
+    const port = rows[endpoint * ROW + PORT] as number
+    const verify = (bits & VERIFY) !== 0
+    const mark = endpoint + 1
+    let i = start
+    for (; i < stop; i++) {
+      const f = frames[i] as number
       const o = off[f] as number
       const n = len[f] as number
-      const kind = gsoType[f] as number
-      if (n < ETH + 28) return ~Drop.Malformed
-      const type = data.getUint16(o + 12, true)
-      let end: number
-      let udp: number
-      let tos: number
-      const ip = o + ETH
-      if (type === 0x0008) {
-        const first = bytes[ip] as number
-        const header = (first & 15) << 2
-        let total = swap(data.getUint16(ip + 2, true))
-        if (total === 0 && kind !== 0) total = n - ETH
-        if (first >>> 4 !== 4 || header < 20 || total < header || total > n - ETH) return ~Drop.Malformed
-        if (bytes[ip + 9] !== 17) return NOT_OURS
-        if ((data.getUint16(ip + 6, true) & 0xff3f) !== 0) return ~Drop.OuterFragment
-        tos = bytes[ip + 1] as number
-        udp = ip + header
-        end = ip + total
-      } else if (type === 0xdd86) {
-        if (n < ETH + 48 || (bytes[ip] as number) >>> 4 !== 6) return ~Drop.Malformed
-        let payload = swap(data.getUint16(ip + 4, true))
-        if (payload === 0 && kind !== 0) payload = n - ETH - 40
-        if (payload > n - ETH - 40) return ~Drop.Malformed
-        end = ip + 40 + payload
-        udp = ip + 40
-        if (bytes[ip + 6] !== 17) {
-          udp = udp6(ip, end)
-          if (udp < 0) return udp
-        }
-        tos = swap(data.getUint16(ip, true)) >>> 4
-      } else return NOT_OURS
-      if (end - udp < 8) return ~Drop.Malformed
-      if (data.getUint16(udp + 2, true) !== rows[row + PORT]) return NOT_OURS
-      if (kind !== 0 && (kind & TUNNEL_BITS) === 0) return CUT_TRAIN
-      let size = swap(data.getUint16(udp + 4, true))
-      if (size === 0 && kind !== 0) size = end - udp
-      if (size < 8 || size > end - udp) return ~Drop.Malformed
-      end = udp + size
-      if (data.getUint16(udp + 6, true) !== 0) {
-        if ((bits & VERIFY) !== 0 && ((flags[f] as number) & CHECKED) === 0 && kind === 0) {
-          const pseudo = type === 0x0008 ? pseudo4(bytes, ip, 17, size) : pseudo6(bytes, ip, 17, size)
-          if (sum(data, udp, end, pseudo) !== 0xffff) return ~Drop.BadChecksum
-        }
-      } else if (type === 0xdd86 && (bits & ZERO6) === 0 && kind === 0) return ~Drop.BadChecksum
-      const at = udp + 8
-      if (end - at < 8) return ~Drop.Malformed
-      let header = 8
-      if ((bits & GENEVE) !== 0) {
-        header = geneveLength(at, end, bits, known[endpoint] as ReadonlySet<number>)
-        if (header < 0) return header
-      } else if (data.getInt32(at, true) !== 8 || bytes[at + 7] !== 0) {
-        const why = vxlanWrong(at, bits)
-        if (why !== 0) return why
+      // IPv4 without options, and nothing behind it; a whole UDP datagram to us; nothing unusual in the VXLAN header.
+      if (n < 64 || ((flags[f] as number) | (gsoType[f] as number)) !== 0 || refs[f] !== 1) break
+      if (data.getUint16(o + 12, true) !== 0x0008 || bytes[o + 14] !== 0x45 || bytes[o + 23] !== 17) break
+      if (swap(data.getUint16(o + 16, true)) !== n - ETH || (data.getUint16(o + 20, true) & 0xff3f) !== 0) break
+      if (((bytes[o + 15] as number) & 3) !== 0 || data.getInt32(o + 30, true) !== local) break
+      if (data.getUint16(o + 36, true) !== port || swap(data.getUint16(o + 38, true)) !== n - 34) break
+      const key = data.getInt32(o + 46, true)
+      if (data.getInt32(o + 42, true) !== 8 || key < 0 || key > 0xffffff) break
+      const field = data.getUint16(o + 40, true)
+      if (field !== 0 && verify) {
+        const pseudo = pseudoSum(data.getInt32(o + 26, true), local, n - 34)
+        if (sum(data, o + 34, o + n, pseudo) !== 0xffff) break
       }
-      const key = data.getInt32(at + 4, true) & 0xffffff
-      let slot = home(key, endpoint, table.length)
-      while (table[slot + 1] !== 0 && (table[slot] !== key || table[slot + 1] !== endpoint + 1)) {
-        slot = (slot + 4) & (table.length - 1)
+      let slot = home(key, endpoint, wrap + 1)
+      if (table[slot] !== key || table[slot + 1] !== mark) {
+        slot = (slot + 4) & wrap
+        if (table[slot] !== key || table[slot + 1] !== mark) break
       }
-      const network = table[slot + 1] === 0 ? (rows[row + ANY_VNI] as number) : (table[slot + 2] as number)
-      if (network < 0) return ~Drop.UnknownVni
-      const inner = at + header
-      if (end - inner < ETH) return ~Drop.InnerRunt
-      if ((bits & NO_TAGS) !== 0) {
-        const tag = data.getUint16(inner + 12, true)
-        if (tag === 0x0081 || tag === 0xa888) return ~Drop.InnerVlan
-      }
-      if ((tos & 3) !== 0 && !ecn(inner, end, tos)) return ~Drop.EcnMismatch
-      const length = inner - o
-      if (((flags[f] as number) | kind) !== 0 && !uncover(f, length)) return ~Drop.BadOffload
-      off[f] = inner
-      len[f] = end - inner
-      seen[0] = key
-      if (type === 0x0008) {
-        seen[1] = 4
-        seen[2] = data.getInt32(ip + 12, true)
-      } else {
-        seen[1] = 6
-        seen[2] = data.getInt32(ip + 8, true)
-        seen[3] = data.getInt32(ip + 12, true)
-        seen[4] = data.getInt32(ip + 16, true)
-        seen[5] = data.getInt32(ip + 20, true)
-      }
-      seen[6] = at
-      return network
+      if (table[slot + 2] !== 0) break
+      off[f] = o + 50
+      len[f] = n - 50
     }
-  }
-
-  #makeRun(): UnwrapRun {
-    const { data, bytes, off, len, flags, gsoType, refs } = this.pool
-    const rows = this.#rows
-    const table = this.#table
-    const { sum } = checksum
-    const wrap = table.length - 1
-    return (frames, start, stop, endpoint, local) => {
-      const bits = rows[endpoint * ROW + BITS] as number
-      if ((bits & (GENEVE | NO_TAGS)) !== 0) return start
-      const port = rows[endpoint * ROW + PORT] as number
-      const verify = (bits & VERIFY) !== 0
-      const mark = endpoint + 1
-      let i = start
-      for (; i < stop; i++) {
-        const f = frames[i] as number
-        const o = off[f] as number
-        const n = len[f] as number
-        // IPv4 without options, and nothing behind it; a whole UDP datagram to us; nothing unusual in the VXLAN header.
-        if (n < 64 || ((flags[f] as number) | (gsoType[f] as number)) !== 0 || refs[f] !== 1) break
-        if (data.getUint16(o + 12, true) !== 0x0008 || bytes[o + 14] !== 0x45 || bytes[o + 23] !== 17) break
-        if (swap(data.getUint16(o + 16, true)) !== n - ETH || (data.getUint16(o + 20, true) & 0xff3f) !== 0) break
-        if (((bytes[o + 15] as number) & 3) !== 0 || data.getInt32(o + 30, true) !== local) break
-        if (data.getUint16(o + 36, true) !== port || swap(data.getUint16(o + 38, true)) !== n - 34) break
-        const key = data.getInt32(o + 46, true)
-        if (data.getInt32(o + 42, true) !== 8 || key < 0 || key > 0xffffff) break
-        const field = data.getUint16(o + 40, true)
-        if (field !== 0 && verify) {
-          const pseudo = pseudoSum(data.getInt32(o + 26, true), local, n - 34)
-          if (sum(data, o + 34, o + n, pseudo) !== 0xffff) break
-        }
-        let slot = home(key, endpoint, wrap + 1)
-        if (table[slot] !== key || table[slot + 1] !== mark) {
-          slot = (slot + 4) & wrap
-          if (table[slot] !== key || table[slot + 1] !== mark) break
-        }
-        if (table[slot + 2] !== 0) break
-        off[f] = o + 50
-        len[f] = n - 50
-      }
-      return i
-    }
+    return i
   }
 }
 
@@ -414,12 +301,7 @@ export function vniKey(vni: number): number {
 }
 
 /** Where in a table of `words` words a VNI's entry is looked for first. */
-function home(key: number, endpoint: number, words: number): number {
+export function home(key: number, endpoint: number, words: number): number {
   const h = Math.imul(key ^ (endpoint << 24), 0x9e3779b1)
   return ((h ^ (h >>> 15)) << 2) & (words - 1)
-}
-
-/** The two bytes of a 16-bit number the other way round. */
-function swap(v: number): number {
-  return ((v & 0xff) << 8) | (v >>> 8)
 }

@@ -16,14 +16,17 @@ import {
 import { equal, eth, ipv4, u32 } from '@l2l3/switch-core/wire'
 import { optionKeys } from './decap.ts'
 import { checkEncapsulation, usualPort } from './encap.ts'
+import { EndTable } from './end-table.ts'
 import { FarEnds, NONE } from './far-ends.ts'
 import { nestsTooDeep, TUNNEL_PORTS } from './nesting.ts'
-import { type NetworkHost, type NetworkOptions, type RemoteSpec, TunnelNetwork } from './network.ts'
-import { addressBytes, addressText, CUT_FIRST, isGroupAddress, OuterTable, WRAPPED, WRAPPED_TUNNEL } from './outer.ts'
+import { type NetworkHost, TunnelNetwork } from './network.ts'
+import type { NetworkOptions, RemoteSpec } from './network-options.ts'
+import { addressBytes, addressText, isGroupAddress, OuterTable } from './outer.ts'
+import { CUT_FIRST, WRAPPED, WRAPPED_TUNNEL } from './outer-loops.ts'
 import { PathMtu, type PathMtuOptions, readTooBig, TooBigReport } from './path-mtu.ts'
 import { type ProfileOptions, type TunnelSettings, tunnelSettings } from './profile.ts'
 import { asUnderlay, type Underlay } from './underlay.ts'
-import { CUT_TRAIN, EndTable, NOT_OURS, Seen } from './unwrap.ts'
+import { CUT_TRAIN, NOT_OURS, Seen } from './unwrap.ts'
 
 /*
  * A virtual tunnel end point: a node's end of VXLAN or GENEVE tunnels, for any number of networks.
