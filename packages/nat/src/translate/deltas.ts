@@ -14,10 +14,13 @@ export function putDelta(records: Int32Array, flow: number, addresses: Addresses
   const at = flow << RECORD_SHIFT
   const kind = records[at + 3] as number
   const v6 = (kind & IPV6) !== 0
-  const sum = (word: number): number => (v6 ? swap16(addresses.sum(word)) : fold(word))
   // Packets come with the ends of the original tuple, and leave with those of the answers, exchanged.
-  let a = change(sum(records[at] as number), sum(records[at + 5] as number))
-  a = add(a, change(sum(records[at + 1] as number), sum(records[at + 4] as number)))
+  const source = change(sum(records[at] as number, v6, addresses), sum(records[at + 5] as number, v6, addresses))
+  const destination = change(
+    sum(records[at + 1] as number, v6, addresses),
+    sum(records[at + 4] as number, v6, addresses),
+  )
+  const a = add(source, destination)
   const ports = records[at + 2] as number
   const answers = records[at + 6] as number
   // The identifier of a query stands in one place.
@@ -26,6 +29,11 @@ export function putDelta(records: Int32Array, flow: number, addresses: Addresses
   if (!query) p = add(p, change(ports >>> 16, answers & 0xffff))
   // ICMP has no pseudo-header, ICMPv6 has one.
   records[at + DELTA] = ((query && !v6 ? p : add(a, p)) << 16) | a
+}
+
+/** The sum of an address as it stands in a record. */
+function sum(word: number, v6: boolean, addresses: Addresses6): number {
+  return v6 ? swap16(addresses.sum(word)) : fold(word)
 }
 
 function change(from: number, to: number): number {

@@ -293,7 +293,10 @@ export class NewFlows implements ReplyCheck {
     if (source !== 0)
       this.#sourcePolicy(source)?.ended?.((rest[(flow << R.REST_SHIFT) + R.SOURCE_TAG] as number) >>> 0, flow)
     if (((records[at + 3] as number) & IPV6) === 0) return
-    for (const word of [0, 1, 4, 5]) this.#addresses.release(records[at + word] as number)
+    this.#addresses.release(records[at] as number)
+    this.#addresses.release(records[at + 1] as number)
+    this.#addresses.release(records[at + 4] as number)
+    this.#addresses.release(records[at + 5] as number)
     if ((state & R.ROUTED) !== 0) this.#addresses.release(records[at + R.DELTA] as number)
   }
 
