@@ -185,7 +185,7 @@ export function makeWrap({ pool, rows, ids, tos: tosOf, signs, reader }: OuterAr
 
 /** Makes `OuterTable.run`. */
 export function makeRun({ pool, rows, ids, tos: tosOf, signs }: OuterArrays): WrapRun {
-  const { data, bytes, off, len, flags, gsoType, refs, stride } = pool
+  const { data, off, len, flags, gsoType, refs, stride } = pool
   const { sum } = checksum
   return (frames, start, end, row) => {
     const bits = rows[row + BITS] as number
@@ -215,9 +215,11 @@ export function makeRun({ pool, rows, ids, tos: tosOf, signs }: OuterArrays): Wr
       const total = L - ETH + n
       // A frame with an Ethernet header, an IPv4 header without options and two ports.
       if (n < 38 || total > 65_535 || o < f * stride || ((flags[f] as number) | (gsoType[f] as number)) !== 0) break
-      if (refs[f] !== 1 || data.getUint16(at + 12, true) !== 0x0008 || bytes[at + 14] !== 0x45) break
-      if ((data.getUint16(at + 20, true) & 0xff3f) !== 0) break
-      const protocol = bytes[at + 23] as number
+      // EtherType, version and header length, type of service; flags and offset, time to live, protocol.
+      const head = data.getInt32(at + 12, true)
+      const middle = data.getInt32(at + 20, true)
+      if (refs[f] !== 1 || (head & 0xffffff) !== 0x450008 || (middle & 0xff3f) !== 0) break
+      const protocol = middle >>> 24
       let ports = protocol
       let sign = protocol
       if (protocol === 6 || protocol === 17 || protocol === 132) {
@@ -230,7 +232,7 @@ export function makeRun({ pool, rows, ids, tos: tosOf, signs }: OuterArrays): Wr
       const a = data.getInt32(at + 26, true)
       const b = data.getInt32(at + 30, true)
       const hash = flow.mix((a + b) | 0, a ^ b, ports)
-      const tos = tosOf[tosTable + (bytes[at + 15] as number)] as number
+      const tos = tosOf[tosTable + (head >>> 24)] as number
       const size = swap(total)
       const udpSize = swap(total - 20)
       const port = swap(low + flow.spread(hash, count))

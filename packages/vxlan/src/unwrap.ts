@@ -249,7 +249,7 @@ export function makeUnwrap({ pool, seen, rows, known, table }: EndArrays): Unwra
 
 /** Makes `EndTable.run`. */
 export function makeRun({ pool, rows, table }: EndArrays): UnwrapRun {
-  const { data, bytes, off, len, flags, gsoType, refs } = pool
+  const { data, off, len, flags, gsoType, refs } = pool
   const { sum } = checksum
   const wrap = table.length - 1
   return (frames, start, stop, endpoint, local) => {
@@ -265,10 +265,13 @@ export function makeRun({ pool, rows, table }: EndArrays): UnwrapRun {
       const n = len[f] as number
       // IPv4 without options, and nothing behind it; a whole UDP datagram to us; nothing unusual in the VXLAN header.
       if (n < 64 || ((flags[f] as number) | (gsoType[f] as number)) !== 0 || refs[f] !== 1) break
-      if (data.getUint16(o + 12, true) !== 0x0008 || bytes[o + 14] !== 0x45 || bytes[o + 23] !== 17) break
-      if (swap(data.getUint16(o + 16, true)) !== n - ETH || (data.getUint16(o + 20, true) & 0xff3f) !== 0) break
-      if (((bytes[o + 15] as number) & 3) !== 0 || data.getInt32(o + 30, true) !== local) break
-      if (data.getUint16(o + 36, true) !== port || swap(data.getUint16(o + 38, true)) !== n - 34) break
+      // EtherType, version and header length, ECN; flags and offset, protocol.
+      if ((data.getInt32(o + 12, true) & 0x3ffffff) !== 0x450008) break
+      if ((data.getInt32(o + 20, true) & (0xff00ff3f | 0)) !== 0x11000000) break
+      if (swap(data.getUint16(o + 16, true)) !== n - ETH) break
+      if (data.getInt32(o + 30, true) !== local) break
+      const ports = data.getInt32(o + 36, true)
+      if ((ports & 0xffff) !== port || swap(ports >>> 16) !== n - 34) break
       const key = data.getInt32(o + 46, true)
       if (data.getInt32(o + 42, true) !== 8 || key < 0 || key > 0xffffff) break
       const field = data.getUint16(o + 40, true)
