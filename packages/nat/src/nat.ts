@@ -246,6 +246,7 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
         const went = this.#arriveWhole(f, side, read)
         const what = went >= 0 ? (this.#column[went] as number) : 0
         if (went < NO_FRAME) fragments.refuse((-2 - went) as Drop)
+        else if (went === NO_FRAME) fragments.refuse(Drop.PoolSpent)
         else if ((what & 3) === KNOWN) fragments.bind(what >>> 2, conntrack.id(what >>> 3))
         else if (what === OPEN) this.#openerIsFragment = true
         else fragments.bind(NO_ONE, 0)

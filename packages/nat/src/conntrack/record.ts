@@ -26,8 +26,6 @@ import { IPV6, type Tuple } from '../tuple.ts'
 
 /** Words of a record, as a shift. */
 export const RECORD_SHIFT = 4
-/** Words of a record. */
-export const RECORD = 16
 
 /** Where the state says that packets of the original direction are routed by another address: that address. */
 export const DELTA = 8
