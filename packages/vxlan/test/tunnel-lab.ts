@@ -122,6 +122,32 @@ export function dropped(pool: FramePool): Record<string, number> {
   return report.dropped as Record<string, number>
 }
 
+/** Wraps a frame as often as it takes for the identification, which is counted, to be `id`; gives the last. */
+export function wrapUntil(
+  id: number,
+  inner: Uint8Array,
+  make: (b: Bench, out: { send(f: Frame): void }) => Element,
+): Buffer {
+  const b = bench()
+  let last: Buffer = Buffer.alloc(0)
+  let left = id
+  const encap = make(b, {
+    send(f) {
+      if (--left === 0) last = b.pool.copyOut(f)
+      b.pool.sent(f)
+    },
+  })
+  const batch = new Batch()
+  while (left > 0) {
+    batch.length = 0
+    for (let i = Math.min(60, left); i > 0; i--) batch.push(b.pool.from(inner) as Frame)
+    b.pool.ledger.receive(batch.length)
+    encap.process(batch)
+  }
+  expect(dropped(b.pool)).toEqual({})
+  return last
+}
+
 /** A link that is delivered when the test says so. */
 export function linkTo(b: Bench, element: Element | Port, name = 'link'): Link {
   return b.loop.link(element, name)

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { Decap, Encap, geneve, ovn, vxlan } from '../src/index.ts'
-import { bench, dropped, feed, hex, linkTo, put, Sink } from './tunnel-lab.ts'
+import { bench, feed, hex, linkTo, put, Sink, wrapUntil } from './tunnel-lab.ts'
 
 /** The worked frames of modes.md, appendix A: byte for byte. */
 
@@ -19,23 +19,20 @@ const A2 = hex(`
 
 /** The identification is the sender's counter: frames are sent until it is there. */
 function encapsulated(inner: Buffer, id: number, port: number): Buffer {
-  const b = bench()
-  const sink = new Sink(b.pool)
-  const encap = new Encap(b.pool, {
-    local: '192.168.77.1',
-    remote: '192.168.77.2',
-    vni: 0x1000,
-    sourcePorts: [port, port],
-    dstMac: hex('02000000000b'),
-    srcMac: hex('02000000000a'),
-    out: sink,
-  })
-  for (let i = 1; i <= id; i++) {
-    feed(b.pool, encap, put(b.pool, inner))
-    if (i < id) sink.take()
-  }
-  expect(dropped(b.pool)).toEqual({})
-  return sink.frames[0] as Buffer
+  return wrapUntil(
+    id,
+    inner,
+    (b, out) =>
+      new Encap(b.pool, {
+        local: '192.168.77.1',
+        remote: '192.168.77.2',
+        vni: 0x1000,
+        sourcePorts: [port, port],
+        dstMac: hex('02000000000b'),
+        srcMac: hex('02000000000a'),
+        out,
+      }),
+  )
 }
 
 describe('A1, A2: what Linux 6.18 sends', () => {
