@@ -210,6 +210,7 @@ const result: {
   tunnels?: readonly TunnelSummary[]
   tap?: unknown
   nat?: unknown
+  tunnelsEndToEnd?: unknown
 } = { machine, rounds }
 if (!options.tap) {
   result.memory = inMemory()
@@ -224,6 +225,8 @@ if (!options.memory) {
   result.tap = await benchTap({ quick: options.quick, rounds })
   const { benchNat } = await import('./tap/nat.ts')
   result.nat = await benchNat({ quick: options.quick, rounds })
+  const { benchTunnel } = await import('./tap/tunnel.ts')
+  result.tunnelsEndToEnd = await benchTunnel({ quick: options.quick, rounds })
 }
 mkdirSync(dirname(options.json), { recursive: true })
 writeFileSync(options.json, `${JSON.stringify(result, null, 2)}\n`)

@@ -14,6 +14,7 @@ import { METRICS } from './load.ts'
 import type { NatReport } from './nat.ts'
 import { median, type Row, rows } from './report.ts'
 import { obstacle, type TapReport } from './run.ts'
+import type { TunnelReport } from './tunnel.ts'
 
 const why = obstacle()
 const folder = mkdtempSync(join(tmpdir(), 'l2l3-bench-'))
@@ -95,6 +96,32 @@ describe.runIf(why === null)('the bench on TAP devices', () => {
     expect(of('kernel').every((row) => row.toKernel === 1)).toBe(true)
     expect(report.targets).toHaveLength(2)
     expect(report.ledger).toMatchObject({ balanced: true, held: 0 })
+  })
+
+  it('measures our tunnels beside the kernel’s', { timeout: 120_000 }, async () => {
+    const json = join(folder, 'tunnel.json')
+    const only = ['--only', 'kernel,l2l3,mixed']
+    const { child, ended } = started(
+      'tunnel.ts',
+      '--quick',
+      '--rounds',
+      '1',
+      '--seconds',
+      '0.1',
+      ...only,
+      '--json',
+      json,
+    )
+    const { code, said } = await ended
+    expect(code, said).toBe(0)
+    expect(namespaces(child.pid)).toEqual([])
+    const report = JSON.parse(readFileSync(json, 'utf8')) as TunnelReport
+    const of = (name: string) => report.rows.filter((row) => row.contender === name).map((row) => row.metric)
+    for (const name of ['l2l3', 'mixed']) expect(of(name)).toEqual(expect.arrayContaining(of('kernel')))
+    expect(report.rows.filter((row) => !(row.median > 0))).toEqual([])
+    expect(report.targets).toHaveLength(2)
+    expect(report.ledgers).toHaveLength(3)
+    for (const ledger of report.ledgers) expect(ledger).toMatchObject({ balanced: true, held: 0 })
   })
 
   it('leaves nothing behind when it is interrupted', { timeout: 60_000 }, async () => {
