@@ -32,7 +32,7 @@ describe.each(worlds)('programs across $world NAT', ({ join }) => {
   })
   afterAll(() => lab?.close())
   const does = (name: string, run: () => Promise<void>): void => {
-    it(name, async (context) => {
+    it(name, { timeout: 90_000 }, async (context) => {
       if (why) context.skip(why)
       await run()
     })
@@ -169,7 +169,7 @@ describe('natdiscovery (RFC 5780) finds', () => {
       ),
     ),
   ]
-  it.concurrent.for(cases)('$name', async ({ join, says }, { skip, expect }) => {
+  it.concurrent.for(cases)('$name', { timeout: 90_000 }, async ({ join, says }, { skip, expect }) => {
     const why = noKernel || missing('turnserver', 'turnutils_natdiscovery')
     if (why) skip(why)
     const lab = await natLab(join)
@@ -213,7 +213,7 @@ describe('natdiscovery (RFC 5780), further', () => {
         finds: (t) => /NAT with Endpoint Independent Mapping!/.test(t),
       },
     ]
-  it.concurrent.for(cases)('$name', async ({ join, args, finds }, { skip, expect }) => {
+  it.concurrent.for(cases)('$name', { timeout: 90_000 }, async ({ join, args, finds }, { skip, expect }) => {
     const why = noKernel || missing('turnserver', 'turnutils_natdiscovery')
     if (why) skip(why)
     const lab = await natLab(join)
