@@ -107,8 +107,11 @@ export class EndTable {
 
   /** Sets the network of a VNI at an endpoint: a number from 0 to 65,535. */
   setNetwork(end: number, vni: number, network: number): void {
-    this.#networks.set(`${end} ${vni}`, [end, vni, network])
-    this.#fill()
+    const key = `${end} ${vni}`
+    const before = this.#networks.has(key)
+    this.#networks.set(key, [end, vni, network])
+    if (before || this.#networks.size * 16 > this.#table.length) this.#fill()
+    else this.#enter(end, vni, network)
   }
 
   /** Sets the network for all VNIs that have none of their own; -1: none. */
@@ -129,18 +132,20 @@ export class EndTable {
     const grown = size !== this.#table.length
     if (grown) this.#table = new Int32Array(size)
     else this.#table.fill(0)
-    const t = this.#table
-    for (const [end, vni, network] of this.#networks.values()) {
-      const key = vniKey(vni)
-      let at = home(key, end, t.length)
-      while (t[at + 1] !== 0) at = (at + 4) & (t.length - 1)
-      t[at] = key
-      t[at + 1] = end + 1
-      t[at + 2] = network
-    }
+    for (const [end, vni, network] of this.#networks.values()) this.#enter(end, vni, network)
     if (!grown) return
     this.unwrap = makeUnwrap(this.#arrays())
     this.run = makeRun(this.#arrays())
+  }
+
+  #enter(end: number, vni: number, network: number): void {
+    const t = this.#table
+    const key = vniKey(vni)
+    let at = home(key, end, t.length)
+    while (t[at + 1] !== 0) at = (at + 4) & (t.length - 1)
+    t[at] = key
+    t[at + 1] = end + 1
+    t[at + 2] = network
   }
 
   #arrays(): EndArrays {

@@ -120,6 +120,7 @@ export class Vtep implements Element, Ticker {
   #to = 0
   #sent = 0
   #lowered = 0
+  #open = true
   #now = -1
 
   /**
@@ -192,6 +193,7 @@ export class Vtep implements Element, Ticker {
 
   /** Adds a network. Throws where its VNI is taken, and for settings that make no sense, with key and value. */
   addNetwork(options: NetworkOptions): TunnelNetwork {
+    if (!this.#open) throw new Error(`the VTEP ${this.local} is closed`)
     if (this.networks.some((n) => n.vni === options.vni)) throw new Error(`there is a network ${options.vni} already`)
     let index = this.#networks.indexOf(undefined)
     if (index < 0) index = this.#networks.length
@@ -206,17 +208,21 @@ export class Vtep implements Element, Ticker {
   /** Takes a network away with all that was learnt and configured in it. Throws where it is none of this VTEP's. */
   removeNetwork(network: TunnelNetwork): void {
     if (this.#networks[network.index] !== network) throw new Error(`network ${network.vni} is not this VTEP's`)
-    network.close()
-    this.#networks[network.index] = undefined
     if (network.vni === 'any') this.#ends.setAnyVni(this.#end, -1)
     else this.#ends.deleteNetwork(this.#end, network.vni)
+    network.close()
+    this.#networks[network.index] = undefined
     this.#reclaim()
   }
 
-  /** Gives up its place among the pool's endpoints; nothing is taken any more. */
+  /** Gives up its place among the pool's endpoints: from then on all is left to others. */
   close(): void {
-    for (const network of this.networks) this.removeNetwork(network)
+    if (!this.#open) return
+    this.#open = false
     this.#ends.remove(this.#end)
+    for (const network of this.networks) network.close()
+    this.#networks.length = 0
+    this.#reclaim()
   }
 
   /** Sweeps a slice of the MAC table, and forgets far ends that nothing leads to; have the loop call it about once a
@@ -278,6 +284,7 @@ export class Vtep implements Element, Ticker {
 
   /** Takes a frame out of its tunnel; false where it is not for this end, and then as it was. */
   #accept(frame: Frame): boolean {
+    if (!this.#open) return false
     const pool = this.#pool
     let f: Frame | -1 = frame
     if (pool.refs[frame] !== 1) {

@@ -1,6 +1,6 @@
 import { ipv4, describe as say, u16, u32 } from '@l2l3/switch-core/wire'
 import { describe, expect, it } from 'vitest'
-import { vxlan } from '../src/index.ts'
+import { ovn, vxlan } from '../src/index.ts'
 import { ANN, BEN, udpFrame } from './tunnel-lab.ts'
 import { type Host, Node, World } from './vtep-nodes.ts'
 
@@ -251,6 +251,23 @@ describe('several networks', () => {
     hosts[0]?.[0].inject(udpFrame({ from: ANN, to: BEN }))
     world.settle()
     expect(world.drops).toEqual({ UnknownVni: 1, PortDown: 1 })
+  })
+
+  it('GENEVE, with the options that the network has, and those of one far end', () => {
+    const world = new World()
+    const known = { encapsulation: 'geneve', knownOptions: [{ class: 0x0102, type: 0x80 }] } as const
+    const [one, two] = ['192.168.77.1', '192.168.77.2'].map((a) => new Node(world, a, known)) as [Node, Node]
+    const here = one.network({ vni: 7, options: [ovn.option(1, 2)] })
+    here.net.addFlood('192.168.77.2')
+    here.net.addStatic(BEN, { address: '192.168.77.2', options: [ovn.option(5, 0x8000)] })
+    here.net.addStatic(CEM, { address: '192.168.77.2', options: [{ class: 9, type: 0x81, data: new Uint8Array(4) }] })
+    const away = two.network({ vni: 7 }).host()
+    const ann = here.host()
+    for (const to of [ALL, BEN, CEM]) ann.inject(udpFrame({ from: ANN, to }))
+    world.settle()
+    expect(world.tap.takeAll().map((f) => ovn.ports(f, 42))).toEqual([0x10002, 0x58000, -1])
+    expect(away.takeAll().length).toBe(2)
+    expect(world.drops).toEqual({ CriticalOption: 1 })
   })
 
   it('any VNI may have a network of its own', () => {
