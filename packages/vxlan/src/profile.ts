@@ -100,6 +100,8 @@ export const PROFILES: Readonly<Record<ProfileName, Readonly<TunnelSettings>>> =
     df: 'set',
     udpChecksum: false,
     sourcePorts: [32_768, 60_999],
+    // Seen of OVS 3.1 (packages/tap-io/test/tunnel-ovs.test.ts).
+    ipId: 'zero',
     reservedBits: 'rfc',
   },
 }
@@ -151,6 +153,8 @@ export function tunnelSettings(
     throw new RangeError(`tos must leave the two bits of ECN at zero, not ${settings.tos}`)
   }
   if (settings.flowLabel !== 'hash') checkRange('flowLabel', settings.flowLabel, 0, 0xfffff)
+  // Of a profile it was meant for packets with DF.
+  if (options.ipId === undefined && settings.df !== 'set') settings.ipId = 'counter'
   const [low, high] = settings.sourcePorts
   checkRange('sourcePorts[0]', low, 1, 65_535)
   checkRange('sourcePorts[1]', high, low, 65_535)

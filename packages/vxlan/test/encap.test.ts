@@ -26,7 +26,7 @@ describe('profiles', () => {
     ['linux', { df: false, ttl: 64, tos: 1, checksum: true, id: 1 }],
     ['rfc', { df: false, ttl: 64, tos: 1, checksum: false, id: 1 }],
     ['windows-vfp', { df: false, ttl: 128, tos: 1, checksum: false, id: 1 }],
-    ['ovs', { df: true, ttl: 64, tos: 1, checksum: false, id: 1 }],
+    ['ovs', { df: true, ttl: 64, tos: 1, checksum: false, id: 0 }],
   ] as const)('%s', (profile, expected) => expect(row({ profile })).toEqual(expected))
 
   it.each([
@@ -41,6 +41,10 @@ describe('profiles', () => {
     [
       { df: 'set', ipId: 'zero' },
       { id: 0, df: true },
+    ],
+    [
+      { profile: 'ovs', df: 'clear' },
+      { id: 1, df: false },
     ],
   ] as const)('%o is an option of its own', (o, expected) => expect(row(o)).toMatchObject(expected))
 
