@@ -19,7 +19,7 @@ import {
   talk,
   type Wire,
 } from './tunnel-lab.ts'
-import { INNER, OUTER, record, valuesOf, vxlanOf } from './tunnel-record.ts'
+import { INNER, OUTER, outerOf, record, valuesOf } from './tunnel-record.ts'
 
 needsTun()
 needsPrograms('bridge')
@@ -98,10 +98,10 @@ describe('VXLAN between us and the kernel', () => {
           const ours = frames.filter((f) => f['eth.src'].startsWith(MAC))
           const theirs = frames.filter((f) => !f['eth.src'].startsWith(MAC))
           // The kernel's choices, as Linux 6.18 made them; and ours are the same.
-          expect(vxlanOf(theirs, outer)).toEqual([
+          expect(outerOf(theirs, outer)).toEqual([
             `VXLAN 0x0800 42 to 4789, checksum ${checksum ? 'good' : 'none'}, TTL 64, TOS 0x00, ${outer === 4 ? 'DF 0' : 'flow 0x000000'}`,
           ])
-          expect(vxlanOf(ours, outer)).toEqual(vxlanOf(theirs, outer))
+          expect(outerOf(ours, outer)).toEqual(outerOf(theirs, outer))
           for (const side of [ours, theirs]) {
             for (const of of ['tcp', 'icmp', 'icmpv6'] as const) {
               expect([of, valuesOf(side, `${of}.checksum.status`)]).toEqual([of, ['1']])
@@ -231,7 +231,7 @@ describe('where far ends are', () => {
       const sorts = (own: boolean): string => {
         const list = toGroup.filter((f) => f['eth.src'].startsWith(MAC) === own)
         const macs = new Set(list.map((f) => f['eth.dst'].split(',')[0]))
-        return [...vxlanOf(list, outer), ...macs].join(' ')
+        return [...outerOf(list, outer), ...macs].join(' ')
       }
       const [mac, last] = outer === 4 ? ['01:00:5e:01:01:01', 'DF 0'] : ['33:33:00:00:01:00', 'flow 0x000000']
       expect(sorts(false)).toBe(`VXLAN 0x0800 42 to 4789, checksum good, TTL 1, TOS 0x00, ${last} ${mac}`)

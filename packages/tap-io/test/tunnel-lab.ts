@@ -211,7 +211,7 @@ process.once('exit', () => {
   for (const child of children) child.kill('SIGKILL')
 })
 
-/** Starts a program in a namespace, and waits until it has said `word`. */
+/** Starts a program in a namespace, and waits until it has said `word`, if it must say anything. */
 export async function start(netns: string, word: RegExp, ...command: string[]): Promise<Started> {
   const child = spawn('ip', ['netns', 'exec', netns, ...command], { stdio: ['ignore', 'pipe', 'pipe'] })
   children.add(child)
@@ -223,6 +223,7 @@ export async function start(netns: string, word: RegExp, ...command: string[]): 
     await new Promise<void>((done, fail) => {
       const give = (up: string) => () => fail(new Error(`${command.join(' ').slice(0, 80)} ${up}: ${said}`))
       late = setTimeout(give('did not start'), 5000)
+      if (word.test('')) child.once('spawn', done)
       child.once('error', fail)
       child.once('close', give('ended'))
       for (const stream of [child.stdout, child.stderr]) {

@@ -51,8 +51,8 @@ export function valuesOf<K extends string>(frames: readonly Decoded<K>[], field:
   return [...new Set(frames.flatMap((f) => f[field].split(',')))].filter((v) => v !== '').sort()
 }
 
-/** The different outer headers of VXLAN, in words. */
-export function vxlanOf(frames: readonly Decoded<(typeof OUTER)[number]>[], outer: 4 | 6): string[] {
+/** The different outer headers, in words. */
+export function outerOf(frames: readonly Decoded<(typeof OUTER)[number]>[], outer: 4 | 6): string[] {
   const lines = frames.map((frame) => {
     const f = (field: (typeof OUTER)[number]): string => frame[field].split(',')[0] as string
     // tshark says 1 of a checksum that is right; an IPv4 header's must be. Older ones say False of a flag, newer ones 0.
@@ -62,7 +62,8 @@ export function vxlanOf(frames: readonly Decoded<(typeof OUTER)[number]>[], oute
         ? `TTL ${f('ip.ttl')}, TOS ${f('ip.dsfield')}, DF ${/^(0|False)$/.test(f('ip.flags.df')) ? 0 : 1}`
         : `TTL ${f('ipv6.hlim')}, TOS 0x${f('ipv6.tclass').slice(-2)}, flow 0x${f('ipv6.flow').slice(-6)}`
     const bad = outer === 4 && f('ip.checksum.status') !== '1' ? ', IP checksum bad' : ''
-    return `VXLAN ${f('vxlan.flags')} ${f('vxlan.vni')} to ${f('udp.dstport')}, checksum ${sum}, ${ip}${bad}`
+    const vxlan = f('vxlan.vni') === '' ? '' : `VXLAN ${f('vxlan.flags')} ${f('vxlan.vni')} `
+    return `${vxlan}to ${f('udp.dstport')}, checksum ${sum}, ${ip}${bad}`
   })
   return [...new Set(lines)].sort()
 }
