@@ -486,6 +486,21 @@ describe.each(worlds)('$world NAT', ({ make, skip }) => {
     },
   )
 
+  fact('IPv6: fragments', async (make) => {
+    const nat = await make()
+    const whole = (from: string, to: string, o: object = {}): string =>
+      datagram(from, to, { data: 'n'.repeat(2500), ...o })
+    const out = await nat.send('p1', ...fragments6(whole(`[${SIX.p1}]:5000`, `[${SIX.x}]:9`), 1400))
+    const left = fragments6(
+      whole(`[${SIX.outside}]:5000`, `[${SIX.x}]:9`, { ttl: 63, from: MAC.uplink, to: MAC.x }),
+      1400,
+    )
+    expect(out.up?.map(apart)).toEqual(left.map(apart))
+    const back = await nat.send('up', ...fragments6(whole(`[${SIX.x}]:9`, `[${SIX.outside}]:5000`), 1400))
+    const came = fragments6(whole(`[${SIX.x}]:9`, `[${SIX.p1}]:5000`, { ttl: 63, from: MAC.gateway, to: MAC.p1 }), 1400)
+    expect(back.p1?.map(apart)).toEqual(came.map(apart))
+  })
+
   fact('IPv6: datagrams, echoes and errors', async (make) => {
     const nat = await make()
     const ask = datagram(`[${SIX.p1}]:5000`, `[${SIX.x}]:9999`)
@@ -509,6 +524,28 @@ describe.each(worlds)('$world NAT', ({ make, skip }) => {
     expect(line(late)).toBe(`icmp6 ${SIX.gateway} > ${SIX.p1} 3/0`)
   })
 })
+
+/** A frame without the identification of its IPv6 fragment, which Linux draws anew. */
+const apart = (frame: string): string => frame.slice(0, 116) + frame.slice(124)
+
+/** Cuts the UDP datagram in an IPv6 frame into two fragments (RFC 8200, 4.5), the first with so many bytes. */
+function fragments6(frame: string, first: number): string[] {
+  const b = Buffer.from(frame, 'hex')
+  const payload = b.subarray(54)
+  return [
+    [0, first],
+    [first, payload.length],
+  ].map(([from = 0, to = 0]) => {
+    const header = Buffer.from(
+      `1100${(from | (to < payload.length ? 1 : 0)).toString(16).padStart(4, '0')}0badcafe`,
+      'hex',
+    )
+    const f = Buffer.concat([b.subarray(0, 54), header, payload.subarray(from, to)])
+    f[20] = 44
+    f.writeUInt16BE(8 + to - from, 18)
+    return f.toString('hex')
+  })
+}
 
 // Where the two differ.
 describe('differences', () => {
