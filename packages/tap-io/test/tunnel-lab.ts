@@ -47,8 +47,8 @@ export interface Wire {
   readonly far: readonly string[]
 }
 
-/** Makes a wire. `whole`: super-frames and unfinished checksums cross it. */
-export async function makeWire(peers: number, { whole = false } = {}): Promise<Wire> {
+/** Makes a wire. `whole`: super-frames and unfinished checksums cross it; `bare`: peers get no addresses. */
+export async function makeWire(peers: number, { whole = false, bare = false } = {}): Promise<Wire> {
   const netns = namespace()
   ip('-n', netns, 'link', 'add', 'br0', 'type', 'bridge', 'mcast_snooping', '0')
   ip('-n', netns, 'link', 'set', 'br0', 'up')
@@ -60,9 +60,11 @@ export async function makeWire(peers: number, { whole = false } = {}): Promise<W
       await inNamespace(name, 'ethtool', '-K', 'eth0', 'tx', 'off')
     }
     ip('-n', netns, 'link', 'set', `w${i}`, 'master', 'br0', 'up')
-    await withIpv6(name, 'eth0')
-    ip('-n', name, 'addr', 'add', `${at(i + 1)}/24`, 'dev', 'eth0')
-    ip('-n', name, 'addr', 'add', `${at(i + 1, 6)}/64`, 'dev', 'eth0', 'nodad')
+    if (!bare) {
+      await withIpv6(name, 'eth0')
+      ip('-n', name, 'addr', 'add', `${at(i + 1)}/24`, 'dev', 'eth0')
+      ip('-n', name, 'addr', 'add', `${at(i + 1, 6)}/64`, 'dev', 'eth0', 'nodad')
+    }
     for (const dev of ['lo', 'eth0']) ip('-n', name, 'link', 'set', dev, 'up')
   }
   return { netns, far }
@@ -155,7 +157,7 @@ async function pinged(netns: string, ...options: string[]): Promise<string> {
 /* Each end of a connection sends noise to the other and says what it sent and what it got, by length and digest; the Python is
  * also what a guest without Node has. */
 const TALK = `
-import hashlib, socket, sys, threading
+import hashlib, socket, sys, threading, time
 role, address, port, size = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 family = socket.AF_INET6 if ':' in address else socket.AF_INET
 s = socket.socket(family)
@@ -164,7 +166,11 @@ if role == 'serve':
     s.bind((address, port)); s.listen(); print('listening', flush=True)
     s, _ = s.accept()
 else:
-    s.settimeout(5); s.connect((address, port))
+    for i in range(100):
+        s = socket.socket(family)
+        s.settimeout(5)
+        if s.connect_ex((address, port)) == 0: break
+        time.sleep(0.05)
 s.settimeout(15)
 noise = hashlib.shake_128(role.encode()).digest(size)
 def send():
@@ -208,12 +214,17 @@ export interface Started {
 
 const children: Set<ChildProcess> = new Set()
 process.once('exit', () => {
-  for (const child of children) child.kill('SIGKILL')
+  for (const child of children) signalTo(child, 'SIGKILL')
 })
+
+/** Signals a program, and all that it has started. */
+function signalTo(child: ChildProcess, signal: NodeJS.Signals): void {
+  if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) process.kill(-child.pid, signal)
+}
 
 /** Starts a program in a namespace, and waits until it has said `word`, if it must say anything. */
 export async function start(netns: string, word: RegExp, ...command: string[]): Promise<Started> {
-  const child = spawn('ip', ['netns', 'exec', netns, ...command], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn('ip', ['netns', 'exec', netns, ...command], { stdio: ['ignore', 'pipe', 'pipe'], detached: true })
   children.add(child)
   let said = ''
   const ended = new Promise<void>((done) => child.once('close', () => done()))
@@ -234,7 +245,7 @@ export async function start(netns: string, word: RegExp, ...command: string[]): 
       }
     })
   } catch (error) {
-    child.kill('SIGKILL')
+    signalTo(child, 'SIGKILL')
     throw error
   } finally {
     clearTimeout(late)
@@ -244,8 +255,8 @@ export async function start(netns: string, word: RegExp, ...command: string[]): 
       return said
     },
     async end(signal) {
-      const never = setTimeout(() => child.kill('SIGKILL'), 10_000)
-      if (signal !== undefined) child.kill(signal)
+      const never = setTimeout(() => signalTo(child, 'SIGKILL'), 10_000)
+      if (signal !== undefined) signalTo(child, signal)
       await ended
       clearTimeout(never)
       return said

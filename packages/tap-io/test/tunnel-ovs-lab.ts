@@ -27,7 +27,7 @@ export interface Ovs {
   end(): Promise<void>
 }
 
-/** Starts one in a wire's first namespace; its neighbour, our node, has this MAC. */
+/** Starts one in the first namespace of a bare wire; its neighbour, our node, has this MAC. */
 export async function startOvs(wire: Wire, neighbour: string): Promise<Ovs> {
   const [netns] = wire.far as [string]
   const dir = mkdtempSync(join(scratch, 'ovs-'))
@@ -52,10 +52,8 @@ export async function startOvs(wire: Wire, neighbour: string): Promise<Ovs> {
     await until(() => existsSync(`${dir}/ctl`))
     const bridge = (name: string): string[] => ['add-br', name, '--', 'set', 'bridge', name, 'datapath_type=netdev']
     await vsctl(...bridge('br-int'), '--', ...bridge('br-phy'), '--', 'add-port', 'br-phy', 'eth0')
-    ip('-n', netns, 'addr', 'flush', 'dev', 'eth0')
     // eth0 is OVS', and the kernel shall not answer there for what is on br-phy.
-    const quiet = 'echo 1 > ipv4/conf/all/arp_ignore; echo 1 > ipv6/conf/all/disable_ipv6'
-    await inNamespace(netns, 'sh', '-c', `cd /proc/sys/net; ${quiet}`)
+    await inNamespace(netns, 'sh', '-c', 'echo 1 > /proc/sys/net/ipv4/conf/all/arp_ignore')
     ip('-n', netns, 'addr', 'add', `${at(1)}/24`, 'dev', 'br-phy')
     ip('-n', netns, 'addr', 'add', '10.9.0.2/24', 'dev', 'br-int')
     ip('-n', netns, 'link', 'set', 'br-int', 'mtu', '1400')

@@ -34,7 +34,7 @@ let ovs: Ovs
 
 beforeAll(async () => {
   if (missing(...PROGRAMS) !== '' || !tunAvailable().ok || process.getuid?.() !== 0) return
-  wire = await makeWire(1)
+  wire = await makeWire(1, { bare: true })
   ovs = await startOvs(wire, MAC)
 })
 afterAll(() => ovs?.end())

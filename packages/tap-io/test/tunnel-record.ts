@@ -42,6 +42,7 @@ export async function record(netns: string, device: string, filter = '') {
 export const OUTER = [
   ...['eth.src', 'frame.len', 'ip.ttl', 'ip.dsfield', 'ip.flags.df', 'ip.checksum.status', 'ipv6.hlim', 'ipv6.tclass'],
   ...['ipv6.flow', 'udp.srcport', 'udp.dstport', 'udp.checksum', 'udp.checksum.status', 'vxlan.flags', 'vxlan.vni'],
+  'ip.proto',
 ] as const
 /** Checksums inside. */
 export const INNER = ['tcp.checksum.status', 'icmp.checksum.status', 'icmpv6.checksum.status'] as const
@@ -63,7 +64,9 @@ export function outerOf(frames: readonly Decoded<(typeof OUTER)[number]>[], oute
         : `TTL ${f('ipv6.hlim')}, TOS 0x${f('ipv6.tclass').slice(-2)}, flow 0x${f('ipv6.flow').slice(-6)}`
     const bad = outer === 4 && f('ip.checksum.status') !== '1' ? ', IP checksum bad' : ''
     const vxlan = f('vxlan.vni') === '' ? '' : `VXLAN ${f('vxlan.flags')} ${f('vxlan.vni')} `
-    return `${vxlan}to ${f('udp.dstport')}, checksum ${sum}, ${ip}${bad}`
+    const what =
+      f('udp.dstport') === '' ? `protocol ${f('ip.proto')}` : `${vxlan}to ${f('udp.dstport')}, checksum ${sum}`
+    return `${what}, ${ip}${bad}`
   })
   return [...new Set(lines)].sort()
 }
