@@ -166,7 +166,7 @@ if role == 'serve':
     s.bind((address, port)); s.listen(); print('listening', flush=True)
     s, _ = s.accept()
 else:
-    for i in range(100):
+    for i in range(200):
         s = socket.socket(family)
         s.settimeout(5)
         if s.connect_ex((address, port)) == 0: break

@@ -18,7 +18,7 @@ import {
   talker,
   type Wire,
 } from './tunnel-lab.ts'
-import { INNER, OUTER, outerOf, record, valuesOf } from './tunnel-record.ts'
+import { type Decoded, INNER, OUTER, outerOf, record, valuesOf } from './tunnel-record.ts'
 import { type Guest, startGuest } from './tunnel-uml-lab.ts'
 
 needsTun()
@@ -51,15 +51,19 @@ beforeAll(async () => {
   wire = await makeWire(1, { bare: true })
   guest = await startGuest(wire, '02:00:00:00:02:02')
   await guest.run(SETUP)
-})
+}, 60_000)
 afterAll(() => guest?.end())
 
 /** Both ends of a TCP connection from a host of ours to the guest send noise. */
-async function talkToGuest(netns: string, address: string, size = 1 << 18): Promise<void> {
-  const [python = '', c = '', script = '', ...args] = talker('serve', address, 5000, size)
-  const served = guest.run(`${python} ${c} '${script.replaceAll("'", `'\\''`)}' ${args.join(' ')}`)
-  const called = await inNamespace(netns, ...talker('call', address, 5000, size)).catch((error: Error) => error.message)
-  expectTalk(called, await served, size)
+async function talkToGuest(netns: string, address: string, port = 5000, size = 1 << 18): Promise<void> {
+  const [python = '', c = '', script = '', ...args] = talker('serve', address, port, size)
+  const serve = guest.run(`${python} ${c} '${script.replaceAll("'", `'\\''`)}' ${args.join(' ')}`)
+  const said = (error: Error): string => error.message
+  const [served, called] = await Promise.all([
+    serve.catch(said),
+    inNamespace(netns, ...talker('call', address, port, size)).catch(said),
+  ])
+  expectTalk(called, served, size)
 }
 
 /** What the guest's kernel makes around a packet of its own, as Linux 6.1 does. */
@@ -86,12 +90,25 @@ const FIELDS = [
 /** What is no packet that was lost: ARP and ND for the node itself, MLD. */
 const CHATTER: ReadonlySet<string> = new Set(['Consumed', 'GroupDestination'])
 
+type Frames = readonly Decoded<(typeof OUTER | typeof INNER | typeof FIELDS)[number]>[]
+interface Sides {
+  readonly own: Frames
+  readonly theirs: Frames
+}
+
+/** The name of the tunnel that a packet was in. */
+function tunnelOf(f: Frames[number]): string {
+  const of: Record<string, string> = { '17': 't0', '4': 't1', '41': 't5' }
+  const gre: Record<string, string> = { '0x0000': 't2', '0xb000': 't3', '0x2000': 't4' }
+  return of[f['ip.proto'].split(',')[0] as string] ?? gre[f['gre.flags_and_version']] ?? '?'
+}
+
 /** What crossed, from us and to us: TCP and echoes. */
-async function sides(wireTap: Awaited<ReturnType<typeof record>>) {
+async function sides(wireTap: Awaited<ReturnType<typeof record>>): Promise<Sides> {
   const only = 'tcp || icmp.type == 8 || icmp.type == 0 || icmpv6.type == 128 || icmpv6.type == 129'
   const frames = await wireTap.stop([...OUTER, ...INNER, ...FIELDS], only)
   const [own, theirs] = [true, false].map((us) => frames.filter((f) => f['eth.src'].startsWith(MAC) === us))
-  return { own: own as typeof frames, theirs: theirs as typeof frames }
+  return { own: own as Frames, theirs: theirs as Frames }
 }
 
 describe('tunnels of a router', () => {
@@ -105,7 +122,12 @@ describe('tunnels of a router', () => {
     { name: 't5', type: '6in4', addresses: ['fd08::1/64'], ...common },
   ] as const
   let node: Node<unknown>
+  let crossed: Sides
+  /** By tunnel: what its pings and its connection have come to. */
+  const pinged: string[] = []
+  let talked: PromiseSettledResult<void>[] = []
 
+  // All talk at once: they have but the wire in common.
   beforeAll(async () => {
     if (guest === undefined) return
     const ks = [0, 1, 2, 3, 4]
@@ -129,17 +151,21 @@ describe('tunnels of a router', () => {
     for (const k of ks)
       ip('-n', node.near, 'route', 'add', `10.8.${k}.0/24`, 'via', `10.1.${k}.1`, 'src', `10.1.${k}.2`)
     ip('-n', node.near, '-6', 'route', 'add', 'fd08::/64', 'via', 'fd01::1')
-  })
+    const wireTap = await record(wire.netns, 'w0', 'ip')
+    const inner = tunnels.map(({ type }, k) => (type === '6in4' ? 'fd08::2' : `10.8.${k}.2`))
+    for (const address of inner) pinged.push(await pings(node.near, address))
+    talked = await Promise.allSettled(inner.map((address, k) => talkToGuest(node.near, address, 5000 + k)))
+    crossed = await sides(wireTap)
+  }, 60_000)
   afterAll(() => node?.stop())
 
   for (const [k, tunnel] of tunnels.entries()) {
     const { type } = tunnel
-    it(`${type}${'key' in tunnel ? ` key ${tunnel.key}` : ''}`, async () => {
-      const inner = type === '6in4' ? 'fd08::2' : `10.8.${k}.2`
-      const wireTap = await record(wire.netns, 'w0', 'ip')
-      expect(await pings(node.near, inner)).toBe('3 of 3')
-      await talkToGuest(node.near, inner)
-      const { own, theirs } = await sides(wireTap)
+    it(`${type}${'key' in tunnel ? ` key ${tunnel.key}` : ''}`, () => {
+      expect(pinged[k]).toBe('3 of 3')
+      expect(talked[k]).toEqual({ status: 'fulfilled' })
+      const own = crossed.own.filter((f) => tunnelOf(f) === tunnel.name)
+      const theirs = crossed.theirs.filter((f) => tunnelOf(f) === tunnel.name)
       const { outer, header } = EXPECTED[tunnel.name]
       // Where the TTL is inherited, ours is less by one: our node is a hop, and the guest an end.
       expect(outerOf(theirs, 4)).toEqual([outer])
