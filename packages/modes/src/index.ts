@@ -33,3 +33,4 @@ export {
   type VtepNode,
   vtep,
 } from './vtep.ts'
+export type { SocketUplink } from './vtep-ends.ts'

@@ -1,6 +1,23 @@
-import { type Router, SECOND } from '@l2l3/switch-core'
-import { PROFILES, type ProfileOptions, tunnelSettings, Vtep, type VtepOptions } from '@l2l3/vxlan'
-import type { Ground } from './ground.ts'
+import { type Link, Pipeline, type Port, type Router, SECOND } from '@l2l3/switch-core'
+import { geneve, PROFILES, type ProfileOptions, tunnelSettings, Vtep, type VtepOptions, vxlan } from '@l2l3/vxlan'
+import { type Ground, linkTo } from './ground.ts'
+
+/** UDP sockets as an underlay: they route by themselves, and take frames of one address and port. */
+export interface SocketUplink {
+  readonly name: string
+  readonly label?: string
+  readonly port: Port
+  /** The address and UDP port that they are bound to. */
+  readonly address: string
+  readonly udpPort: number
+  /** The longest packet that the kernel sends from there. Default 1,500. */
+  readonly mtu?: number
+}
+
+/** A socket that is joined: its port takes what a VTEP sends. */
+export interface JoinedSocket extends SocketUplink {
+  readonly out: Link
+}
 
 /** A VTEP as it is configured with each of its networks. */
 export interface VtepEnd extends ProfileOptions, Pick<VtepOptions, 'local' | 'port' | 'gbp' | 'knownOptions'> {
@@ -23,17 +40,43 @@ export class VtepEnds {
   readonly #ground: Ground
   readonly #router: Router
   readonly #settings: Pick<VtepOptions, 'ageing' | 'maxEntries' | 'groups'>
-  readonly #byKey: Map<string, { vtep: Vtep; settings: string; first: string }> = new Map()
+  readonly #sockets: readonly JoinedSocket[]
+  readonly #byKey: Map<string, { vtep: Vtep; settings: string; first: string; socket: JoinedSocket | undefined }> =
+    new Map()
 
-  /** @param settings what is the same for all */
-  constructor(ground: Ground, router: Router, settings: Pick<VtepOptions, 'ageing' | 'maxEntries' | 'groups'> = {}) {
+  /**
+   * @param settings what is the same for all
+   * @param sockets underlays that need no router
+   */
+  constructor(
+    ground: Ground,
+    router: Router,
+    settings: Pick<VtepOptions, 'ageing' | 'maxEntries' | 'groups'> = {},
+    sockets: readonly SocketUplink[] = [],
+  ) {
     this.#ground = ground
     this.#router = router
     this.#settings = settings
+    this.#sockets = sockets.map((s) => ({ ...s, out: linkTo(ground, s.port, s.label ?? s.name, sockets.length + 8) }))
   }
 
   get vteps(): Vtep[] {
     return Array.from(this.#byKey.values(), ({ vtep }) => vtep)
+  }
+
+  /** The sockets that carry an end; undefined where the router does. */
+  socketOf({ encapsulation, local, port }: VtepEnd): JoinedSocket | undefined {
+    const number = port ?? (encapsulation === 'vxlan' ? vxlan.PORT : geneve.PORT)
+    return this.#sockets.find((s) => s.address === local && s.udpPort === number)
+  }
+
+  /** Has the loop poll the sockets: what comes in goes to their VTEP. */
+  listen(): void {
+    const { loop } = this.#ground
+    for (const socket of this.#sockets) {
+      const ends = Array.from(this.#byKey.values()).flatMap((end) => (end.socket === socket ? end.vtep : []))
+      loop.add(socket.port, new Pipeline(...ends))
+    }
   }
 
   /** Gives the VTEP of a network, made if it is not there. Throws where the network wants another than those before. */
@@ -51,14 +94,15 @@ export class VtepEnds {
       )
     }
     const { pool, clock, loop, seed = 0 } = this.#ground
+    const socket = this.socketOf(end)
     const vtep = new Vtep(pool, clock, {
-      ...{ ...outer, ...this.#settings, local, encapsulation, out: this.#router, seed },
+      ...{ ...outer, ...this.#settings, local, encapsulation, out: socket?.out ?? this.#router, seed },
       ...(port === undefined ? {} : { port }),
       ...(gbp === undefined ? {} : { gbp }),
       ...(knownOptions === undefined ? {} : { knownOptions }),
     })
     loop.every(SECOND, vtep)
-    this.#byKey.set(key, { vtep, settings, first: network })
+    this.#byKey.set(key, { vtep, settings, first: network, socket })
     return vtep
   }
 }

@@ -28,7 +28,7 @@ import { type Ground, linkTo } from './ground.ts'
 import { type RoutedLink, type RoutedPort, routedLink, withLinkLocal } from './routed-link.ts'
 import { addRoutes, icmp, type Route } from './router.ts'
 import { takeFirst, underlayMtu } from './underlay.ts'
-import { outerOf, VtepEnds } from './vtep-ends.ts'
+import { outerOf, type SocketUplink, VtepEnds } from './vtep-ends.ts'
 
 /** A port of a network's switch: a host, or a network segment. */
 export interface OverlayPort extends SwitchPortOptions {
@@ -79,6 +79,8 @@ export interface VtepModeOptions extends Pick<RouterOptions, 'echo' | 'icmpRate'
   /** The underlay: where the node itself has addresses. */
   readonly uplinks: readonly RoutedPort[]
   readonly routes?: readonly Route[]
+  /** Underlays that are sockets: networks whose `local` and `port` are theirs leave by them, and no router is asked. */
+  readonly sockets?: readonly SocketUplink[]
   /** Of each table of MAC addresses: seconds until one that is not heard is forgotten, and how many there may be. */
   readonly ageing?: number
   readonly maxEntries?: number
@@ -148,7 +150,7 @@ export function vtep(ground: Ground, options: VtepModeOptions): VtepNode {
   const { ageing, maxEntries } = options
   const tables = given({ ageing, maxEntries })
   const groups = options.networks.flatMap((n) => n.multicast?.group ?? [])
-  const ends = new VtepEnds(ground, router, { ...tables, groups })
+  const ends = new VtepEnds(ground, router, { ...tables, groups }, options.sockets)
   const takers: LocalTaker[] = []
   const networks = options.networks.map((spec) => {
     const bridge = new Switch(pool, clock, { name: spec.name, seed: ground.seed ?? 0, ...tables })
@@ -161,12 +163,10 @@ export function vtep(ground: Ground, options: VtepModeOptions): VtepNode {
       sides.set(name, side)
     }
     const place = { ground, router, links, bridge, size }
-    const tunnels =
-      spec.encapsulation === 'gretap'
-        ? gretaps(place, spec, takers)
-        : [udpTunnel(place, spec, ends.of(spec.name, { ...spec, encapsulation: spec.encapsulation ?? 'vxlan' }))]
+    const tunnels = spec.encapsulation === 'gretap' ? gretaps(place, spec, takers) : [udpTunnel(place, spec, ends)]
     return { name: spec.name, switch: bridge, sides, tunnels }
   })
+  ends.listen()
   takeFirst(router, [...ends.vteps.map((end) => end.take), ...takers])
   return { router, links, networks, vteps: ends.vteps }
 }
@@ -191,17 +191,23 @@ function tunnelPort(
 }
 
 /** A network of VXLAN or GENEVE. */
-function udpTunnel(place: Place, spec: OverlayNetwork, end: Vtep): OverlayTunnel {
+function udpTunnel(place: Place, spec: OverlayNetwork, ends: VtepEnds): OverlayTunnel {
+  const own = { ...spec, encapsulation: spec.encapsulation === 'geneve' ? ('geneve' as const) : ('vxlan' as const) }
+  const end = ends.of(spec.name, own)
+  const socket = ends.socketOf(own)
   const { ground, router, links, size } = place
   const { name, vni, remotes = [], multicast, static: entries = [], prefixes = [] } = spec
   if (vni === undefined) throw new TypeError(`vni of ${name} is needed: its number in ${end.encapsulation}`)
   const { learning, unknown, knownPeersOnly, gateway, oversize = 'inner', group, options } = spec
   const far = [...remotes, ...entries.map((e) => e.remote), ...prefixes.map((p) => p.remote)].map(addressOf)
-  const underlay = underlayMtu(
-    router,
-    far,
-    links.map((l) => l.iface),
-  )
+  const underlay =
+    socket !== undefined
+      ? (socket.mtu ?? 1500)
+      : underlayMtu(
+          router,
+          far,
+          links.map((l) => l.iface),
+        )
   const more = options === undefined ? 0 : geneve.size(options) - geneve.size()
   const { side, way } = tunnelPort(place, name)
   const network = end.addNetwork({
@@ -211,9 +217,10 @@ function udpTunnel(place: Place, spec: OverlayNetwork, end: Vtep): OverlayTunnel
   })
   way.next = network
   if (multicast !== undefined) {
-    const link = links.find((l) => l.name === multicast.uplink)
-    if (link === undefined) throw new RangeError(`multicast of ${name}: there is no uplink ${multicast.uplink}`)
-    network.addFlood({ address: multicast.group, interface: link.iface })
+    const bySocket = socket === undefined ? undefined : { mac: new Uint8Array(6), out: socket.out }
+    const via = bySocket ?? links.find((l) => l.name === multicast.uplink)?.iface
+    if (via === undefined) throw new RangeError(`multicast of ${name}: there is no uplink ${multicast.uplink}`)
+    network.addFlood({ address: multicast.group, interface: via })
   }
   for (const remote of remotes) network.addFlood(remote)
   for (const { mac, remote } of entries) {

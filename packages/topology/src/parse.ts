@@ -1,10 +1,19 @@
-import { type Address, derivedMac, isLinkLocal, parseHostAddress, parseMac } from './address.ts'
+import { type Address, derivedMac, isLinkLocal, parseHostAddress, parseIp, parseMac } from './address.ts'
 import { attempt } from './attempt.ts'
 import { didYouMean } from './did-you-mean.ts'
 import { type Path, TopologyDocument } from './document.ts'
 import { MODES, type Mode } from './mode.ts'
 import { parseChecks, type RawCheck } from './parse-checks.ts'
-import type { EndpointSpec, InterfaceSpec, LinkSpec, NodeSpec, PortSpec, Topology } from './topology.ts'
+import type {
+  DeviceSpec,
+  EndpointSpec,
+  InterfaceSpec,
+  LinkSpec,
+  NodeSpec,
+  PortSpec,
+  SocketSpec,
+  Topology,
+} from './topology.ts'
 import { type Problem, TopologyError } from './topology-error.ts'
 import { validate } from './validate.ts'
 
@@ -21,7 +30,9 @@ import { validate } from './validate.ts'
 interface RawPort extends Record<string, unknown> {
   ip?: string | string[]
   mac?: string
-  tap?: { name?: string }
+  tap?: { name?: string; offloads?: boolean; tunnelOffloads?: boolean }
+  nic?: Omit<Extract<DeviceSpec, { kind: 'nic' }>, 'kind'>
+  udp?: SocketSpec
 }
 
 interface RawEndpoint extends Record<string, unknown> {
@@ -129,18 +140,44 @@ class Reading {
       const endpoint = this.#endpoint(host, name, e ?? {}, known.scope?.(e ?? {}))
       const label = `${name}/${host}`
       const own = this.#interface(name, host, path, ['gatewayMac', 'gateway'], e ?? {})
-      add({ name: host, label, endpoint, tap: null, interface: own, options: pick(e ?? {}, known), path })
+      add({ name: host, label, endpoint, device: null, interface: own, options: pick(e ?? {}, known), path })
     }
     const plain = (port: string, p: RawPort, path: string[]): void => {
-      const tap = p.tap === undefined ? null : (p.tap.name ?? tapName(this.#name, name, port))
-      if (tap !== null) this.#claim(`interface ${tap}`, `${name}/${port}`, ['nodes', name, ...path, 'tap', 'name'])
+      const device = this.#device(name, port, p, path)
       const label = `${name}/${port}`
       const own = this.#interface(name, port, path, ['mac', 'ip'], p)
-      add({ name: port, label, endpoint: null, tap, interface: own, options: pick(p, known), path })
+      add({ name: port, label, endpoint: null, device, interface: own, options: pick(p, known), path })
     }
     for (const [port, p] of Object.entries(ports)) plain(port, p, ['ports', port])
     if (uplink !== undefined) plain('uplink', uplink, ['uplink'])
     return { name, mode, options, ports: specs }
+  }
+
+  /** What a port is on Linux. */
+  #device(node: string, port: string, raw: RawPort, path: readonly string[]): DeviceSpec | null {
+    const { tap, nic, udp } = raw
+    const at = ['nodes', node, ...path]
+    if ([tap, nic, udp].filter((d) => d !== undefined).length > 1) {
+      this.#report(at, 'a port is one of tap, nic and udp', 'key')
+    }
+    if (tap !== undefined) {
+      const name = tap.name ?? tapName(this.#name, node, port)
+      this.#claim(`interface ${name}`, `${node}/${port}`, [...at, 'tap', 'name'])
+      return { ...tap, kind: 'tap', name }
+    }
+    if (nic !== undefined) {
+      this.#claim(`interface ${nic.name}${inNetns(nic.netns)}`, `${node}/${port}`, [...at, 'nic', 'name'])
+      return { ...nic, kind: 'nic' }
+    }
+    if (udp === undefined) return null
+    const address = attempt(this.#report, [...at, 'udp', 'address'], () => parseIp(udp.address))
+    if (address !== undefined) {
+      this.#claim(`socket ${address.text} port ${udp.port ?? 4789}${inNetns(udp.netns)}`, `${node}/${port}`, [
+        ...at,
+        'udp',
+      ])
+    }
+    return { ...udp, kind: 'udp', address: address?.text ?? udp.address }
   }
 
   #endpoint(name: string, node: string, raw: RawEndpoint, scope = ''): EndpointSpec {
@@ -212,8 +249,9 @@ class Reading {
           this.#report(path, `there is no port "${label}" (expected node/port)${hint}`)
         } else if (port.endpoint !== null) {
           this.#report(path, `port ${label} has a host on it; links join ports without one (uplink, ports)`)
-        } else if (port.tap !== null) {
-          this.#report(path, `port ${label} is a TAP and cannot be joined by a link as well`)
+        } else if (port.device !== null) {
+          const what = { tap: 'a TAP', nic: 'an interface', udp: 'a socket' }[port.device.kind]
+          this.#report(path, `port ${label} is ${what} and cannot be joined by a link as well`)
         } else if (used.has(label)) {
           this.#report(path, `port ${label} is used twice: links[${used.get(label)}] has it already`)
         } else used.set(label, i)
@@ -240,4 +278,8 @@ function tapName(...names: string[]): string {
   return `l2l3-${derivedMac(...names)
     .replaceAll(':', '')
     .slice(4)}`
+}
+
+function inNetns(name: string | undefined): string {
+  return name === undefined ? '' : ` in namespace ${name}`
 }

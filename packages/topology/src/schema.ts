@@ -19,6 +19,31 @@ const tap: Schema = {
       pattern: '^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$',
       description: 'Name of the interface, at most 15 characters. Default: made from the topology and the port.',
     },
+    offloads: {
+      type: 'boolean',
+      description:
+        'Whether super-frames and missing checksums cross it as they are, as far as the kernel can. Default true.',
+    },
+    tunnelOffloads: {
+      type: 'boolean',
+      description: 'Whether super-frames inside UDP tunnels do, too; else they are cut. Default true.',
+    },
+  },
+}
+
+const nic: Schema = {
+  type: 'object',
+  required: ['name'],
+  description: 'On Linux: an interface that exists, a NIC or one end of a veth. Elsewhere the port is left unplugged.',
+  additionalProperties: false,
+  properties: {
+    name: { type: 'string', pattern: '^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$', description: 'Its name.' },
+    netns: { type: 'string', minLength: 1, description: 'The namespace that it is in. Default: that of the process.' },
+    offloads: {
+      type: 'boolean',
+      description: 'Whether super-frames and missing checksums cross it as they are. Default true.',
+    },
+    promiscuous: { type: 'boolean', description: 'Whether what is for other stations is received. Default true.' },
   },
 }
 
@@ -126,7 +151,7 @@ const checkItem: Schema = {
 }
 
 function nodeSchema(mode: Mode): Schema {
-  const port = { ...mode.uplinkKeys, ...mode.portOptions, tap }
+  const port = { ...mode.uplinkKeys, ...mode.portOptions, tap, nic }
   return {
     type: 'object',
     additionalProperties: false,

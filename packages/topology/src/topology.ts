@@ -22,6 +22,36 @@ export interface InterfaceSpec {
   readonly addresses: readonly Address[]
 }
 
+/** What a port without a host is on Linux. */
+export type DeviceSpec =
+  /** A TAP device in the namespace of the process. */
+  | { readonly kind: 'tap'; readonly name: string; readonly offloads?: boolean; readonly tunnelOffloads?: boolean }
+  /** An interface that exists: a NIC, one end of a veth. */
+  | {
+      readonly kind: 'nic'
+      readonly name: string
+      readonly netns?: string
+      readonly offloads?: boolean
+      readonly promiscuous?: boolean
+    }
+  /** UDP sockets: the underlay of tunnels. */
+  | ({ readonly kind: 'udp' } & SocketSpec)
+
+/** UDP sockets as a port: what `UdpUnderlayPort` in @l2l3/tap-io takes. */
+export interface SocketSpec {
+  /** The address of the machine that they are bound to. */
+  readonly address: string
+  readonly port?: number
+  readonly netns?: string
+  readonly sockets?: number
+  readonly send?: 'rows' | 'single'
+  readonly receive?: 'merge' | 'split' | 'single'
+  readonly checksum?: boolean
+  readonly dontFragment?: boolean
+  readonly device?: string
+  readonly groups?: readonly string[]
+}
+
 /** A port of a node, with or without a host. */
 export interface PortSpec {
   /** The endpoint's name, the name under `ports`, or "uplink". */
@@ -30,8 +60,8 @@ export interface PortSpec {
   readonly label: string
   /** Null for a port without a host: an uplink. */
   readonly endpoint: EndpointSpec | null
-  /** On Linux, the TAP device in the namespace of the process that the port is; null for none. */
-  readonly tap: string | null
+  /** Null for a port with a host, one of a cable, and one where nothing is plugged in. */
+  readonly device: DeviceSpec | null
   readonly interface: InterfaceSpec
   /** Keys of the node's mode. */
   readonly options: Readonly<Record<string, unknown>>

@@ -176,6 +176,50 @@ describe('networks of mode vtep', () => {
     ])
   })
 
+  it('may go by sockets of the machine', () => {
+    const by = (uplink: string, network: string): string[] =>
+      node(`    uplink: { ${uplink} }
+    networks: { blue: { ${network} } }
+    endpoints: { h: {} }
+`)
+    expect(by('udp: { address: 192.0.2.1, send: single, receive: split, groups: [239.1.1.1] }', 'vni: 42')).toEqual([])
+    expect(by('udp: { address: "2001:db8::1", port: 6081 }', 'encapsulation: geneve, vni: 42')).toEqual([])
+    expect(by('udp: { address: 192.0.2.1 }', 'encapsulation: geneve, vni: 42')).toEqual([
+      '5 nodes.n.networks.blue.port: the socket of 192.0.2.1 has port 4789, and the network 6081',
+    ])
+    expect(by('udp: { address: 192.0.2.1 }', 'encapsulation: gretap, remotes: [192.0.2.2]')).toEqual([
+      '5 nodes.n.networks.blue.encapsulation: gretap has no UDP to go by sockets',
+    ])
+    expect(by('udp: { address: lo }', 'vni: 42')[0]).toMatch(
+      /^4 nodes\.n\.uplink\.udp\.address: expected an IPv4 or IPv6/,
+    )
+    expect(by('ip: 192.0.2.2/24, udp: { address: 192.0.2.1 }', 'vni: 42')).toEqual([
+      '4 nodes.n.uplink.udp: sockets are the underlay, and have the address of the machine: no network, no ip',
+    ])
+    expect(by('tap: {}, udp: { address: 192.0.2.1 }', 'vni: 42')).toEqual([
+      '4 nodes.n.uplink: a port is one of tap, nic and udp',
+    ])
+    expect(
+      problems(`nodes:
+  a: { mode: switch, uplink: { nic: { name: eth0 } } }
+  b: { mode: switch, uplink: { nic: { name: eth0 } } }
+  c: { mode: switch, uplink: { udp: { address: 192.0.2.1 } } }
+links: [[a/uplink, b/uplink]]
+`).map((p) => p.replace(/; expected one of.*/, '')),
+    ).toEqual(['4 nodes.c.uplink.udp: unknown key "udp"'])
+    expect(
+      problems(`nodes:
+  a: { mode: switch, uplink: { nic: { name: eth0 } } }
+  b: { mode: switch, uplink: { nic: { name: eth0 } } }
+links: [[a/uplink, b/uplink]]
+`),
+    ).toEqual([
+      '3 nodes.b.uplink.nic.name: interface eth0 is given twice: a/uplink has it already',
+      '4 links[0][0]: port a/uplink is an interface and cannot be joined by a link as well',
+      '4 links[0][1]: port b/uplink is an interface and cannot be joined by a link as well',
+    ])
+  })
+
   it('may have the same addresses, but each only once', () => {
     const hosts = (more: string): string[] =>
       node(`    uplink: { ip: 192.0.2.1/24 }

@@ -1,13 +1,13 @@
 import { randomInt } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { ALL_OFFLOADS, FramePool, Loop, MAX_FRAME, MemoryPort, RealClock } from '@l2l3/switch-core'
-import type { Runner, TapPort } from '@l2l3/tap-io'
+import { ALL_OFFLOADS, FramePool, Loop, MAX_FRAME, MemoryPort, type Port, RealClock } from '@l2l3/switch-core'
+import type { Pollable, Runner } from '@l2l3/tap-io'
 import { type Address, isLinkLocal, onLink } from '../address.ts'
 import type { CheckResult } from '../check-result.ts'
 import { buildFabric, type Fabric, type Snapshot, snapshot } from '../fabric.ts'
 import { gatewaysOf } from '../mode.ts'
 import { type MadeNamespace, RunDirectory } from '../run-directory.ts'
-import type { CheckSpec, EndpointSpec, Topology } from '../topology.ts'
+import type { CheckSpec, DeviceSpec, EndpointSpec, PortSpec, SocketSpec, Topology } from '../topology.ts'
 import {
   inNamespace,
   installed,
@@ -160,7 +160,7 @@ export async function upOnLinux(topology: Topology, options: LinuxOptions = {}):
     removeRemains(remains)
   })
   const made: MadeNamespace[] = []
-  const taps: TapPort[] = []
+  const taps: SystemPort[] = []
   const remove = (): void => {
     process.off('exit', remove)
     for (const tap of taps) tap.close()
@@ -192,6 +192,9 @@ export async function upOnLinux(topology: Topology, options: LinuxOptions = {}):
   }
 }
 
+/** A port that the system is behind. */
+type SystemPort = Port & Pollable
+
 /** Makes the namespaces, each noted before it exists; `made` gets them. */
 function makeNamespaces(topology: Topology, directory: RunDirectory, made: MadeNamespace[]): void {
   const names = topology.endpoints.map((endpoint) => namespaceName(topology, endpoint))
@@ -210,8 +213,8 @@ function makeNamespaces(topology: Topology, directory: RunDirectory, made: MadeN
 }
 
 /** Opens the TAPs and builds the nodes on them. */
-async function plugIn(topology: Topology, options: LinuxOptions, taps: TapPort[]): Promise<Fabric> {
-  const { TapPort } = await import('@l2l3/tap-io')
+async function plugIn(topology: Topology, options: LinuxOptions, taps: SystemPort[]): Promise<Fabric> {
+  const tapIo = await import('@l2l3/tap-io')
   const pool = new FramePool({ frames: 1024, frameSize: MAX_FRAME })
   const clock = new RealClock()
   const labels = new Map<unknown, string>()
@@ -223,21 +226,19 @@ async function plugIn(topology: Topology, options: LinuxOptions, taps: TapPort[]
     // Where strangers send frames, they must not know which addresses share a slot of a table.
     { pool, clock, loop, seed: randomInt(2 ** 32) },
     {
-      plug: ({ label, endpoint, tap }) => {
-        if (endpoint === null && tap === null) return null
-        if (tap !== null && existsSync(`/sys/class/net/${tap}`)) {
-          throw new Error(`port ${label}: interface ${tap} exists, and was not made by this topology`)
-        }
+      plug: (spec) => {
+        const { label, endpoint } = spec
         const port =
           endpoint === null
-            ? TapPort.open(pool, { name: tap as string, up: true })
-            : TapPort.open(pool, {
+            ? open(tapIo, pool, spec)
+            : tapIo.TapPort.open(pool, {
                 name: 'eth0',
                 netns: namespaceName(topology, endpoint),
                 mac: endpoint.mac,
                 mtu: endpoint.mtu,
                 up: false,
               })
+        if (port === null) return null
         taps.push(port)
         labels.set(port, label)
         return port
@@ -246,6 +247,41 @@ async function plugIn(topology: Topology, options: LinuxOptions, taps: TapPort[]
       cableEnd: (label) => new MemoryPort(pool, label, { offloads: ALL_OFFLOADS }),
     },
   )
+}
+
+/** Opens what a port without a host is; null where it is nothing. */
+function open(
+  tapIo: typeof import('@l2l3/tap-io'),
+  pool: FramePool,
+  { label, device, options }: PortSpec,
+): SystemPort | null {
+  if (device === null) return null
+  const { kind, ...rest } = device
+  const { mtu } = options as { mtu?: number }
+  switch (kind) {
+    case 'tap': {
+      const { name, ...how } = rest as Extract<DeviceSpec, { kind: 'tap' }>
+      if (existsSync(`/sys/class/net/${name}`)) {
+        throw new Error(`port ${label}: interface ${name} exists, and was not made by this topology`)
+      }
+      return tapIo.TapPort.open(pool, {
+        ...how,
+        name,
+        up: true,
+        ...(mtu === undefined ? {} : { mtu: Math.min(mtu, 65_521) }),
+      })
+    }
+    case 'nic': {
+      const { name, ...how } = rest as Extract<DeviceSpec, { kind: 'nic' }>
+      return tapIo.AfPacketPort.open(pool, { ...how, device: name })
+    }
+    case 'udp': {
+      const how = rest as SocketSpec
+      // What a tunnel leaves for the frame inside, by which super-frames are told apart.
+      const innerMtu = Math.max(576, (mtu ?? 1500) - (how.address.includes(':') ? 70 : 50))
+      return tapIo.UdpUnderlayPort.open(pool, { innerMtu, ...how })
+    }
+  }
 }
 
 /** Addresses an endpoint, and sets its default routes. A gateway in none of its networks is first made one on the link,

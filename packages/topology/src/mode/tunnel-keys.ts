@@ -3,7 +3,6 @@ import { type Address, parseIp } from '../address.ts'
 import { attempt } from '../attempt.ts'
 import type { Path } from '../document.ts'
 import type { Report } from '../mode.ts'
-import type { NodeSpec } from '../topology.ts'
 import { outerKeys } from './tunnel-schema.ts'
 
 /* What the keys of `tunnel-schema.ts` mean: from the file's words to what @l2l3/vxlan takes. */
@@ -34,11 +33,6 @@ export function optionsOf(raw: readonly RawOption[]): geneve.GeneveOption[] {
     ...{ class: cls, type },
     data: Uint8Array.from(data.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16)),
   }))
-}
-
-/** The node's own addresses on its underlay. */
-export function underlayAddresses(node: NodeSpec, isUnderlay: (port: NodeSpec['ports'][number]) => boolean): Address[] {
-  return node.ports.filter(isUnderlay).flatMap((p) => p.interface.addresses)
 }
 
 /** Reads the address of a far end, and reports where it cannot be one: not an IP address, the node's own, of another family

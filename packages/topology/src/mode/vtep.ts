@@ -1,4 +1,4 @@
-import { type OverlayNetwork, type OverlayPort, type VtepNode, vtep, vtepTrial } from '@l2l3/modes'
+import { type OverlayNetwork, type OverlayPort, type SocketUplink, type VtepNode, vtep, vtepTrial } from '@l2l3/modes'
 import type { Port, SwitchPortOptions } from '@l2l3/switch-core'
 import type { PrefixRoute, RemoteSpec } from '@l2l3/vxlan'
 import { type Address, parseIp, parseMac, parseNetwork } from '../address.ts'
@@ -6,7 +6,7 @@ import { attempt } from '../attempt.ts'
 import { didYouMean } from '../did-you-mean.ts'
 import type { Path } from '../document.ts'
 import type { BuiltNode, FdbRow, Ground, Mode, NeighbourRow, PortRow, Report, RouteRow, Schema } from '../mode.ts'
-import type { NodeSpec, PortSpec } from '../topology.ts'
+import type { NodeSpec, PortSpec, SocketSpec } from '../topology.ts'
 import {
   checkRouted,
   icmpOf,
@@ -134,6 +134,44 @@ const sideOptions = Object.fromEntries(
   Object.entries(switchPortOptions).filter(([key]) => key !== 'vlan' && key !== 'mtu'),
 )
 
+/** Key of ports of the underlay: sockets in place of a link. */
+const udp: Schema = {
+  type: 'object',
+  required: ['address'],
+  additionalProperties: false,
+  description:
+    'On Linux: UDP sockets of the machine itself, on an address that it has; the kernel routes. Elsewhere the port is left unplugged.',
+  properties: {
+    address: { type: 'string', description: 'The address that they are bound to.' },
+    port: { ...udpPort, description: 'The UDP port of all ends. Default 4789.' },
+    netns: {
+      type: 'string',
+      minLength: 1,
+      description: 'The namespace that they are in. Default: that of the process.',
+    },
+    sockets: {
+      type: 'integer',
+      minimum: 1,
+      maximum: 64,
+      description: 'How many, for as many source ports. Default 8.',
+    },
+    send: {
+      enum: ['rows', 'single'],
+      description:
+        'Super-frames leave by UDP_SEGMENT (rows, the default where the kernel can), or in single datagrams.',
+    },
+    receive: {
+      enum: ['merge', 'split', 'single'],
+      description:
+        'Trains come by UDP_GRO and become super-frames (merge, the default), or single frames (split, single).',
+    },
+    checksum: { type: 'boolean', description: 'Whether datagrams have a UDP checksum. Default true.' },
+    dontFragment: { type: 'boolean', description: 'Whether datagrams may not be fragmented. Default false.' },
+    device: { type: 'string', description: 'The interface that is sent and received by. Default: any.' },
+    groups: { type: 'array', items: { type: 'string' }, description: 'Multicast groups to join.' },
+  },
+}
+
 type RawRemote = string | { address: string; vni?: number; policy?: number; options?: RawOption[] }
 
 interface RawNetwork
@@ -176,6 +214,27 @@ const networksOf = (node: NodeSpec): [string, RawNetwork][] => Object.entries(of
 /** A port without a host and without a network is the underlay's. */
 function isUnderlay({ endpoint, options: own }: PortSpec): boolean {
   return endpoint === null && own.network === undefined
+}
+
+/** What stands for a port of the underlay that is sockets. */
+function socketOf({ device }: PortSpec): SocketSpec | null {
+  return device?.kind === 'udp' ? device : null
+}
+
+/** The addresses of a node on its underlay: of interfaces, and of sockets. */
+function ownAddresses(node: NodeSpec): Address[] {
+  return node.ports.filter(isUnderlay).flatMap((port) => {
+    const socket = socketOf(port)
+    if (socket === null) return port.interface.addresses
+    // One that is none was reported where it was read.
+    return (
+      attempt(
+        () => {},
+        [],
+        () => parseIp(socket.address),
+      ) ?? []
+    )
+  })
 }
 
 /** The network that a port is in: the one it names, or the only one. */
@@ -232,13 +291,18 @@ function check(node: NodeSpec, report: Report): void {
     if (port.endpoint === null && named !== undefined && port.interface.addresses.length > 0) {
       report([...port.path, 'ip'], `the node has no address in network ${named}: it only carries its frames`)
     }
+    if (socketOf(port) !== null && (!isUnderlay(port) || port.interface.addresses.length > 0)) {
+      report([...port.path, 'udp'], 'sockets are the underlay, and have the address of the machine: no network, no ip')
+      return
+    }
     const key = Object.keys(sideOptions).find((k) => k in port.options)
     if (isUnderlay(port) && key !== undefined) {
       report([...port.path, key], 'is of ports of a network, and this is one of the underlay: it has no key "network"')
     }
   }
-  const own = node.ports.filter(isUnderlay).flatMap((p) => p.interface.addresses)
-  if (own.length === 0) report([], 'the node needs an address on the underlay: the key "ip" of an uplink')
+  const own = ownAddresses(node)
+  const sockets = node.ports.some((p) => socketOf(p) !== null)
+  if (own.length === 0 && !sockets) report([], 'the node needs an address on the underlay: the key "ip" of an uplink')
   checkRouted({ ...node, ports: node.ports.filter(isUnderlay) }, report)
   if (own.length === 0) return
   const seen = new Map<string, string>()
@@ -262,6 +326,16 @@ function check(node: NodeSpec, report: Report): void {
       const other = seen.get(id)
       if (other !== undefined) note(['vni'], `${number} is network ${other}'s already`)
       seen.set(id, name)
+    }
+    const socket = node.ports.map(socketOf).find((s) => s !== null && s.address === local.text)
+    const usual = raw.encapsulation === 'geneve' ? 6081 : 4789
+    if (socket !== undefined && raw.encapsulation === 'gretap')
+      note(['encapsulation'], 'gretap has no UDP to go by sockets')
+    else if (socket !== undefined && (raw.port ?? usual) !== (socket?.port ?? 4789)) {
+      note(
+        ['port'],
+        `the socket of ${local.text} has port ${socket?.port ?? 4789}, and the network ${raw.port ?? usual}`,
+      )
     }
     try {
       if (fine) trial.network(built(node, name, raw, local))
@@ -369,7 +443,7 @@ class VtepModeNode implements BuiltNode {
   ready(): void {
     const { spec } = this
     const { ageing, maxEntries } = of(spec)
-    const own = spec.ports.filter(isUnderlay).flatMap((p) => p.interface.addresses)
+    const own = ownAddresses(spec)
     const plugged = this.#plugged.filter((p) => isUnderlay(p.spec))
     const there = (uplink: string): boolean => plugged.some((p) => p.spec.name === uplink)
     this.#node = vtep(this.#ground, {
@@ -379,7 +453,8 @@ class VtepModeNode implements BuiltNode {
         const { multicast, ...rest } = built(spec, name, raw, localOf(raw, own) as Address)
         return multicast === undefined || !there(multicast.uplink) ? rest : { ...rest, multicast }
       }),
-      uplinks: plugged.map((p) => routedPort(p, spec)),
+      uplinks: plugged.filter((p) => socketOf(p.spec) === null).map((p) => routedPort(p, spec)),
+      sockets: plugged.flatMap((p) => socketUplink(p) ?? []),
       routes: routesOf(spec, plugged),
       ...(ageing === undefined ? {} : { ageing }),
       ...(maxEntries === undefined ? {} : { maxEntries }),
@@ -468,6 +543,14 @@ class VtepModeNode implements BuiltNode {
   }
 }
 
+function socketUplink({ spec, port }: Plugged): SocketUplink | null {
+  const socket = socketOf(spec)
+  if (socket === null) return null
+  const { name, label } = spec
+  const { address, port: udpPort = 4789 } = socket
+  return { name, label, port, address, udpPort, ...(spec.options as { mtu?: number }) }
+}
+
 function overlayPort(node: NodeSpec, { spec, port }: Plugged): OverlayPort {
   const { network: _, ...settings } = spec.options as SwitchPortOptions & { network?: string }
   return { ...settings, name: spec.name, label: spec.label, port, network: networkOf(node, spec) as string }
@@ -485,7 +568,7 @@ export const vtepMode: Mode = {
     mtu: { ...mtu, description: 'MTU of the interface, the host’s at an endpoint. Default 1500.' },
     ...sideOptions,
   },
-  uplinkKeys,
+  uplinkKeys: { ...uplinkKeys, udp },
   scope: ({ network: named }) => (typeof named === 'string' ? named : ''),
   check,
   build: (node, ground) => new VtepModeNode(node, ground),
