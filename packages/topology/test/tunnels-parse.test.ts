@@ -196,7 +196,7 @@ describe('networks of mode vtep', () => {
     expect(by('ip: 192.0.2.2/24, udp: { address: 192.0.2.1 }', 'vni: 42')).toEqual([
       '4 nodes.n.uplink.udp: sockets are the underlay, and have the address of the machine: no network, no ip',
     ])
-    expect(by('tap: {}, udp: { address: 192.0.2.1 }', 'vni: 42')).toEqual([
+    expect(by('ip: 192.0.2.5/24, tap: {}, udp: { address: 192.0.2.1 }', 'vni: 42')).toEqual([
       '4 nodes.n.uplink: a port is one of tap, nic and udp',
     ])
     expect(
