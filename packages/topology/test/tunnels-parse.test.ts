@@ -205,7 +205,7 @@ describe('networks of mode vtep', () => {
   b: { mode: switch, uplink: { nic: { name: eth0 } } }
   c: { mode: switch, uplink: { udp: { address: 192.0.2.1 } } }
 links: [[a/uplink, b/uplink]]
-`).map((p) => p.replace(/; expected one of.*/, '')),
+`).map((p) => p.replace(/; (expected|did you).*/, '')),
     ).toEqual(['4 nodes.c.uplink.udp: unknown key "udp"'])
     expect(
       problems(`nodes:
