@@ -363,6 +363,22 @@ checks:
     expect(fdb?.sort()).toEqual(['192.0.2.2 vni 1', '192.0.2.2 vni 2'])
   })
 
+  it.each([
+    ['strict', 'fail'],
+    ['loose', 'pass'],
+  ])('filters sources as the ports of its node do: %s', (rpFilter, expected) => {
+    // r1 sends back by the wire what comes from 10.0.2.0/24 through the tunnel.
+    const text = two(
+      (n) => `type: gre, ${ends(n)}`,
+      (n) => (n === 2 ? FOUR(n) : '{ to: 10.0.2.0/24, via: 192.0.2.2 }'),
+      `
+  - ping: { from: h2, to: h1, family: 4, count: 1, timeout: 1 }
+    expect: ${expected}
+`,
+    )
+    expect(failures(world(text.replaceAll('mode: router', `mode: router\n    rpFilter: ${rpFilter}`)))).toEqual([])
+  })
+
   it('answers what does not fit from its own address', () => {
     const w = world(two((n) => `type: gre, ${ends(n)}`, BOTH, '  []'))
     const ping = (to: Uint8Array, bytes: number): [number, string | null] => {

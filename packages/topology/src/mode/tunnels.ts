@@ -1,4 +1,5 @@
 import { type RoutedTunnel, type TunnelLink, type TunnelSubnet, type TunnelType, tunnelTrial } from '@l2l3/modes'
+import type { ReversePathFilter } from '@l2l3/switch-core'
 import type { FanOptions } from '@l2l3/vxlan'
 import { type Address, onLink, parseHostAddress, parseIp, parseMac, parseNetwork } from '../address.ts'
 import { attempt } from '../attempt.ts'
@@ -231,7 +232,8 @@ function specOf(name: string, raw: RawTunnel): RoutedTunnel {
 
 /** The tunnels of a node as `router` takes them. */
 export function tunnelsOf(node: NodeSpec): RoutedTunnel[] {
-  return rawOf(node).map(([name, raw]) => specOf(name, raw))
+  const { rpFilter } = node.options as { rpFilter?: ReversePathFilter }
+  return rawOf(node).map(([name, raw]) => ({ ...specOf(name, raw), ...(rpFilter === undefined ? {} : { rpFilter }) }))
 }
 
 /** Tunnels as rows of the port table: frames and bytes of the interface inside. */
