@@ -90,18 +90,22 @@ describe('VXLAN between us and Open vSwitch', () => {
 
 describe('GENEVE between us and Open vSwitch', () => {
   const option = (type: number, data = '00010002') => ({ class: 0x0102, type, data: Buffer.from(data, 'hex') })
-  /** Has OVS know an option, and put it on all that it sends, if it is given. */
-  async function map(type: number, data = ''): Promise<void> {
-    await ovs.ofctl('add-tlv-map', 'br-int', `{class=0x0102,type=${type},len=4}->tun_metadata0`)
-    const action = data === '' ? 'NORMAL' : `set_field:0x${data}->tun_metadata0,NORMAL`
-    await ovs.ofctl('add-flow', 'br-int', `priority=100,actions=${action}`)
+  /** Options that OVS knows, by the field that it keeps them in. */
+  const fields = { tun_metadata0: 0x80, tun_metadata1: 0x21 }
+  /** Has OVS put an option that it knows on all that it sends. */
+  async function put(field: keyof typeof fields, data: string): Promise<void> {
+    await ovs.ofctl('add-flow', 'br-int', `priority=100,actions=set_field:0x${data}->${field},NORMAL`)
     await ovs.purge()
   }
+  beforeAll(async () => {
+    for (const [field, type] of Object.entries(fields)) {
+      await ovs?.ofctl('add-tlv-map', 'br-int', `{class=0x0102,type=${type},len=4}->${field}`)
+    }
+  })
   beforeEach(async () => {
-    if (ovs === undefined) return
-    await ovs.ofctl('del-flows', 'br-int')
-    await ovs.ofctl('add-flow', 'br-int', 'priority=0,actions=NORMAL')
-    await ovs.ofctl('del-tlv-map', 'br-int')
+    await ovs?.ofctl('del-flows', 'br-int')
+    await ovs?.ofctl('add-flow', 'br-int', 'priority=0,actions=NORMAL')
+    await ovs?.purge()
   })
   const HEADER = ['geneve.vni', 'geneve.flags', 'geneve.options', 'udp.dstport'] as const
 
@@ -129,7 +133,7 @@ describe('GENEVE between us and Open vSwitch', () => {
   for (const tunnelOffloads of [true, false]) {
     it(`a critical option that both know, ${tunnelOffloads ? 'super-frames leave whole' : 'cut by us'}`, async () => {
       await ovs.tunnel('geneve', 'key=43', 'csum=true')
-      await map(0x80, '00030004')
+      await put('tun_metadata0', '00030004')
       const known = { options: [option(0x80)], knownOptions: [option(0x80)] }
       await using ours = await node({ encapsulation: 'geneve', vni: 43, udpChecksum: true, ...known }, tunnelOffloads)
       const wireTap = await record(wire.netns, 'w0', 'udp port 6081')
@@ -153,7 +157,7 @@ describe('GENEVE between us and Open vSwitch', () => {
 
   it('options that are not known and not critical are passed over, by both', async () => {
     await ovs.tunnel('geneve', 'key=43')
-    await map(0x21, '00030004')
+    await put('tun_metadata1', '00030004')
     await using ours = await node({ encapsulation: 'geneve', vni: 43, options: [option(0x22)] })
     expect(await pings(ours.near, '10.9.0.2')).toBe('3 of 3')
     await talk(ours.near, ovs.netns, '10.9.0.2', 1 << 18)
@@ -169,7 +173,7 @@ describe('GENEVE between us and Open vSwitch', () => {
 
   it('we drop a critical option of OVS that we do not know', async () => {
     await ovs.tunnel('geneve', 'key=43')
-    await map(0x80, '00030004')
+    await put('tun_metadata0', '00030004')
     await using ours = await node({ encapsulation: 'geneve', vni: 43, knownOptions: [option(0x81)] })
     expect(await pingsInVain(ours.near, '10.9.0.2')).toMatch(/^0 of 3/)
     expect(await lost(ours)).toEqual(['CriticalOption'])
