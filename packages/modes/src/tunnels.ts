@@ -20,11 +20,12 @@ import {
   ovnMac,
   type ProfileOptions,
   type TunnelNetwork,
+  takers,
 } from '@l2l3/vxlan'
 import { Entrance } from './entrance.ts'
 import { type Ground, linkTo } from './ground.ts'
 import { type InterfaceSpec, joinedLink, withLinkLocal } from './routed-link.ts'
-import { takeFirst, underlayMtu } from './underlay.ts'
+import { underlayMtu } from './underlay.ts'
 import { VtepEnds } from './vtep-ends.ts'
 
 /*
@@ -129,7 +130,12 @@ export function addTunnels(
 ): TunnelLink[] {
   const ends = new VtepEnds(ground, router)
   const made = specs.map((spec) => addTunnel(ground, router, uplinks, ends, spec))
-  takeFirst(router, [...ends.vteps.map((end) => end.take), ...made.flatMap((m) => m.take ?? [])])
+  if (made.length === 0) return []
+  // Who takes anybody's packets is asked last.
+  const known = made.filter((_, i) => typeof specs[i]?.remote === 'string')
+  const others = made.filter((m) => !known.includes(m))
+  const taking = [...known, ...others].flatMap((m) => m.take ?? [])
+  router.onLocal = takers(...ends.vteps.map((end) => end.take), ...taking)
   return made.map((m) => m.link)
 }
 

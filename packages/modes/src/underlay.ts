@@ -1,14 +1,8 @@
-import {
-  type Frame,
-  type LocalTaker,
-  parseInterfaceAddress,
-  type Router,
-  type RouterInterface,
-} from '@l2l3/switch-core'
+import { parseInterfaceAddress, type Router, type RouterInterface } from '@l2l3/switch-core'
 import { parseIpv4, parseIpv6 } from '@l2l3/switch-core/wire'
 
 /*
- * What tunnels need of the router that carries them: its MTU to their far ends, and what comes in for them.
+ * What tunnels need to know of the router that carries them.
  */
 
 /** The longest IP packet that leaves whole to all of these addresses; to those to which no route leads, and where there are
@@ -23,17 +17,6 @@ export function underlayMtu(router: Router, to: readonly string[], interfaces: r
       return mtu === 0 ? any : mtu
     }),
   )
-}
-
-/** Has a router ask each of these, in order, about what is for the node. */
-export function takeFirst(router: Router, takers: readonly LocalTaker[]): void {
-  if (takers.length === 0) return
-  router.onLocal = takers.length === 1 ? (takers[0] as LocalTaker) : (f, iface) => asked(takers, f, iface)
-}
-
-function asked(takers: readonly LocalTaker[], f: Frame, iface: RouterInterface): boolean {
-  for (let i = 0; i < takers.length; i++) if ((takers[i] as LocalTaker)(f, iface)) return true
-  return false
 }
 
 /** Tells whether an address is in the network of an interface's address, `10.0.0.1/24`. */

@@ -20,6 +20,7 @@ import {
   type ProfileOptions,
   type RemoteSpec,
   type TunnelNetwork,
+  takers,
   type Vtep,
   type VtepOptions,
 } from '@l2l3/vxlan'
@@ -27,7 +28,7 @@ import { Entrance } from './entrance.ts'
 import { type Ground, linkTo } from './ground.ts'
 import { type RoutedLink, type RoutedPort, routedLink, withLinkLocal } from './routed-link.ts'
 import { addRoutes, icmp, type Route } from './router.ts'
-import { takeFirst, underlayMtu } from './underlay.ts'
+import { underlayMtu } from './underlay.ts'
 import { outerOf, type SocketUplink, VtepEnds } from './vtep-ends.ts'
 
 /** A port of a network's switch: a host, or a network segment. */
@@ -151,7 +152,7 @@ export function vtep(ground: Ground, options: VtepModeOptions): VtepNode {
   const tables = given({ ageing, maxEntries })
   const groups = options.networks.flatMap((n) => n.multicast?.group ?? [])
   const ends = new VtepEnds(ground, router, { ...tables, groups }, options.sockets)
-  const takers: LocalTaker[] = []
+  const gre: LocalTaker[] = []
   const networks = options.networks.map((spec) => {
     const bridge = new Switch(pool, clock, { name: spec.name, seed: ground.seed ?? 0, ...tables })
     loop.every(SECOND, bridge)
@@ -163,11 +164,11 @@ export function vtep(ground: Ground, options: VtepModeOptions): VtepNode {
       sides.set(name, side)
     }
     const place = { ground, router, links, bridge, size }
-    const tunnels = spec.encapsulation === 'gretap' ? gretaps(place, spec, takers) : [udpTunnel(place, spec, ends)]
+    const tunnels = spec.encapsulation === 'gretap' ? gretaps(place, spec, gre) : [udpTunnel(place, spec, ends)]
     return { name: spec.name, switch: bridge, sides, tunnels }
   })
   ends.listen()
-  takeFirst(router, [...ends.vteps.map((end) => end.take), ...takers])
+  router.onLocal = takers(...ends.vteps.map((end) => end.take), ...gre)
   return { router, links, networks, vteps: ends.vteps }
 }
 
@@ -234,7 +235,7 @@ function udpTunnel(place: Place, spec: OverlayNetwork, ends: VtepEnds): OverlayT
 }
 
 /** Tunnels of GRETAP: a switch port for each far end. */
-function gretaps(place: Place, spec: OverlayNetwork, takers: LocalTaker[]): OverlayTunnel[] {
+function gretaps(place: Place, spec: OverlayNetwork, taking: LocalTaker[]): OverlayTunnel[] {
   const { ground, router, links, size } = place
   const { name, local, remotes = [], key, checksum, sequence } = spec
   const own: GreOptions = given({ key, checksum, sequence })
@@ -254,7 +255,7 @@ function gretaps(place: Place, spec: OverlayNetwork, takers: LocalTaker[]): Over
       mtu: spec.mtu === undefined ? mtu : Math.min(65_535, spec.mtu + overheadOf(local, own)),
     })
     way.next = tunnel
-    takers.push(tunnel.take)
+    taking.push(tunnel.take)
     const id = key === undefined ? 'gretap' : `gretap key ${key}`
     return { side, id, local, remotes: () => [to], network: null }
   })
