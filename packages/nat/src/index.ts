@@ -62,6 +62,7 @@ export {
   type OutsideAddresses,
   type ReplyCheck,
   type SourcePolicy,
+  type StandingFlow,
 } from './policy.ts'
 export { type CniPortMapping, cniPortMappings, type PortmapOptions } from './port-mapping/cni.ts'
 export {

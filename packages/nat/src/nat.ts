@@ -23,11 +23,12 @@ import { Fragments, type FragmentWaiter, Turn } from './fragments/fragments.ts'
 import { clampMss, mssOf } from './mss.ts'
 import type { NatOptions, SideOptions } from './options.ts'
 import { seededDice32 } from './outbound/port-search.ts'
-import type { DestinationPolicy, FlowEnder } from './policy.ts'
+import type { FlowEnder, StandingFlow } from './policy.ts'
 import { Errors } from './translate/errors.ts'
 import { type FastRun, fastRun } from './translate/fast-run.ts'
 import { DESTINATION, rewrite, SOURCE } from './translate/halves.ts'
 import { NewFlows, OPENED, type Transposition, UNTRACKED } from './translate/new-flows.ts'
+import { endStanding } from './translate/standing.ts'
 import { IPV6, Place, Proto, QUERY, Read, readTuple, Tuple } from './tuple.ts'
 
 /*
@@ -487,37 +488,10 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
     return n
   }
 
-  /** Ends the flows about whose destination `policy` decided with this tag, and says how many there were. */
-  endTagged(policy: DestinationPolicy, tag: number): number {
-    const { conntrack } = this
-    const { records } = conntrack
-    const number = (this.#options.destination ?? []).indexOf(policy) + 1
-    if (number === 0) return 0
-    let n = 0
-    for (let flow = conntrack.next(0); flow >= 0; flow = conntrack.next(flow + 1)) {
-      const at = flow << R.RECORD_SHIFT
-      if ((((records[at + R.STATE] as number) >>> R.DESTINATION_POLICY) & 255) !== number) continue
-      if ((conntrack.rest[(flow << R.REST_SHIFT) + R.DESTINATION_TAG] as number) >>> 0 !== tag) continue
-      conntrack.remove(flow)
-      n++
-    }
-    return n
-  }
-
-  /** Ends the flows to an address and port about whose destination no policy decided, and says how many there were. */
-  endUndecided(kind: number, address: number, port: number): number {
-    const { conntrack } = this
-    const t = new Tuple()
-    let n = 0
-    for (let flow = conntrack.next(0); flow >= 0; flow = conntrack.next(flow + 1)) {
-      const state = conntrack.records[(flow << R.RECORD_SHIFT) + R.STATE] as number
-      if (((state >>> R.DESTINATION_POLICY) & 255) !== 0) continue
-      conntrack.tuple(flow, 0, t)
-      if (t.kind !== kind || t.dst !== address >>> 0 || t.dstPort !== port) continue
-      conntrack.remove(flow)
-      n++
-    }
-    return n
+  /** For policies: see `FlowEnder`. */
+  endWhere(match: (flow: StandingFlow) => boolean): number {
+    const { destination = [], own } = this.#options
+    return endStanding(this.conntrack, this.addresses, destination, own, match)
   }
 
   #info(flow: number): FlowInfo {

@@ -89,14 +89,22 @@ export interface ReplyCheck {
   taken(kind: number, remote: number, remotePort: number, external: number, externalPort: number): boolean
 }
 
+/** A flow that stands, for the question whether it is to end. One object, filled again for each flow; nobody keeps it. */
+export interface StandingFlow {
+  /** Its first packet, as it came. */
+  readonly tuple: Tuple
+  /** Who decided where it goes, null where nobody did, and with which tag. */
+  readonly policy: DestinationPolicy | null
+  readonly tag: number
+  /** Whether its destination, as it came, is an address of this node. Worked out when it is asked for. */
+  readonly toLocal: boolean
+}
+
 /** Ends flows before their time: the engine. For configuration, not for the data path. */
 export interface FlowEnder {
-  /** Ends the flows about whose destination `policy` decided with this tag, and says how many there were. `policy` is told
-   * of each by `ended`, before this returns. */
-  endTagged(policy: DestinationPolicy, tag: number): number
-  /** Ends the flows to an address and port about whose destination no policy decided, and says how many there were: those
-   * that began before there was one. `kind` is that of their packets. */
-  endUndecided(kind: number, address: number, port: number): number
+  /** Ends the flows for which `match` is true, and says how many there were. Policies are told of each by `ended`, before
+   * this returns. It is one pass over all flows: whoever has several reasons to end some asks once. */
+  endWhere(match: (flow: StandingFlow) => boolean): number
 }
 
 /** Decides where a new flow goes. */
@@ -119,10 +127,12 @@ export interface SourcePolicy {
   ended?(tag: number, flow: number): void
 }
 
-/** The addresses that packets get as their source when they leave by an interface. */
+/** The addresses that packets get as their source when they leave by an interface. Of several, that one by which the node
+ * itself would speak to the destination. */
 export interface OutsideAddresses {
-  /** The IPv4 address of an interface, 0 where it has none. */
-  of4(out: number): number
-  /** The number of its IPv6 address in `Addresses6` (global, not link-local), 0 where it has none. */
-  of6(out: number): number
+  /** The IPv4 address of an interface towards `to`, 0 where it has none. */
+  of4(out: number, to: number): number
+  /** The number of its IPv6 address in `Addresses6` (global, not link-local) towards the one with the number `to`, 0 where
+   * it has none. */
+  of6(out: number, to: number): number
 }

@@ -1,7 +1,7 @@
 import type { Addresses6 } from '../addresses6.ts'
 import type { OutsidePorts } from '../outbound/outside-ports.ts'
 import { firstOf, lastOf } from '../outbound/port-range.ts'
-import type { DestinationPolicy, FlowEnder, NewFlow } from '../policy.ts'
+import type { DestinationPolicy, FlowEnder, NewFlow, StandingFlow } from '../policy.ts'
 import { Frontends, NO_FRONTEND, NODE_PORT } from '../service/frontends.ts'
 import { IPV6, Proto } from '../tuple.ts'
 import { formatMapping, overlap, type PortMapping, type ReadMapping, readMapping } from './port-mapping.ts'
@@ -156,20 +156,22 @@ export class PortMappings implements DestinationPolicy {
       this.#ports.add(address, mapping.kind | 0, listenPort(mapping, port), number)
       this.#options.outsidePorts?.reserve(mapping.kind, address, port)
     }
-    if (isDatagram(mapping.kind)) this.#endStale(mapping, address, others)
+    if (isDatagram(mapping.kind)) this.#endStale(mapping, address, number + 1)
     return number
   }
 
-  /** Ends what would keep clients from a new mapping: flows of old ones, and those that began before there was any, which
-   * only an address that is not the node's own can have. */
-  #endStale(mapping: ReadMapping, address: number, others: readonly (Entry | null)[]): void {
-    for (const engine of this.#engines) {
-      for (const old of others) engine.endTagged(this, this.#entries.indexOf(old) + 1)
-      if (mapping.local) continue
-      for (let port = firstOf(mapping.ports); port <= lastOf(mapping.ports); port++) {
-        engine.endUndecided(mapping.kind, address, port)
-      }
+  /** Ends what would keep clients from a new mapping: flows that would now be its, and are of an old one, of a service, or of
+   * nobody. */
+  #endStale(mapping: ReadMapping, address: number, tag: number): void {
+    const [first, last] = [firstOf(mapping.ports), lastOf(mapping.ports)]
+    const match = (flow: StandingFlow): boolean => {
+      const { kind, dst, dstPort } = flow.tuple
+      if (kind !== mapping.kind || dstPort < first || dstPort > last) return false
+      if (flow.policy === this && flow.tag === tag) return false
+      if (mapping.address !== null && dst !== address) return false
+      return !mapping.local || flow.toLocal
     }
+    for (const engine of this.#engines) engine.endWhere(match)
   }
 
   #number(words: Uint32Array, key: string): number {

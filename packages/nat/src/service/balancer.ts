@@ -1,8 +1,8 @@
 import { Drop } from '@l2l3/switch-core'
 import type { Addresses6 } from '../addresses6.ts'
 import type { PrefixSet } from '../outbound/prefix-set.ts'
-import type { DestinationPolicy, FlowEnder, NewFlow } from '../policy.ts'
-import { IPV6 } from '../tuple.ts'
+import type { DestinationPolicy, FlowEnder, NewFlow, StandingFlow } from '../policy.ts'
+import { IPV6, Proto } from '../tuple.ts'
 import { Client, NO_ENTRY } from './affinity.ts'
 import { type BalancerOptions, type BalancerSettings, readSettings } from './balancer-options.ts'
 import { type Frontend, holdAddress } from './frontend.ts'
@@ -49,12 +49,7 @@ export class Balancer implements DestinationPolicy {
     this.style = settings.style
     this.#settings = settings
     this.#source6 = settings.source6 === null ? 0 : holdAddress('sourceVips', addresses, settings.source6)
-    this.services = new ServiceTable(
-      addresses,
-      settings,
-      (backend) => this.#removed(backend),
-      (frontend) => this.#opened(frontend),
-    )
+    this.services = new ServiceTable(addresses, settings, (taken, opened) => this.#changed(taken, opened))
   }
 
   /** Clients remembered at `now`, in nanoseconds. */
@@ -67,21 +62,24 @@ export class Balancer implements DestinationPolicy {
   }
 
   decide(flow: NewFlow): boolean {
-    const { tuple, toLocal } = flow
-    const port = tuple.ports & 0xffff
-    let frontend = this.services.find(tuple.dst, tuple.kind, port)
-    if (frontend === null) {
-      if (!toLocal) return false
-      frontend = this.services.findNodePort(tuple.kind, port)
-      if (frontend === null) return false
-      const { nodePorts } = this.#settings
-      if (!nodePorts.empty && !this.#includes(nodePorts, tuple.dst, tuple.kind)) return false
-    }
-    return this.#serve(flow, frontend)
+    const frontend = this.#frontendOf(flow)
+    return frontend !== null && this.#serve(flow, frontend)
   }
 
   ended(tag: number): void {
     this.services.ended(tag)
+  }
+
+  /** By which frontend a flow comes; null where it comes by none. */
+  #frontendOf(flow: NewFlow | StandingFlow): Frontend | null {
+    const { dst, kind, ports } = flow.tuple
+    const port = ports & 0xffff
+    const frontend = this.services.find(dst, kind, port)
+    if (frontend !== null) return frontend
+    const nodePort = this.services.findNodePort(kind, port)
+    if (nodePort === null || !flow.toLocal) return null
+    const { nodePorts } = this.#settings
+    return nodePorts.empty || this.#includes(nodePorts, dst, kind) ? nodePort : null
   }
 
   #serve(flow: NewFlow, frontend: Frontend): boolean {
@@ -164,17 +162,28 @@ export class Balancer implements DestinationPolicy {
     return (kind & IPV6) !== 0 ? set.includes6(this.addresses.words, address * 4) : set.includes4(address)
   }
 
-  #removed(backend: Backend): void {
-    const { whenRemoved } = this.#settings
-    const end = whenRemoved === 'end' || (whenRemoved === 'end-udp' && backend.service.read.protocol === 'udp')
-    if (end) for (const engine of this.#engines) engine.endTagged(this, backend.tag)
+  /** Ends flows that a change has left behind: those of backends that were taken out, as `whenRemoved` says; and of UDP
+   * those that would now come by a frontend that was just opened, and go elsewhere - because there was nobody behind it when
+   * they began, or because it was another's. They would go on past the service for as long as they live, which kube-proxy
+   * does not let them either. Those of TCP find out by themselves. */
+  #changed(taken: ReadonlySet<Backend>, opened: ReadonlySet<Frontend>): void {
+    const left = new Set([...taken].filter((backend) => this.#endsWith(backend)))
+    const reached = new Set([...opened].filter(({ service }) => service.read.protocol === 'udp'))
+    if (left.size === 0 && reached.size === 0) return
+    const match = (flow: StandingFlow): boolean => {
+      const backend = flow.policy === this ? this.services.backend(flow.tag) : null
+      if (backend !== null && left.has(backend)) return true
+      if (reached.size === 0 || (flow.tuple.kind & 0xff) !== Proto.Udp) return false
+      // One that was taken out and keeps its flows keeps them from others, too.
+      if (backend?.removed === true) return false
+      const frontend = this.#frontendOf(flow)
+      return frontend !== null && reached.has(frontend) && backend?.service !== frontend.service
+    }
+    for (const engine of this.#engines) engine.endWhere(match)
   }
 
-  /** Flows of UDP that began when the frontend led nowhere would go on past the service for as long as they live: kube-proxy ends
-   * them, too. Those of TCP have found out by themselves. */
-  #opened(frontend: Frontend): void {
-    const { service, kind, word, address, port } = frontend
-    if (service.read.protocol !== 'udp' || kind === 'NodePort') return
-    for (const engine of this.#engines) engine.endUndecided(word, address, port)
+  #endsWith(backend: Backend): boolean {
+    const { whenRemoved } = this.#settings
+    return whenRemoved === 'end' || (whenRemoved === 'end-udp' && backend.service.read.protocol === 'udp')
   }
 }

@@ -1,4 +1,5 @@
 import type { Addresses6 } from '../addresses6.ts'
+import { IPV6 } from '../tuple.ts'
 import { Affinity } from './affinity.ts'
 import type { BalancerSettings } from './balancer-options.ts'
 import { type Frontend, holdAddress, letGo, makeFrontend } from './frontend.ts'
@@ -14,7 +15,7 @@ import {
   type ServiceOptions,
   type ServiceProtocol,
 } from './options.ts'
-import { type Backend, type BackendInfo, Service } from './service.ts'
+import { ALL, type Backend, type BackendInfo, LOCAL, Service } from './service.ts'
 
 /*
  * The services of a node: configuration in, and for the data path a frontend by its address, a backend by its tag.
@@ -53,8 +54,7 @@ const MAX_FRONTENDS = 64
 export class ServiceTable {
   readonly #addresses: Addresses6
   readonly #settings: BalancerSettings
-  readonly #removed: (backend: Backend) => void
-  readonly #opened: (frontend: Frontend) => void
+  readonly #changed: (taken: ReadonlySet<Backend>, opened: ReadonlySet<Frontend>) => void
   readonly #services: Map<string, Service> = new Map()
   readonly #index: Frontends
   /** By the number that the index gives; null where it is free. */
@@ -63,21 +63,21 @@ export class ServiceTable {
   /** By tag; nobody has 0. */
   readonly #backends: (Backend | null)[] = [null]
   readonly #spareTags: number[] = []
+  /** Backends with flows that the change that goes on has taken out. */
+  readonly #taken: Backend[] = []
   #clients: Affinity | null = null
   #numbers = 0
 
-  /** @param removed is told of a backend that was taken out and has flows
-   * @param opened is told of a frontend that leads somewhere and did not before */
+  /** @param changed is told, once for a change, of the backends that were taken out and have flows, and of the frontends
+   * that lead somewhere and did not before */
   constructor(
     addresses: Addresses6,
     settings: BalancerSettings,
-    removed: (backend: Backend) => void,
-    opened: (frontend: Frontend) => void,
+    changed: (taken: ReadonlySet<Backend>, opened: ReadonlySet<Frontend>) => void,
   ) {
     this.#addresses = addresses
     this.#settings = settings
-    this.#removed = removed
-    this.#opened = opened
+    this.#changed = changed
     this.#index = new Frontends(settings.seed)
   }
 
@@ -117,8 +117,10 @@ export class ServiceTable {
     const service = this.#services.get(name)
     if (service === undefined) return false
     this.#services.delete(name)
-    this.#unlist(service)
-    for (const backend of [...service.backends]) if (backend !== null) this.#takeOut(backend)
+    this.#change(service, () => {
+      this.#unlist(service)
+      for (const backend of [...service.backends]) if (backend !== null) this.#takeOut(backend)
+    })
     return true
   }
 
@@ -126,7 +128,8 @@ export class ServiceTable {
   setBackends(name: string, backends: readonly BackendOptions[]): void {
     const service = this.#named(name)
     const read = readBackends(`service ${name}`, backends, this.#settings.defaults)
-    this.#reconcile(service, read, this.#holdNew(service, read))
+    const held = this.#holdNew(service, read)
+    this.#change(service, () => this.#reconcile(service, read, held))
   }
 
   /** Adds a backend to a service. Throws where it has one with this address and port, or as many as it may. */
@@ -136,9 +139,8 @@ export class ServiceTable {
     if (service.find(read.key) !== null) throw new RangeError(`service ${name}: backend ${read.key} is there already`)
     const here = service.backends.filter((b) => b !== null)
     checkBackends(`service ${name}`, [...here, read], this.#settings.defaults)
-    this.#putIn(service, read, holdAddress(`service ${name}`, this.#addresses, read.words))
-    service.arrange()
-    if (here.length === 0) this.#open(service)
+    const address = holdAddress(`service ${name}`, this.#addresses, read.words)
+    this.#change(service, () => this.#putIn(service, read, address))
   }
 
   /** Takes a backend out of a service; false where it was not there. */
@@ -147,8 +149,7 @@ export class ServiceTable {
     const [read] = readBackends(`service ${name}`, [{ address, port }], this.#settings.defaults) as [ReadBackend]
     const backend = service.find(read.key)
     if (backend === null) return false
-    this.#takeOut(backend)
-    service.arrange()
+    this.#change(service, () => this.#takeOut(backend))
     return true
   }
 
@@ -173,6 +174,11 @@ export class ServiceTable {
   findNodePort(kind: number, port: number): Frontend | null {
     const n = this.#index.find(0, kind, port | NODE_PORT)
     return n === NO_FRONTEND ? null : this.#frontends[n]
+  }
+
+  /** The backend with this tag, taken out or not; null where there is none. */
+  backend(tag: number): Backend | null {
+    return this.#backends[tag] ?? null
   }
 
   /** A flow to the backend with this tag is over. */
@@ -203,21 +209,33 @@ export class ServiceTable {
       throw error
     }
     const { affinityEntries, seed } = this.#settings
-    const before = new Set(service.frontends.map((at) => (this.#frontends[at] as Frontend).text))
-    const wasEmpty = service.size === 0
     if (read.affinity > 0) this.#clients ??= new Affinity(affinityEntries, seed)
-    this.#unlist(service)
-    for (const frontend of frontends) {
-      const at = this.#spare.pop() ?? this.#frontends.length
-      this.#frontends[at] = frontend
-      service.frontends.push(at)
-      this.#index.add(frontend.address, frontend.word, frontend.port, at)
-    }
-    service.read = read
-    this.#services.set(read.name, service)
-    this.#reconcile(service, read.backends, held)
-    if (wasEmpty || service.size === 0) return
-    for (const frontend of frontends) if (!before.has(frontend.text)) this.#opened(frontend)
+    this.#change(service, () => {
+      this.#unlist(service)
+      for (const frontend of frontends) {
+        const at = this.#spare.pop() ?? this.#frontends.length
+        this.#frontends[at] = frontend
+        service.frontends.push(at)
+        this.#index.add(frontend.address, frontend.word, frontend.port, at)
+      }
+      service.read = read
+      this.#services.set(read.name, service)
+      this.#reconcile(service, read.backends, held)
+    })
+  }
+
+  /** Changes a service, and tells what has come of it. */
+  #change(service: Service, change: () => void): void {
+    const before = new Map(this.#frontendsOf(service).map((f) => [keyOf(f), reach(f)]))
+    change()
+    service.arrange()
+    const opened = this.#frontendsOf(service).filter((f) => (reach(f) & ~(before.get(keyOf(f)) ?? 0)) !== 0)
+    const taken = new Set(this.#taken.splice(0))
+    if (taken.size > 0 || opened.length > 0) this.#changed(taken, new Set(opened))
+  }
+
+  #frontendsOf(service: Service): Frontend[] {
+    return service.frontends.map((at) => this.#frontends[at] as Frontend)
   }
 
   /** Makes the frontends of a service, and holds their addresses. Throws where one is taken, and holds none then. */
@@ -267,12 +285,7 @@ export class ServiceTable {
     return held
   }
 
-  #open(service: Service): void {
-    for (const at of service.frontends) this.#opened(this.#frontends[at] as Frontend)
-  }
-
   #reconcile(service: Service, wanted: readonly ReadBackend[], held: ReadonlyMap<string, number>): void {
-    const wasEmpty = service.size === 0
     const keys = new Set(wanted.map((b) => b.key))
     for (const b of [...service.backends]) if (b !== null && !keys.has(b.key)) this.#takeOut(b)
     for (const read of wanted) {
@@ -280,8 +293,6 @@ export class ServiceTable {
       if (address !== undefined) this.#putIn(service, read, address)
       else service.find(read.key)?.become(read)
     }
-    service.arrange()
-    if (wasEmpty && service.size > 0) this.#open(service)
   }
 
   #putIn(service: Service, read: ReadBackend, address: number): void {
@@ -291,7 +302,7 @@ export class ServiceTable {
 
   #takeOut(backend: Backend): void {
     backend.service.take(backend)
-    if (backend.active > 0) this.#removed(backend)
+    if (backend.active > 0) this.#taken.push(backend)
     else this.#forget(backend)
   }
 
@@ -303,7 +314,7 @@ export class ServiceTable {
 
   #info(service: Service): ServiceInfo {
     const { read, name, flows, remembered, refused } = service
-    const texts = service.frontends.map((at) => (this.#frontends[at] as Frontend).text)
+    const texts = this.#frontendsOf(service).map((f) => f.text)
     return {
       name,
       protocol: read.protocol,
@@ -316,4 +327,19 @@ export class ServiceTable {
       refused,
     }
   }
+}
+
+/** What a frontend is known by through changes. */
+function keyOf({ word, text }: Frontend): string {
+  return `${word} ${text}`
+}
+
+/** Who may serve what comes by a frontend: bits `ALL` and `LOCAL` of those of its service's sets that it gives packets to and
+ * that have someone. 0: it leads nowhere. */
+function reach({ service, word, treatment: { local, podsGetAll } }: Frontend): number {
+  const ipv6 = (word & IPV6) !== 0
+  let bits = 0
+  if ((!local || podsGetAll) && service.set(ipv6, false).lots > 0) bits |= ALL
+  if (local && service.set(ipv6, true).lots > 0) bits |= LOCAL
+  return bits
 }

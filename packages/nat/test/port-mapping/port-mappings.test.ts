@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { OutsidePorts } from '../../src/outbound/outside-ports.ts'
 import { SourceNat } from '../../src/outbound/source-nat.ts'
+import type { DestinationPolicy } from '../../src/policy.ts'
 import type { PortMapping } from '../../src/port-mapping/port-mapping.ts'
 import { PortMappings } from '../../src/port-mapping/port-mappings.ts'
 import { Lab } from '../outbound/lab.ts'
@@ -207,35 +208,54 @@ it('reserves its ports with NATs that own theirs, and gives them back', () => {
   expect(lab.send(nat, 'tcp 10.22.0.9:8080 > 198.51.100.1:80').to).toBe('203.0.113.1:8080')
 })
 
-it('ends flows of UDP to an old mapping when the port gets a new one (modes.md 17.3)', () => {
-  const ended: number[] = []
-  table.attached({
-    endTagged: (policy, tag) => {
-      expect(policy).toBe(table)
-      ended.push(tag)
-      table.ended(tag)
-      return 1
-    },
-    endUndecided: () => 0,
-  })
+it('ends flows of UDP to a port that gets a new mapping, in one pass (modes.md 17.3)', () => {
   const dns: PortMapping = { protocol: 'udp', port: '50-59', to: '10.22.0.11' }
+  /** Flows that stand: what came, and whose they are. */
+  const standing: { packet: string; policy: DestinationPolicy | null; tag: number; toLocal: boolean }[] = []
+  let passes = 0
+  table.attached({
+    endWhere: (match) => {
+      passes++
+      const over = standing.filter(({ packet, ...flow }) => {
+        lab.ask(packet, flow)
+        return match({ tuple: lab.flow.tuple, ...flow })
+      })
+      for (const flow of over) {
+        standing.splice(standing.indexOf(flow), 1)
+        if (flow.policy === table) table.ended(flow.tag)
+      }
+      return over.length
+    },
+  })
   const [first, tcp] = table.addAll([dns, web]) as [number, number]
-  for (const packet of ['udp 198.51.100.1:9 > 203.0.113.1:53', 'tcp 198.51.100.1:9 > 203.0.113.1:8080']) {
+  const packets = ['udp 198.51.100.1:9 > 203.0.113.1:53', 'tcp 198.51.100.1:9 > 203.0.113.1:8080']
+  for (const packet of packets) {
     lab.ask(packet, { toLocal: true })
     expect(table.decide(lab.flow)).toBe(true)
+    standing.push({ packet, policy: table, tag: lab.flow.tag, toLocal: true })
   }
   expect(lab.flow.tag).toBe(tcp + 1)
+  // Of a service's, one came to the node, one passes through it.
+  const service = { decide: () => true }
+  standing.push({ packet: 'udp 198.51.100.1:9 > 203.0.113.1:54', policy: service, tag: first + 1, toLocal: true })
+  standing.push({ packet: 'udp 198.51.100.1:9 > 198.51.100.2:54', policy: null, tag: 0, toLocal: false })
   table.remove(first)
   table.remove(tcp)
   expect(table.list()).toEqual([])
+  const left = (): string[] => standing.map((flow) => flow.packet.replace(/ .* > /, ' '))
+  const all = left()
   // Another port: nothing to end.
   const third = table.add({ ...dns, port: 60 })
-  expect([third, ended]).toEqual([2, []])
-  expect(table.add({ ...dns, port: 53, to: '10.22.0.12' })).toBe(3)
-  expect(ended).toEqual([first + 1])
+  expect([third, left()]).toEqual([2, all])
+  passes = 0
+  expect(table.add({ ...dns, port: '52-53', to: '10.22.0.12' })).toBe(3)
+  expect([passes, left()]).toEqual([1, all.slice(1)])
+  // The service's flow gives way, too; that to another host does not.
+  table.add({ ...dns, port: 54, to: '10.22.0.12' })
+  expect(left()).toEqual(['tcp 203.0.113.1:8080', 'udp 198.51.100.2:54'])
   // A connection goes on with whom it began.
-  expect(table.add({ ...web, to: '10.22.0.12' })).toBe(first)
-  expect(ended).toEqual([first + 1])
+  table.add({ ...web, to: '10.22.0.12' })
+  expect(left()).toEqual(['tcp 203.0.113.1:8080', 'udp 198.51.100.2:54'])
 })
 
 it.each([

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import type { DestinationPolicy } from '../../src/policy.ts'
+import type { FlowEnder, StandingFlow } from '../../src/policy.ts'
+import type { Balancer } from '../../src/service/balancer.ts'
 import type { ServiceOptions } from '../../src/service/options.ts'
+import { Tuple } from '../../src/tuple.ts'
 import { Asking } from './asking.ts'
 
 /*
@@ -25,21 +27,23 @@ function backendsOf(asking: Asking, name = dns.name) {
 }
 
 /** An engine's flows, as far as a balancer sees them: their tags. */
-class Flows {
+class Flows implements FlowEnder {
   readonly tags: number[] = []
-  asked: number[] = []
+  passes = 0
+  readonly #policy: Balancer
 
-  endUndecided(): number {
-    return 0
+  constructor(policy: Balancer) {
+    this.#policy = policy
   }
 
-  endTagged(policy: DestinationPolicy, tag: number): number {
-    this.asked.push(tag)
+  endWhere(match: (flow: StandingFlow) => boolean): number {
+    this.passes++
     let n = 0
     for (let i = this.tags.length - 1; i >= 0; i--) {
-      if (this.tags[i] !== tag) continue
+      const tag = this.tags[i]!
+      if (!match({ tuple: new Tuple(), policy: this.#policy, tag, toLocal: false })) continue
       this.tags.splice(i, 1)
-      policy.ended?.(tag, i)
+      this.#policy.ended(tag)
       n++
     }
     return n
@@ -47,7 +51,7 @@ class Flows {
 }
 
 function withFlows(asking: Asking): Flows {
-  const flows = new Flows()
+  const flows = new Flows(asking.balancer)
   asking.balancer.attached(flows)
   return flows
 }
@@ -192,7 +196,8 @@ describe('services', () => {
     flows.tags.push(...asking.tags)
     expect(asking.balancer.services.remove(dns.name)).toBe(true)
     expect(asking.balancer.services.remove(dns.name)).toBe(false)
-    expect(flows.tags).toEqual([])
+    // One pass when they came, one when they went.
+    expect([flows.tags, flows.passes]).toEqual([[], 2])
     expect(asking.addresses.size).toBe(0)
     expect(asking.balancer.services.size).toBe(0)
     expect([...asking.balancer.services.list()]).toEqual([])
