@@ -118,7 +118,14 @@ export async function startNode<T>(wire: Wire, options: NodeOptions, build: (pla
   for (const address of options.near) {
     ip('-n', near, 'addr', 'add', address, 'dev', 'eth0', ...(address.includes(':') ? ['nodad'] : []))
   }
-  const made = build({ ground: { pool, clock: loop.clock, loop, seed: 1 }, host, uplink })
+  let made: T
+  try {
+    made = build({ ground: { pool, clock: loop.clock, loop, seed: 1 }, host, uplink })
+  } catch (error) {
+    host.close()
+    uplink.close()
+    throw error
+  }
   const runner = runOnEventLoop(loop, [host, uplink])
   let stopped = false
   const stop = async (): Promise<LedgerReport> => {
