@@ -86,8 +86,9 @@ function stillThere(made: readonly MadeNamespace[]): MadeNamespace[] {
  * must not be forgotten. */
 export function removeNamespaces(made: readonly MadeNamespace[]): MadeNamespace[] {
   let left = stillThere(made)
-  // An `ip` that somebody ended has done half of it: once more.
-  for (let i = 0; i < 2 && left.length > 0; i++) {
+  // An `ip` that a signal met before it had a session of its own, which takes a while on a busy machine, has done nothing or
+  // half of it: once more.
+  for (let i = 0; i < 8 && left.length > 0; i++) {
     ipBatch(
       left.map(({ name }) => `netns del ${name}`),
       true,
