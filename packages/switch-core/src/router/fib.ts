@@ -14,6 +14,7 @@ import {
   words6,
 } from './prefix.ts'
 import { RouteTable4, RouteTable6 } from './route-table.ts'
+import { suits6 } from './source-choice.ts'
 import { Hop, type Kind, Target } from './target.ts'
 
 /*
@@ -239,15 +240,22 @@ export class Fib {
   }
 
   /** The address by which the router speaks to the one at `at`: of the same scope (RFC 6724, rule 2), of the interface
-   * it leaves by (rule 5), the first. Null where the router has none. */
+   * it leaves by (rule 5), the one that suits best (rules 6 and 8). Null where the router has none. */
   source6(iface: RouterInterface, b: Uint8Array, at: number): Uint8Array | null {
     const linkLocal = isLinkLocal(b, at)
     let any: Uint8Array | null = null
+    let best: Uint8Array | null = null
+    let suits = -1
     for (let i = 0; i < iface.addresses6.length; i++) {
-      const a = iface.addresses6[i] as { bytes: Uint8Array; linkLocal: boolean }
-      if (a.linkLocal === linkLocal) return a.bytes
+      const a = iface.addresses6[i] as { bytes: Uint8Array; length: number; linkLocal: boolean }
       any ??= a.bytes
+      if (a.linkLocal !== linkLocal) continue
+      const now = suits6(a, b, at)
+      if (now <= suits) continue
+      best = a.bytes
+      suits = now
     }
+    if (best !== null) return best
     if (linkLocal) return any
     for (let k = 0; k < this.interfaces.length; k++) {
       const { addresses6 } = this.interfaces[k] as RouterInterface

@@ -223,6 +223,19 @@ export class Router implements Inlet {
     return this.#fib.lookup6(b, at)
   }
 
+  /** The address by which the router speaks to `ip` where its packets leave by `iface`: the one on the next hop's network;
+   * 0 where the interface has none. A NAT that masquerades asks this. */
+  sourceTo4(iface: RouterInterface, ip: number): number {
+    if (iface.addresses4.length === 0) return 0
+    return this.#fib.source4(this.#fib.lookup4(ip)?.hopBy(iface) ?? iface.onLink, ip)
+  }
+
+  /** The global address by which the router speaks to the IPv6 address whose 16 bytes stand in `b` from `at` where its
+   * packets leave by `iface` (RFC 6724); null where the interface has none. */
+  sourceTo6(iface: RouterInterface, b: Uint8Array, at: number): Uint8Array | null {
+    return iface.addresses6.some((a) => !a.linkLocal) ? this.#fib.source6(iface, b, at) : null
+  }
+
   /** For interfaces. */
   input4(iface: RouterInterface, f: Frame, o: number, n: number, group: boolean): void {
     this.#forward4.input(iface, f, o, n, group)

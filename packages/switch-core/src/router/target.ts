@@ -81,6 +81,12 @@ export class Target {
     return best
   }
 
+  /** The first next hop that leaves by the interface, or null. */
+  hopBy(iface: RouterInterface): Hop | null {
+    for (let i = 0; i < this.hops.length; i++) if (this.hops[i]?.iface === iface) return this.hops[i] as Hop
+    return null
+  }
+
   /** Tells whether one of its next hops leaves by the interface. */
   leavesBy(iface: RouterInterface): boolean {
     for (let i = 0; i < this.hops.length; i++) if (this.hops[i]?.iface === iface) return true
