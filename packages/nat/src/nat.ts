@@ -40,16 +40,18 @@ import { IPV6, Place, Proto, QUERY, Read, readTuple, Tuple } from './tuple.ts'
  *        -> leave:                     -> new: source policies, table  source half: to the other tuple's destination
  *
  * A router calls it as its gate (`arrived`, `leaving`); where there is no routing between, a `Passage` does both at once
- * (passage.ts). Which flow a frame belongs to stands between the halves in a column beside the pool's.
+ * (passage.ts). Between the halves one packet is under way, no more: either it leaves before the next one arrives, or it never
+ * does. Which row it is in and whose it is are remembered for that long; a row that was dropped and is another packet's now has
+ * nothing from before.
  *
- *     column   | who: flow << 1 | direction | what it is |      0: the packet belongs to no flow
+ *     what     | who: flow << 1 | direction | what it is |      0: the packet belongs to no flow
  *               31                         2 1          0
  *
  * Beside whole packets of a flow there are fragments, of which only the first says whose they are (fragments/), and ICMP errors,
  * which belong to the flow of the packet they quote (translate/errors.ts).
  */
 
-/* What a frame is, in its column. */
+/* What the packet under way is. */
 const KNOWN = 1
 const ERROR = 2
 const OPEN = 3
@@ -99,7 +101,9 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
   readonly #events: FlowEvents = new FlowEvents()
   readonly #sides: Side[] = [new Side(0, '', {})]
   readonly #byInterface: Map<RouterInterface, Side> = new Map()
-  readonly #column: Uint32Array
+  /** The packet under way: its row, NO_FRAME where it belongs to no flow, and what it is. */
+  #row: number = NO_FRAME
+  #what = 0
   readonly #slice: number
   readonly #tuple: Tuple = new Tuple()
   readonly #place: Place = new Place()
@@ -111,13 +115,12 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
   readonly #ownTuple: Tuple = new Tuple()
   readonly #ownPlace: Place = new Place()
   readonly #bytes: Uint8Array = new Uint8Array(16)
-  /** The frame with which a flow is open, and whether it is a first fragment. */
-  #opener: number = NO_FRAME
+  /** Whether the packet with which a flow is open is a first fragment. */
   #openerIsFragment = false
 
   /** Throws a RangeError or TypeError with the option's name where one makes no sense. */
   constructor(loop: Loop, options: NatOptions = {}) {
-    const { destination = [], source = [], masquerade = null, outside = null, seed = 0 } = options
+    const { destination = [], source = [], masquerade = null, outside = null, outsidePorts = null, seed = 0 } = options
     this.loop = loop
     this.pool = loop.pool
     this.#clock = loop.clock
@@ -134,7 +137,7 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
     this.#fresh = new NewFlows(
       this.conntrack,
       this.addresses,
-      { destination, source, masquerade, outside },
+      { destination, source, masquerade, outside, outsidePorts },
       options.random ?? seededDice32(seed),
     )
     this.fastRun = fastRun({ ...this.pool, ...this.conntrack })
@@ -143,7 +146,6 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
       if (this.#events.wanted) this.#events.note('destroy', this.#info(flow))
       this.#fresh.ended(flow)
     }
-    this.#column = new Uint32Array(this.pool.frames)
     for (const policy of destination) policy.attached?.(this)
     this.#slice = Math.max(64, Math.ceil(this.conntrack.maxFlows / ROUND))
     this.conntrack.at(this.#clock.now)
@@ -201,7 +203,8 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
     const { pool, conntrack } = this
     const place = this.#place
     conntrack.at(this.#clock.now)
-    this.#column[f] = 0
+    this.#row = NO_FRAME
+    this.#what = 0
     this.#frame = f
     this.#l3 = l3
     this.#start = pool.off[f] as number
@@ -239,18 +242,19 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
         const who = fragments.flow
         if (who === NO_ONE) return f
         const flow = who >>> 1
-        if (!conntrack.has(flow) || conntrack.id(flow) !== fragments.stamp) return this.#invalid(f)
+        const gone = !conntrack.has(flow) || conntrack.id(flow) !== fragments.stamp || !conntrack.isAlive(flow)
+        if (gone) return this.#invalid(f)
         conntrack.renew(flow, who & 1)
         return this.#destinationHalf(f, who)
       }
       default: {
         const went = this.#arriveWhole(f, side, read)
-        const what = went >= 0 ? (this.#column[went] as number) : 0
+        const what = this.#what
         if (went < NO_FRAME) fragments.refuse((-2 - went) as Drop)
         else if (went === NO_FRAME) fragments.refuse(Drop.PoolSpent)
         else if ((what & 3) === KNOWN) fragments.bind(what >>> 2, conntrack.id(what >>> 3))
         else if (what === OPEN) this.#openerIsFragment = true
-        else fragments.bind(NO_ONE, 0)
+        else fragments.bindLoosely(NO_ONE, 0)
         return went
       }
     }
@@ -299,8 +303,7 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
       rewrite(pool, g, this.#l3, place, DESTINATION, address, port, this.addresses)
     }
     if ((state & R.ROUTED) !== 0 && direction === 0) this.#routeBy(kind, (records[base + R.DELTA] as number) >>> 0)
-    this.#column[g] = (who << 2) | KNOWN
-    return g
+    return this.#underWay(g, (who << 2) | KNOWN)
   }
 
   /** A packet of no flow. */
@@ -332,9 +335,14 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
       rewrite(this.pool, g, this.#l3, place, DESTINATION, dst, dstPort, this.addresses)
     }
     if (q.routeBy !== 0) this.#routeBy(tuple.kind, q.routeBy)
-    this.#column[g] = OPEN
-    this.#opener = g
     this.#openerIsFragment = false
+    return this.#underWay(g, OPEN)
+  }
+
+  /** The packet in row `g`, which is owned, goes on: `leave` will know it. */
+  #underWay(g: Frame, what: number): number {
+    this.#row = g
+    this.#what = what >>> 0
     return g
   }
 
@@ -355,8 +363,7 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
     if (g === NO_FRAME) return g
     if (g !== f) errors.reread(g, this.#l3, this.#place, side.zone)
     errors.destination(g, who)
-    this.#column[g] = (who << 2) | ERROR
-    return g
+    return this.#underWay(g, (who << 2) | ERROR)
   }
 
   /**
@@ -364,9 +371,10 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
    * `-2 - reason` where it is to be dropped, by the caller.
    */
   leave(f: Frame, l3: number, from: Side, out: Side): number {
-    const what = this.#column[f] as number
-    if (what === 0) return f
-    this.#column[f] = 0
+    const what = this.#what
+    if (this.#row !== f) return f
+    this.#row = NO_FRAME
+    this.#what = 0
     this.#seeAgain(f, l3, from)
     switch (what & 3) {
       case KNOWN:
@@ -376,8 +384,7 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
         this.#errors.source(f, what >>> 2)
         return f
       default: {
-        // Another packet has come since, and taken the question.
-        if (this.#opener !== f || !this.#fresh.isOpen) return -2 - Drop.InvalidState
+        if (!this.#fresh.isOpen) return -2 - Drop.InvalidState
         const why = this.#settle(f, out)
         if (why < NO_FRAME) return why
       }
@@ -425,13 +432,7 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
   /** A packet of the node itself leaves: its errors are about flows, everything else is its own affair. */
   #leaveOwn(f: Frame, l3: number, out: Side): void {
     const { bytes: b } = this.pool
-    const what = this.#column[f] as number
-    this.#column[f] = 0
     if (this.#transposition !== 'translate') return
-    if (what !== 0 && f === this.#frame && (what & 3) === ERROR) {
-      this.#errors.source(f, what >>> 2)
-      return
-    }
     if ((b[l3] as number) >>> 4 === 4 && b[l3 + 9] !== Proto.Icmp) return
     const place = this.#ownPlace
     const end = (this.pool.off[f] as number) + (this.pool.len[f] as number)
@@ -455,6 +456,9 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
   /** For the loop: looks at a slice of the flows, and tells events. */
   tick(now: number): void {
     this.conntrack.at(now)
+    // A packet that is not on its way out by now was dropped between the halves.
+    this.#row = NO_FRAME
+    this.#fresh.close()
     this.conntrack.sweep(this.#slice)
     this.fragments.tick(now)
     this.#events.tell()

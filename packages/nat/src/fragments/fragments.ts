@@ -10,7 +10,7 @@ import {
 } from '@l2l3/switch-core'
 import { ipv4, ipv6 } from '@l2l3/switch-core/wire'
 import { FragmentHeader, Kind } from './header.ts'
-import { FragmentTable, Passed, State } from './table.ts'
+import { FragmentTable, LISTS, LOOSE, Passed, State, WAITING } from './table.ts'
 
 /*
  * Fragments on their way through a NAT: virtual reassembly.
@@ -33,7 +33,7 @@ import { FragmentTable, Passed, State } from './table.ts'
  *     switch (fragments.accept(f, l3, end, zone, token)) {      end: of the packet; token: 32 bits that come back, an interface
  *       case Turn.Whole:    not a fragment (an "atomic" one of IPv6 is none, RFC 6946)
  *       case Turn.First:    tuple, flow and translation as for a whole packet; then `fragments.bind(flow, stamp)` or
- *                           `fragments.refuse(why)` before the next `accept`. Without either the others are refused.
+ *                           `fragments.refuse(why)` before the next `accept` or tick. Without either the others are refused.
  *       case Turn.Follows:  the flow is fragments.flow, fragments.stamp, as they were bound: two numbers of 32 bits of the
  *                           engine's. Only addresses are to be translated.
  *       case Turn.Held:     taken: the frame is not the engine's any more
@@ -44,8 +44,9 @@ import { FragmentTable, Passed, State } from './table.ts'
  * (so that they leave after the first), and is counted on neither to process them on the spot nor not to. `ended(f, token, why)`
  * drops those that waited in vain. A held frame is owned by the table, and counts as held in the ledger.
  *
- * A flood of fragments whose first never comes puts out the oldest of its own kind; packets whose first has passed go on. A flood of
- * first fragments fills the table, after which new ones are refused until some have ended: those in the table go on.
+ * A flood of fragments whose first never comes puts out the oldest of its own kind; packets whose first has passed go on. So it is
+ * with first fragments of no flow, to the node itself or refused: they make room for whatever comes. A flood of first fragments of
+ * flows fills the table, after which new ones are refused until some have ended: those in the table go on.
  *
  * An SCTP checksum cannot be moved in a fragment (see crc32c.ts), all others can: the first fragment has checksum and ports.
  */
@@ -171,7 +172,7 @@ export class Fragments implements Ticker {
   accept(f: Frame, l3: number, end: number, zone: number, token: number): Turn {
     const kind = this.#header.read(this.#pool.bytes, l3, end)
     if (kind === Kind.Whole) return Turn.Whole
-    this.#current = -1
+    this.#giveUp()
     if (kind === Kind.Malformed) return this.#dropped(Drop.Malformed)
     if (kind === Kind.Tiny) return this.#overlap()
     const table = this.#table
@@ -192,11 +193,22 @@ export class Fragments implements Ticker {
 
   /** Says which flow the first fragment, which `accept` has just seen, is of, and releases those that waited for it. */
   bind(flow: number, stamp: number): void {
+    this.#bind(State.Known, flow, stamp)
+  }
+
+  /** Says that it is of none, but passes: the others are told this flow (see `bind`). They are forgotten first when there is no
+   * room. */
+  bindLoosely(flow: number, stamp: number): void {
+    this.#bind(State.Loose, flow, stamp)
+  }
+
+  #bind(state: number, flow: number, stamp: number): void {
     const row = this.#current
     if (row === -1) return
     this.#current = -1
     const table = this.#table
-    table.state[row] = State.Known
+    table.become(row, state)
+    table.deadline[row] = this.#clock.now + this.#timeout
     table.flow[row] = flow
     table.stamp[row] = stamp
     for (let f = table.detach(row); f !== NO_FRAME; ) {
@@ -218,12 +230,26 @@ export class Fragments implements Ticker {
   /** Ends what has waited, or been remembered, for too long. */
   tick(now: number): void {
     const table = this.#table
-    for (let row = table.oldestWaiting(); row !== -1 && table.deadline[row] <= now; row = table.oldestWaiting()) {
-      this.#expire(row)
+    this.#giveUp()
+    for (let list = 0; list < LISTS; list++) {
+      for (let row = table.oldest(list); row !== -1 && table.deadline[row] <= now; row = table.oldest(list)) {
+        this.#expire(row)
+      }
     }
-    for (let row = table.oldestKnown(); row !== -1 && table.deadline[row] <= now; row = table.oldestKnown()) {
-      this.#expire(row)
-    }
+  }
+
+  /** The first fragment that nobody has said anything about was dropped on its way: so are the others. */
+  #giveUp(): void {
+    if (this.#current !== -1) this.refuse(Drop.InvalidState)
+  }
+
+  /** Makes room where all rows are in use: those of no flow go first, then those that wait. */
+  #makeRoom(): void {
+    const table = this.#table
+    if (table.size < table.rows) return
+    const loose = table.oldest(LOOSE)
+    const row = loose !== -1 ? loose : table.oldest(WAITING)
+    if (row !== -1) this.#evict(row)
   }
 
   #fillKey(l3: number, zone: number): void {
@@ -249,7 +275,7 @@ export class Fragments implements Ticker {
     // Until it is bound it is refused.
     if (row !== -1) table.become(row, State.Refused)
     else {
-      if (table.size === table.rows && table.waiting > 0) this.#evict(table.oldestWaiting())
+      this.#makeRoom()
       row = table.add(State.Refused)
       if (row === -1) return this.#dropped(Drop.FragmentQueueFull)
     }
@@ -290,14 +316,14 @@ export class Fragments implements Ticker {
     let row = found
     if (row !== -1 && table.count(row) >= this.#heldPerPacket) return this.#dropped(Drop.FragmentQueueFull)
     while (table.frames >= this.#heldFrames || table.bytes + bytes > this.#heldBytes) {
-      const oldest = table.oldestWaiting()
+      const oldest = table.oldest(WAITING)
       if (oldest === -1 || oldest === row) return this.#dropped(Drop.FragmentQueueFull)
       this.#evict(oldest)
     }
-    if (row === -1 && (table.waiting >= this.#waitingPackets || table.size === table.rows)) {
-      const oldest = table.oldestWaiting()
-      if (oldest === -1) return this.#dropped(Drop.FragmentQueueFull)
-      this.#evict(oldest)
+    if (row === -1) {
+      if (table.waiting >= this.#waitingPackets) this.#evict(table.oldest(WAITING))
+      this.#makeRoom()
+      if (table.size === table.rows) return this.#dropped(Drop.FragmentQueueFull)
     }
     const g = this.#pool.own(f)
     if (g === NO_FRAME) return Turn.Held

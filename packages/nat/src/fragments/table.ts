@@ -3,12 +3,13 @@ import { checkRange, type Frame, type FramePool } from '@l2l3/switch-core'
 /*
  * The packets of which fragments have been seen, and the fragments that wait.
  *
- * A row for each packet, found by its key through chained buckets, in one of two lists, each in order of age:
+ * A row for each packet, found by its key through chained buckets, in one of three lists, each in order of age:
  *
  *     waiting    the first fragment has not come: a chain of frames hangs on the row    evicted, oldest first, when short
- *     known      it has: what the engine said of it                                     never evicted before its time
+ *     known      it has, and is of a flow                                               never evicted before its time
+ *     loose      it has, and is of no flow, or was dropped                              evicted, oldest first, before all others
  *
- * So a flood of fragments whose first one never comes has only its own kind to put out. Which parts of a packet have passed
+ * So a flood of fragments whose first one never comes, or of first ones that belong to nobody, has only its own kind to put out. Which parts of a packet have passed
  * is a bit for each 8 bytes, the unit of fragment offsets: 8,192 bits a row.
  *
  *     key     11 words: source (4), destination (4), identification, protocol and version, zone; IPv4 has 0 in the
@@ -23,7 +24,12 @@ import { checkRange, type Frame, type FramePool } from '@l2l3/switch-core'
 const KEY = 11
 
 /** What is known about a packet. */
-export const State = { Free: 0, Waiting: 1, Known: 2, Refused: 3 } as const
+export const State = { Free: 0, Waiting: 1, Known: 2, Loose: 3, Refused: 4 } as const
+/* Lists, by number. */
+export const WAITING = 0
+export const KNOWN = 1
+export const LOOSE = 2
+export const LISTS = 3
 
 /** What a fragment is to those of its packet that have passed. */
 export const Passed = {
@@ -71,9 +77,9 @@ export class FragmentTable {
   readonly #chain: Int32Array
   readonly #older: Int32Array
   readonly #younger: Int32Array
-  /** Ends of both lists: waiting, known. */
-  readonly #oldest: Int32Array = new Int32Array(2).fill(-1)
-  readonly #newest: Int32Array = new Int32Array(2).fill(-1)
+  /** Ends of the lists. */
+  readonly #oldest: Int32Array = new Int32Array(LISTS).fill(-1)
+  readonly #newest: Int32Array = new Int32Array(LISTS).fill(-1)
   #free: number
   readonly #first: Int32Array
   readonly #last: Int32Array
@@ -170,19 +176,14 @@ export class FragmentTable {
     this.#append(row, state)
   }
 
-  /** The oldest row whose first fragment has not come, or -1. */
-  oldestWaiting(): number {
-    return this.#oldest[0]
-  }
-
-  /** The oldest of the other rows, or -1. */
-  oldestKnown(): number {
-    return this.#oldest[1]
+  /** The oldest row of a list, or -1. */
+  oldest(list: number): number {
+    return this.#oldest[list]
   }
 
   #append(row: number, state: number): void {
-    const list = state === State.Waiting ? 0 : 1
-    if (list === 0) this.waiting++
+    const list = listOf(state)
+    if (list === WAITING) this.waiting++
     this.state[row] = state
     const newest = this.#newest[list]
     this.#older[row] = newest
@@ -193,8 +194,8 @@ export class FragmentTable {
   }
 
   #unlink(row: number): void {
-    const list = this.state[row] === State.Waiting ? 0 : 1
-    if (list === 0) this.waiting--
+    const list = listOf(this.state[row])
+    if (list === WAITING) this.waiting--
     const older = this.#older[row]
     const younger = this.#younger[row]
     if (older === -1) this.#oldest[list] = younger
@@ -275,6 +276,10 @@ export class FragmentTable {
     for (let w = (end >>> 5) + 1; w < WORDS; w++) if (units[row * WORDS + w] !== 0) return true
     return false
   }
+}
+
+function listOf(state: number): number {
+  return state === State.Waiting ? WAITING : state === State.Known ? KNOWN : LOOSE
 }
 
 /** Which bits of the word `w` are of the units from `first` to before `end`. */

@@ -23,7 +23,9 @@ export interface RouterGate {
   arrived(iface: RouterInterface, f: Frame): Frame | -1
   /**
    * A packet is about to leave by `out`: the router owns the frame, has taken the hop off its TTL, and has not cut it into fragments
-   * yet. `from` is where it came in, or null for a packet of the router itself. Gives the frame, or `NO_FRAME` as above.
+   * yet. `from` is where it came in, or null for a packet of the router itself. (The router's error about a packet that could
+   * not leave, where that has an address of the router for its source, comes in where that was to go out.) Gives the frame, or
+   * `NO_FRAME` as above. A packet that `arrived` has let through leaves before the next one arrives, or not at all.
    */
   leaving(from: RouterInterface | null, out: RouterInterface, f: Frame): Frame | -1
   /** Set by `arrived`: route this IPv4 packet as if it were to this address, and leave the one in it. 0: by its own. The

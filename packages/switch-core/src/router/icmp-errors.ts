@@ -49,7 +49,7 @@ export class IcmpErrors {
    * @param from the address that the error is from; 0: that of an interface */
   send4(iface: RouterInterface | null, f: Frame, type: number, code: number, rest = 0, from = 0): void {
     const g = this.#make4(iface, f, type, code, rest, from)
-    if (g !== NO_FRAME) this.#out4(g)
+    if (g !== NO_FRAME) this.#out4(null, g)
   }
 
   /** Sends an error about a packet that could not leave by `out`, and that the gate had given one of our addresses for
@@ -59,10 +59,11 @@ export class IcmpErrors {
     if (made === NO_FRAME) return
     const g = gate.arrived(out, made)
     gate.route4 = 0
-    if (g !== NO_FRAME) this.#out4(g)
+    if (g !== NO_FRAME) this.#out4(out, g)
   }
 
-  #out4(f: Frame): void {
+  /** @param from where the gate has seen it arrive; null: nowhere */
+  #out4(from: RouterInterface | null, f: Frame): void {
     const { pool, fib, gate } = this.#plane
     const to = ipv4.dst(pool.bytes, (pool.off[f] as number) + eth.HLEN)
     const target = fib.lookup4(to)
@@ -71,7 +72,7 @@ export class IcmpErrors {
       return
     }
     const hop = target.choose(to)
-    const g = gate === null ? f : gate.leaving(null, hop.iface, f)
+    const g = gate === null ? f : gate.leaving(from, hop.iface, f)
     if (g !== NO_FRAME) hop.iface.send4(g, hop.via4 !== 0 ? hop.via4 : to)
   }
 
@@ -139,7 +140,7 @@ export class IcmpErrors {
    * @param own whether the packet was for an address of ours, which then is who answers */
   send6(iface: RouterInterface | null, f: Frame, type: number, code: number, rest = 0, own = false): void {
     const g = this.#make6(iface, f, type, code, rest, own)
-    if (g !== NO_FRAME) this.#out6(iface, g)
+    if (g !== NO_FRAME) this.#out6(iface, null, g)
   }
 
   /** Sends an error about a packet that could not leave by `out`, and that the gate had given one of our addresses for
@@ -149,10 +150,11 @@ export class IcmpErrors {
     if (made === NO_FRAME) return
     const g = gate.arrived(out, made)
     gate.route6 = null
-    if (g !== NO_FRAME) this.#out6(null, g)
+    if (g !== NO_FRAME) this.#out6(null, out, g)
   }
 
-  #out6(iface: RouterInterface | null, f: Frame): void {
+  /** @param from where the gate has seen it arrive; null: nowhere */
+  #out6(iface: RouterInterface | null, from: RouterInterface | null, f: Frame): void {
     const { pool, fib, gate } = this.#plane
     const b = pool.bytes
     const to = (pool.off[f] as number) + eth.HLEN + ipv6.DST
@@ -165,7 +167,7 @@ export class IcmpErrors {
       pool.drop(f, Drop.NoRoute)
       return
     }
-    const g = gate === null ? f : gate.leaving(null, hop.iface, f)
+    const g = gate === null ? f : gate.leaving(from, hop.iface, f)
     if (g === NO_FRAME) return
     if (hop.via6 !== null) hop.iface.send6(g, hop.via6, 0)
     else hop.iface.send6(g, b, (pool.off[g] as number) + eth.HLEN + ipv6.DST)

@@ -104,7 +104,7 @@ describe('the gate', () => {
     gate.seen.length = 0
     l.neighbours[1]?.giveUp()
     const out = l.collect()
-    expect(gate.seen).toEqual(['in eth1', 'own > eth0'])
+    expect(gate.seen).toEqual(['in eth1', 'eth1 > eth0'])
     // Unreachable, host; to alice.
     expect(out[0]?.[0]?.slice(0, 24)).toBe(ALICE + ETH0)
     expect(out[0]?.[0]?.slice(68, 72)).toBe('0301')
