@@ -97,7 +97,11 @@ int handle_shown(const struct handle *h) {
   const pid_t self = getpid();
   const long order = syscall(SYS_kcmp, self, self, KCMP_FILE, (long)h->shown, (long)h->fd);
   if (order >= 0) return order == 0 ? 0 : ENOTTY;
-  /* No kcmp() in this kernel or sandbox: the same device will do, which takes another queue of it for ours. */
+  /* No kcmp() in this kernel or sandbox. A socket has an inode of its own. Of TAPs, all of which are one file, the same device
+   * will do, which takes another queue of it for ours. */
+  struct stat a, b;
+  if (fstat(h->shown, &a) != 0 || fstat(h->fd, &b) != 0 || a.st_dev != b.st_dev || a.st_ino != b.st_ino) return ENOTTY;
+  if (S_ISSOCK(b.st_mode)) return 0;
   const struct device_at shown = device_at(h->shown), own = device_at(h->fd);
   const bool same = shown.error == own.error && memcmp(shown.name, own.name, IFNAMSIZ) == 0 && shown.dev == own.dev &&
                     shown.ns == own.ns;
