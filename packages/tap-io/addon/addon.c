@@ -331,7 +331,7 @@ static napi_value check(napi_env env, napi_callback_info info) {
   if (!begin(env, info, &c)) return NULL;
   struct handle *h = get_port(&c);
   if (h == NULL) return bad(&c, "check");
-  const int error = h->kind == TAP ? device_check(h->fd) : h->kind == PACKET ? packet_check(h->fd) : 0;
+  const int error = h->kind == TAP ? device_check(h->fd) : h->kind == PACKET ? packet_check(h->fd) : udp_check(h);
   return integer(&c, error != 0 ? error : handle_shown(h));
 }
 
@@ -347,7 +347,7 @@ static napi_value close_handle(napi_env env, napi_callback_info info) {
 /* ---- Packet sockets ---- */
 
 /* openPacket(netns, device, [flags, fanout, buffer]). */
-enum { PACKET_OFFLOADS = 1, PACKET_EVERYTHING = 2 };
+enum { PACKET_EVERYTHING = 1 };
 
 static napi_value open_packet(napi_env env, napi_callback_info info) {
   struct call c;
@@ -359,7 +359,6 @@ static napi_value open_packet(napi_env env, napi_callback_info info) {
   if (!get_path(&c, 0, path, &q.netns)) return bad(&c, "openPacket: netns");
   if (!get_string(&c, 1, q.device, IFNAMSIZ)) return bad(&c, "openPacket: device");
   if (!get_array(env, c.args[2], napi_int32_array, 3, &numbers, NULL)) return bad(&c, "openPacket: numbers");
-  q.vnet = (numbers[0] & PACKET_OFFLOADS) != 0;
   q.promiscuous = (numbers[0] & PACKET_EVERYTHING) != 0;
   q.fanout = numbers[1];
   q.buffer = numbers[2];
@@ -371,8 +370,7 @@ static napi_value open_packet(napi_env env, napi_callback_info info) {
   }
   if (handle >= 0) {
     struct handle *h = handle_get(c.at, (uint32_t)handle, PACKET);
-    h->header = q.vnet ? 10 : 0;
-    h->ignores_outgoing = q.ignores_outgoing;
+    h->header = PACKET_HEADER;
     if (!handle_show(h)) {
       q.outcome = (struct outcome){STEP_PACKET, errno};
       handle_close(env, c.at, (uint32_t)handle);
@@ -403,7 +401,7 @@ static napi_value open_udp(napi_env env, napi_callback_info info) {
   int32_t *numbers;
   uint8_t *groups;
   size_t group_bytes;
-  uint16_t ports[64];
+  uint16_t ports[UDP_SOCKETS];
   if (!begin(env, info, &c)) return NULL;
   memset(&q, 0, sizeof q);
   if (!get_path(&c, 0, path, &q.netns)) return bad(&c, "openUdp: netns");

@@ -97,6 +97,7 @@ uint32_t frames_read(struct handle *handle, uint32_t count) {
   t->result[RESULT_ERROR] = error;
   t->result[RESULT_OVERSIZE] = (int32_t)oversize;
   t->result[RESULT_RUNT] = (int32_t)runt;
+  t->result[RESULT_BAD_OFFLOAD] = 0;
   t->result[RESULT_LONGEST] = (int32_t)longest;
   return done;
 }
@@ -120,7 +121,7 @@ uint32_t frames_discard(struct handle *handle, uint32_t count) {
     break;
   }
   t->result[RESULT_ERROR] = error;
-  t->result[RESULT_OVERSIZE] = t->result[RESULT_RUNT] = t->result[RESULT_LONGEST] = 0;
+  t->result[RESULT_OVERSIZE] = t->result[RESULT_RUNT] = t->result[RESULT_BAD_OFFLOAD] = t->result[RESULT_LONGEST] = 0;
   return done;
 }
 

@@ -1,7 +1,7 @@
 /*
  * A packet socket on an interface that exists: a veth, a NIC. Frames are received straight into the arena and sent straight
- * from it, a batch a system call, each behind a virtio-net header (PACKET_VNET_HDR) where super-frames and unfinished checksums
- * shall cross.
+ * from it, a batch a system call, each behind a virtio-net header (PACKET_VNET_HDR): a checksum that the sender has left undone
+ * is known by nothing else.
  *
  *   read    slot: ...| 4 | virtio-net header (10) | frame ...           recvmmsg(), and what the kernel says beside the frame:
  *                                                                        the VLAN tag that it has taken out is put back in,
@@ -12,7 +12,8 @@
  * work; but that gives frames out by the block, up to a millisecond late. A ring for sending takes 1.6-2.0 us a frame,
  * sendmmsg() 1.5. So there is no ring here.
  *
- * What leaves by the interface is not seen (PACKET_IGNORE_OUTGOING, Linux 4.20; before that it is sorted out here).
+ * What leaves by the interface is not seen: PACKET_IGNORE_OUTGOING, Linux 4.20, of which a fanout group has one of its own,
+ * Linux 5.12. What comes all the same is sorted out here.
  */
 #include "tun-tap.h"
 #include "sum.h"
@@ -31,8 +32,11 @@
 #ifndef PACKET_IGNORE_OUTGOING
 #define PACKET_IGNORE_OUTGOING 23
 #endif
+#ifndef PACKET_FANOUT_FLAG_IGNORE_OUTGOING
+#define PACKET_FANOUT_FLAG_IGNORE_OUTGOING 0x4000
+#endif
 
-enum { MESSAGES = 64, TAG = 4, VNET = 10, MOST_REFUSED = 64 };
+enum { MESSAGES = 64, TAG = 4, VNET = PACKET_HEADER, MOST_REFUSED = 64 };
 enum { PROTOCOL_TCP = 6, PROTOCOL_UDP = 17 };
 
 static struct outcome failed(enum step step) {
@@ -41,6 +45,12 @@ static struct outcome failed(enum step step) {
 
 static bool set_int(int fd, int level, int name, int value) {
   return setsockopt(fd, level, name, &value, sizeof value) == 0;
+}
+
+/* A group has the flags of whoever was its first: an older kernel, or one made by somebody else, is without. */
+static bool join(int fd, int fanout) {
+  const int flags = PACKET_FANOUT_FLAG_IGNORE_OUTGOING << 16;
+  return set_int(fd, SOL_PACKET, PACKET_FANOUT, fanout | flags) || set_int(fd, SOL_PACKET, PACKET_FANOUT, fanout);
 }
 
 static struct outcome prepare(int fd, struct packet_request *q) {
@@ -52,8 +62,8 @@ static struct outcome prepare(int fd, struct packet_request *q) {
   const unsigned short type = ifr.ifr_hwaddr.sa_family;
   if (type != ARPHRD_ETHER && type != ARPHRD_LOOPBACK) return (struct outcome){STEP_BINDTODEVICE, EPFNOSUPPORT};
   memcpy(q->mac, ifr.ifr_hwaddr.sa_data, MAC_SIZE);
-  q->ignores_outgoing = set_int(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1);
-  if (q->vnet && !set_int(fd, SOL_PACKET, PACKET_VNET_HDR, 1)) return failed(STEP_VNETHDRSZ);
+  set_int(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1);
+  if (!set_int(fd, SOL_PACKET, PACKET_VNET_HDR, 1)) return failed(STEP_VNETHDRSZ);
   if (!set_int(fd, SOL_PACKET, PACKET_AUXDATA, 1)) return failed(STEP_PACKET);
   if (!set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE, q->buffer)) set_int(fd, SOL_SOCKET, SO_RCVBUF, q->buffer);
   if (!set_int(fd, SOL_SOCKET, SO_SNDBUFFORCE, q->buffer)) set_int(fd, SOL_SOCKET, SO_SNDBUF, q->buffer);
@@ -61,7 +71,7 @@ static struct outcome prepare(int fd, struct packet_request *q) {
   if (q->promiscuous && setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &m, sizeof m) != 0) return failed(STEP_PACKET);
   struct sockaddr_ll a = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = q->index};
   if (bind(fd, (struct sockaddr *)&a, sizeof a) != 0) return failed(STEP_BIND);
-  if (q->fanout >= 0 && !set_int(fd, SOL_PACKET, PACKET_FANOUT, q->fanout)) return failed(STEP_FANOUT);
+  if (q->fanout >= 0 && !join(fd, q->fanout)) return failed(STEP_FANOUT);
   return (struct outcome){STEP_NONE, 0};
 }
 
@@ -195,7 +205,7 @@ static uint32_t offer(const struct handle *h, struct receiving *r, uint32_t from
 uint32_t packet_read(struct handle *h, uint32_t count) {
   struct pool *t = &h->pool;
   struct receiving r;
-  uint32_t done = 0, oversize = 0, runt = 0, longest = 0, refused = 0;
+  uint32_t done = 0, oversize = 0, runt = 0, untold = 0, longest = 0, refused = 0;
   int error = 0;
   if (count > t->capacity) count = t->capacity;
   while (done < count && refused < MOST_REFUSED) {
@@ -206,10 +216,14 @@ uint32_t packet_read(struct handle *h, uint32_t count) {
     }
     const int n = recvmmsg(h->fd, r.headers, asked, MSG_DONTWAIT, NULL);
     if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EINVAL) {
+      /* A super-frame of a kind that the header has no word for, such as a guest's UFO: the kernel has thrown it away. */
+      untold++, refused++;
+      continue;
+    }
     if (n < 0) {
       /* Said once when the interface goes down, or for good. */
-      if (errno == ENETDOWN) error = packet_check(h->fd);
-      else if (errno != EAGAIN) error = errno;
+      if (errno != EAGAIN) error = packet_check(h->fd);
       break;
     }
     const uint32_t first = done;
@@ -217,13 +231,13 @@ uint32_t packet_read(struct handle *h, uint32_t count) {
       const uint32_t row = (uint32_t)((r.parts[i].iov_base - (void *)t->bytes + h->header) / t->stride);
       const uint32_t length = r.headers[i].msg_len;
       bool taken = false;
-      if (!h->ignores_outgoing && r.from[i].sll_pkttype == PACKET_OUTGOING) refused++;
+      if (r.from[i].sll_pkttype == PACKET_OUTGOING) refused++;
       else if (r.headers[i].msg_hdr.msg_flags & MSG_TRUNC) oversize++, refused++;
       else if (length < h->header + ETHERNET_HEADER) runt++, refused++;
       else {
         t->off[row] = (uint32_t)((uint8_t *)r.parts[i].iov_base - t->bytes) + h->header;
         t->len[row] = length - h->header;
-        if (h->header != 0) fill_columns(t, row, r.parts[i].iov_base, h->header);
+        fill_columns(t, row, r.parts[i].iov_base, h->header);
         if (t->gso_type[row] != GSO_NONE && (t->flags[row] & NEEDS_CSUM)) find_tunnel(t, row);
         taken = restore_tag(t, row, &r.headers[i].msg_hdr);
         if (!taken) oversize++, refused++;
@@ -238,6 +252,7 @@ uint32_t packet_read(struct handle *h, uint32_t count) {
   t->result[RESULT_ERROR] = error;
   t->result[RESULT_OVERSIZE] = (int32_t)oversize;
   t->result[RESULT_RUNT] = (int32_t)runt;
+  t->result[RESULT_BAD_OFFLOAD] = (int32_t)untold;
   t->result[RESULT_LONGEST] = (int32_t)longest;
   return done;
 }
@@ -246,22 +261,22 @@ uint32_t packet_read(struct handle *h, uint32_t count) {
 uint32_t packet_discard(struct handle *h, uint32_t count) {
   struct pool *t = &h->pool;
   uint8_t scrap[VNET + 64];
-  uint32_t done = 0;
+  uint32_t done = 0, ours = 0;
   int error = 0;
   if (count > t->capacity) count = t->capacity;
-  while (done < count) {
-    const ssize_t n = recv(h->fd, scrap, sizeof scrap, MSG_DONTWAIT);
-    if (n >= 0) {
-      done++;
-      continue;
+  while (done < count && ours < MOST_REFUSED) {
+    struct sockaddr_ll from = {0};
+    socklen_t size = sizeof from;
+    const ssize_t n = recvfrom(h->fd, scrap, sizeof scrap, MSG_DONTWAIT, (struct sockaddr *)&from, &size);
+    if (n >= 0 && from.sll_pkttype == PACKET_OUTGOING) ours++;
+    else if (n >= 0 || errno == EINVAL) done++;
+    else if (errno != EINTR) {
+      if (errno != EAGAIN) error = packet_check(h->fd);
+      break;
     }
-    if (errno == EINTR) continue;
-    if (errno == ENETDOWN) error = packet_check(h->fd);
-    else if (errno != EAGAIN) error = errno;
-    break;
   }
   t->result[RESULT_ERROR] = error;
-  t->result[RESULT_OVERSIZE] = t->result[RESULT_RUNT] = t->result[RESULT_LONGEST] = 0;
+  t->result[RESULT_OVERSIZE] = t->result[RESULT_RUNT] = t->result[RESULT_BAD_OFFLOAD] = t->result[RESULT_LONGEST] = 0;
   return done;
 }
 
@@ -282,10 +297,10 @@ static int make_message(const struct handle *h, struct sending *s, uint32_t n, u
   const uint64_t start = ONCE(t->off[row]), length = ONCE(t->len[row]);
   if (start < slot || start > end || length > end - start) return STATUS_OUTSIDE;
   if (length < ETHERNET_HEADER) return STATUS_RUNT;
-  if (h->header != 0 && !make_header(h, row, (uint32_t)length, &s->vnet[n])) return STATUS_BAD_OFFLOAD;
+  if (!make_header(h, row, (uint32_t)length, &s->vnet[n])) return STATUS_BAD_OFFLOAD;
   s->parts[n][0] = (struct iovec){&s->vnet[n], h->header};
   s->parts[n][1] = (struct iovec){t->bytes + start, length};
-  s->headers[n].msg_hdr = (struct msghdr){.msg_iov = s->parts[n] + (h->header == 0), .msg_iovlen = h->header == 0 ? 1 : 2};
+  s->headers[n].msg_hdr = (struct msghdr){.msg_iov = s->parts[n], .msg_iovlen = 2};
   return 0;
 }
 

@@ -64,7 +64,6 @@ struct handle {
   struct pool pool;    /* of a port */
   bool tun;            /* of a TAP: it is a TUN */
   uint32_t header;     /* of a TAP or PACKET: bytes of its virtio-net header, 0 without */
-  bool ignores_outgoing; /* of a PACKET: the kernel does not show what leaves */
   struct udp *udp;     /* of a UDP */
   struct watch *watch; /* of a WAITER that is on the event loop */
 };
@@ -188,7 +187,7 @@ enum { ETHERNET_HEADER = 14 };
 #define ONCE(x) (*(volatile const __typeof__(x) *)&(x))
 
 /* Indices of `result`, the same as in src/native.ts. */
-enum { RESULT_ERROR, RESULT_OVERSIZE, RESULT_RUNT, RESULT_LONGEST, RESULT_STATUS };
+enum { RESULT_ERROR, RESULT_OVERSIZE, RESULT_RUNT, RESULT_BAD_OFFLOAD, RESULT_LONGEST, RESULT_STATUS };
 
 /* What became of a frame that was to be written: 0 sent, above 0 an errno, below 0 one of these. */
 enum {
@@ -215,15 +214,16 @@ struct packet_request {
   /* in */
   const char *netns;
   char device[IFNAMSIZ];
-  bool vnet, promiscuous;
+  bool promiscuous;
   int fanout; /* group and mode << 16, or -1 */
   int buffer;
   /* out */
   int fd, index;
-  bool ignores_outgoing;
   uint8_t mac[MAC_SIZE];
   struct outcome outcome;
 };
+
+enum { PACKET_HEADER = 10 }; /* bytes of a packet socket's virtio-net header */
 
 void packet_open(struct packet_request *request);
 /* 0 while the interface exists, else an errno: ENODEV it is gone. */
@@ -260,6 +260,8 @@ struct udp_request {
 void udp_open(struct udp_request *request);
 /* Closes the sockets, all but the first where that belongs to a handle, and gives up the memory. */
 void udp_free(struct udp *u, bool all);
+/* 0 while the interface exists that the sockets are bound to, if any, else an errno: ENODEV it is gone. */
+int udp_check(const struct handle *h);
 uint32_t udp_read(struct handle *h, uint32_t count);
 uint32_t udp_write(struct handle *h, uint32_t count);
 uint32_t udp_discard(struct handle *h, uint32_t count);

@@ -348,7 +348,8 @@ uint32_t udp_read(struct handle *h, uint32_t count) {
   struct tally tally = {0};
   uint32_t done = 0, refills = 0;
   if (count > t->capacity) count = t->capacity;
-  while (done < count && tally.oversize < MOST_REFUSED) {
+  /* What waits in the buffer is nothing that wakes anybody: a call that fills no row does not leave it there. */
+  while (done < count && (tally.oversize < MOST_REFUSED || r->next < r->messages)) {
     if (r->next == r->messages && refills++ > 0 && r->messages < UDP_RECEIVE) break; /* it had no more */
     if (!refill(h, count - done, &tally)) break;
     struct message m;
@@ -380,30 +381,29 @@ uint32_t udp_read(struct handle *h, uint32_t count) {
   }
   t->result[RESULT_ERROR] = tally.error;
   t->result[RESULT_OVERSIZE] = (int32_t)tally.oversize;
-  t->result[RESULT_RUNT] = 0;
+  t->result[RESULT_RUNT] = t->result[RESULT_BAD_OFFLOAD] = 0;
   t->result[RESULT_LONGEST] = (int32_t)tally.longest;
   return done;
 }
 
-/* Forgets up to `count` datagrams, for which there is no row, and how many. */
+/* Forgets `count` datagrams, for which there is no row, and what is then left in the buffer; gives how many. */
 uint32_t udp_discard(struct handle *h, uint32_t count) {
   struct pool *t = &h->pool;
   struct udp_receiver *r = h->udp->receiver;
   struct tally tally = {0};
   uint32_t done = 0;
   if (count > t->capacity) count = t->capacity;
-  while (done < count && refill(h, count - done, &tally)) {
+  while (r->next < r->messages || (done < count && refill(h, count - done, &tally))) {
     struct message m;
     look(h->udp, r, r->next, &m);
     do {
       r->at += m.segment;
       done++;
-    } while (r->at < m.length && done < count);
-    if (r->at < m.length) break;
+    } while (r->at < m.length);
     r->next++;
     r->at = 0;
   }
   t->result[RESULT_ERROR] = tally.error;
-  t->result[RESULT_OVERSIZE] = t->result[RESULT_RUNT] = t->result[RESULT_LONGEST] = 0;
+  t->result[RESULT_OVERSIZE] = t->result[RESULT_RUNT] = t->result[RESULT_BAD_OFFLOAD] = t->result[RESULT_LONGEST] = 0;
   return done;
 }

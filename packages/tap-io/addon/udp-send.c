@@ -11,7 +11,8 @@
  *     message   [ headers 1 | payload 1 | headers 2 | payload 2 | ... ]     scatter list: aside, arena, aside, arena
  *
  * The arena is only read. Messages of a socket leave in their order, by sendmmsg(). A row that the kernel refuses - a
- * segment is longer than the path's MTU, say, and must be fragmented - is sent again one datagram at a time.
+ * segment is longer than the path's MTU, say, and must be fragmented - is sent again one datagram at a time, and each frame
+ * has the status of its own ones. A super-frame of which any segment could not leave is one that has not left.
  */
 #include "udp.h"
 #include "sum.h"
@@ -26,6 +27,7 @@ enum { UDP_MOST = 65507 };                     /* bytes of a datagram */
 enum { ROW_SEGMENTS = 64, ROW_BYTES = 65000 }; /* of one message; Linux before 6.9 takes 64 segments */
 enum { MOST_SEGMENTS = 1366 };                 /* of a super-frame, as in offload/segment.ts */
 enum { PROTOCOL_TCP = 6, PROTOCOL_UDP = 17 };
+enum { HOP_BY_HOP = 0, ROUTING = 43, AH = 51, DESTINATION = 60, MAX_HEADERS = 8 };
 enum { TCP_SEQ = 4, TCP_FLAGS = 13, TCP_CHECKSUM = 16, UDP_LENGTH = 4, UDP_CHECKSUM = 6 };
 enum { TCP_FIN = 0x01, TCP_PSH = 0x08, TCP_CWR = 0x80 };
 
@@ -43,6 +45,7 @@ struct message {
 struct udp_sender {
   struct message messages[MESSAGES];
   struct iovec parts[PARTS];
+  uint16_t owner[PARTS]; /* number of the frame in the call that each part is of */
   uint32_t made, used, aside_used;
   /* By the frame's number in the call: its first message, and the number behind its last. */
   uint32_t from[FRAMES], upto[FRAMES];
@@ -70,7 +73,7 @@ struct outgoing {
 
 union control {
   struct cmsghdr align;
-  char bytes[CMSG_SPACE(sizeof(uint16_t)) + 2 * CMSG_SPACE(sizeof(int))];
+  char bytes[CMSG_SPACE(sizeof(uint16_t)) + 2 * CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(struct in6_pktinfo))];
 };
 
 static size_t put_control(char *to, int level, int type, const void *value, size_t size) {
@@ -82,6 +85,18 @@ static size_t put_control(char *to, int level, int type, const void *value, size
   return CMSG_SPACE(size);
 }
 
+/* Names the address that a message is from, of a socket that is bound to any. */
+static size_t put_source(const struct udp *u, char *to) {
+  if (u->family == 6) {
+    struct in6_pktinfo from = {.ipi6_ifindex = u->scope};
+    memcpy(&from.ipi6_addr, u->address, 16);
+    return put_control(to, IPPROTO_IPV6, IPV6_PKTINFO, &from, sizeof from);
+  }
+  struct in_pktinfo from = {0};
+  memcpy(&from.ipi_spec_dst, u->address, 4);
+  return put_control(to, IPPROTO_IP, IP_PKTINFO, &from, sizeof from);
+}
+
 /* What is not the socket's own setting goes with the message. */
 static void fill_header(const struct udp *u, struct message *m, struct msghdr *h, union control *c, struct iovec *parts, size_t n,
                         bool row) {
@@ -91,6 +106,7 @@ static void fill_header(const struct udp *u, struct message *m, struct msghdr *h
   if (row) used += put_control(c->bytes, IPPROTO_UDP, UDP_SEGMENT, &m->segment, sizeof m->segment);
   if (tos != 0) used += put_control(c->bytes + used, level, v6 ? IPV6_TCLASS : IP_TOS, &tos, sizeof tos);
   if (ttl != u->ttl) used += put_control(c->bytes + used, level, v6 ? IPV6_HOPLIMIT : IP_TTL, &ttl, sizeof ttl);
+  if (u->named && m->socket == 0) used += put_source(u, c->bytes + used);
   *h = (struct msghdr){
       .msg_name = &m->to,
       .msg_namelen = v6 ? sizeof m->to.v6 : sizeof m->to.v4,
@@ -105,29 +121,34 @@ static bool is_full(int error) {
   return error == EAGAIN || error == ENOBUFS || error == ENOMEM;
 }
 
-/* Sends the datagrams of a refused row by themselves. */
-static int send_singly(const struct udp *u, struct udp_sender *s, struct message *m) {
-  int error = 0;
+/* Sends the datagrams of a refused row by themselves, and notes what became of the frames that they are of; an errno where the
+ * socket is full, which the rest suffers, or 0. */
+static int send_singly(const struct udp *u, struct udp_sender *s, struct message *m, int32_t *status) {
+  int over = 0;
   uint32_t part = m->first;
   const uint32_t end = m->first + m->parts;
   while (part < end) {
     const uint32_t from = part;
     size_t bytes = 0;
     while (part < end && bytes < m->segment) bytes += s->parts[part++].iov_len;
-    struct msghdr h;
-    union control c;
-    fill_header(u, m, &h, &c, s->parts + from, part - from, false);
-    ssize_t n;
-    do n = sendmsg(u->sockets[m->socket], &h, MSG_NOSIGNAL);
-    while (n < 0 && errno == EINTR);
-    if (n < 0) error = errno;
-    if (n < 0 && is_full(error)) break;
+    if (over == 0) {
+      struct msghdr h;
+      union control c;
+      fill_header(u, m, &h, &c, s->parts + from, part - from, false);
+      ssize_t n;
+      do n = sendmsg(u->sockets[m->socket], &h, MSG_NOSIGNAL);
+      while (n < 0 && errno == EINTR);
+      if (n >= 0) continue;
+      if (is_full(errno)) over = errno;
+      else status[s->owner[from]] = errno;
+    }
+    if (over != 0) status[s->owner[from]] = over;
   }
-  return error;
+  return over;
 }
 
 /* Sends the messages of one socket, in their order; a full one ends them all. */
-static void send_socket(const struct udp *u, struct udp_sender *s, uint32_t socket) {
+static void send_socket(const struct udp *u, struct udp_sender *s, uint32_t socket, int32_t *status) {
   struct mmsghdr headers[MESSAGES];
   union control controls[MESSAGES];
   uint32_t which[MESSAGES];
@@ -146,11 +167,13 @@ static void send_socket(const struct udp *u, struct udp_sender *s, uint32_t sock
       continue;
     }
     if (errno == EINTR) continue;
-    struct message *m = &s->messages[which[done]];
+    struct message *m = &s->messages[which[done++]];
     m->status = errno;
-    if (m->segments > 1 && !is_full(m->status)) m->status = send_singly(u, s, m);
     if (is_full(m->status)) over = m->status;
-    done++;
+    else if (m->segments > 1) {
+      m->status = 0;
+      over = send_singly(u, s, m, status);
+    }
   }
   for (; done < n; done++) s->messages[which[done]].status = over;
 }
@@ -162,10 +185,10 @@ static void flush(struct handle *h, struct udp_sender *s) {
   bool has[UDP_SOCKETS] = {0};
   for (uint32_t i = 0; i < s->made; i++) has[s->messages[i].socket] = true;
   for (uint32_t i = 0; i < u->count; i++) {
-    if (has[i]) send_socket(u, s, i);
+    if (has[i]) send_socket(u, s, i, status);
   }
   for (; s->settled < s->frames; s->settled++) {
-    if (status[s->settled] != 0) continue; /* refused before it was sent */
+    if (status[s->settled] != 0) continue; /* refused before it was sent, or known by itself */
     for (uint32_t m = s->from[s->settled]; m < s->upto[s->settled]; m++) {
       if (s->messages[m].status != 0) status[s->settled] = s->messages[m].status;
     }
@@ -217,7 +240,8 @@ static bool same_way(const struct udp *u, const struct message *m, const struct 
   return memcmp(&m->to.v4.sin_port, g->bytes + g->l4 + 2, 2) == 0 && memcmp(&m->to.v4.sin_addr, ip + 16, 4) == 0;
 }
 
-static void add_part(struct udp_sender *s, struct message *m, const uint8_t *at, size_t length) {
+static void add_part(struct udp_sender *s, struct message *m, uint32_t frame, const uint8_t *at, size_t length) {
+  s->owner[s->used] = (uint16_t)frame;
   s->parts[s->used++] = (struct iovec){(void *)at, length};
   m->parts++;
   m->bytes += (uint32_t)length;
@@ -247,7 +271,7 @@ static struct message *message_for(struct udp_sender *s, const struct udp *u, co
 static void add_datagram(struct handle *h, const struct outgoing *g, uint32_t frame, uint32_t at, uint32_t end) {
   struct udp_sender *s = h->udp->sender;
   make_room(h, frame, 1, 0);
-  add_part(s, message_for(s, h->udp, g, frame, end - at), g->bytes + at, end - at);
+  add_part(s, message_for(s, h->udp, g, frame, end - at), frame, g->bytes + at, end - at);
 }
 
 /* A frame whose checksum is missing: summed from `start`, it goes to `field`. */
@@ -261,8 +285,8 @@ static void add_completed(struct handle *h, const struct outgoing *g, uint32_t f
   memcpy(aside, g->bytes + g->payload, head);
   const uint16_t value = sum_field(sum_bytes(0, g->bytes + start, g->length - start), field - start == UDP_CHECKSUM);
   memcpy(aside + head - 2, &value, 2);
-  add_part(s, m, aside, head);
-  if (length > head) add_part(s, m, g->bytes + g->payload + head, length - head);
+  add_part(s, m, frame, aside, head);
+  if (length > head) add_part(s, m, frame, g->bytes + g->payload + head, length - head);
 }
 
 /* What is known of a super-frame's inner packet; offsets in the frame. */
@@ -272,6 +296,26 @@ struct inner {
   uint64_t base; /* sum of the pseudo-header, but for the length */
 };
 
+/* Walks over the extension headers of the inner IPv6 packet, as `upper` of wire/ipv6.ts does: where the transport header is, or
+ * 0 where it is none of `protocol`. `routed`: the pseudo-header has another destination than the header. */
+static uint32_t find_upper(const struct outgoing *g, uint32_t l3, uint8_t protocol, bool *routed) {
+  const uint8_t *b = g->bytes;
+  uint8_t next = b[l3 + 6];
+  uint32_t at = l3 + IPV6;
+  *routed = false;
+  for (uint32_t steps = 0; next == HOP_BY_HOP || next == ROUTING || next == DESTINATION || next == AH; steps++) {
+    if (g->length - at < 8) return 0;
+    const uint32_t length = next == AH ? (b[at + 1] + 2u) * 4 : (b[at + 1] + 1u) * 8;
+    if (steps == MAX_HEADERS || length > g->length - at) return 0;
+    if (next == ROUTING) *routed = b[at + 3] != 0;
+    next = b[at];
+    at += length;
+  }
+  return next == protocol ? at : 0;
+}
+
+/* Finds the parts, and checks that metadata and headers agree, as `layOut` of offload/segment.ts does. A length of zero is how a
+ * packet says that it is longer than the field can tell. */
 static bool lay_out(const struct pool *t, uint32_t row, const struct outgoing *g, uint8_t kind, struct inner *in) {
   const uint8_t *b = g->bytes;
   in->l3 = ONCE(t->inner_l3[row]);
@@ -283,14 +327,23 @@ static bool lay_out(const struct pool *t, uint32_t row, const struct outgoing *g
   if (in->l3 < g->payload || in->l4 < in->l3 + IPV4 || g->length < in->l4 + (in->tcp ? 20u : 8u)) return false;
   in->v6 = b[in->l3] >> 4 == 6;
   if (in->v6 ? kind == GSO_TCPV4 || in->l4 < in->l3 + IPV6 : kind == GSO_TCPV6 || b[in->l3] >> 4 != 4) return false;
-  const uint8_t protocol = in->tcp ? PROTOCOL_TCP : PROTOCOL_UDP;
-  if (!in->v6 && (in->l3 + (b[in->l3] & 15) * 4u != in->l4 || (b[in->l3] & 15) < 5 || b[in->l3 + 9] != protocol)) return false;
-  if (!in->v6 && (get16(b + in->l3 + 6) & 0x3fff) != 0) return false;
-  if (in->v6 && in->l4 == in->l3 + IPV6 && b[in->l3 + 6] != protocol) return false;
+  const uint8_t protocol = in->tcp ? PROTOCOL_TCP : PROTOCOL_UDP, *ip = b + in->l3;
+  bool routed = false;
+  if (!in->v6 && (in->l3 + (ip[0] & 15) * 4u != in->l4 || (ip[0] & 15) < 5 || ip[9] != protocol)) return false;
+  if (!in->v6 && (get16(ip + 6) & 0x3fff) != 0) return false;
+  if (in->v6 && find_upper(g, in->l3, protocol, &routed) != in->l4) return false;
+  const uint32_t length = get16(ip + (in->v6 ? 4 : 2)), rest = g->length - in->l3 - (in->v6 ? IPV6 : 0);
+  if (length != 0 && length != rest) return false;
+  const uint32_t datagram = in->tcp ? 0 : get16(b + in->l4 + UDP_LENGTH);
+  if (datagram != 0 && datagram != g->length - in->l4) return false;
   in->data = in->l4 + (in->tcp ? (b[in->l4 + 12] >> 4) * 4u : 8u);
   if (in->data < in->l4 + (in->tcp ? 20u : 8u) || in->data > g->length) return false;
   if (g->length - in->data > in->size * (uint32_t)(in->tcp ? MOST_SEGMENTS : 128)) return false;
-  /* The field has the sum of the pseudo-header, length included, as CHECKSUM_PARTIAL wants it. */
+  if (!routed) {
+    in->base = sum_pseudo(ip, protocol, 0);
+    return true;
+  }
+  /* The address behind the last hop: only the sender's sum of the pseudo-header, length included, tells it. */
   uint16_t partial;
   memcpy(&partial, b + in->l4 + field, 2);
   in->base = sum_number(partial, (uint16_t)~(g->length - in->l4));
@@ -342,8 +395,8 @@ static void add_super(struct handle *h, const struct outgoing *g, const struct i
     uint8_t *to = s->aside + s->aside_used;
     s->aside_used += aside;
     make_headers(g, in, to, n, at, size);
-    add_part(s, m, to, head);
-    if (size > 0) add_part(s, m, g->bytes + at, size);
+    add_part(s, m, frame, to, head);
+    if (size > 0) add_part(s, m, frame, g->bytes + at, size);
     m->segments++;
   }
 }
@@ -449,7 +502,11 @@ uint32_t udp_write(struct handle *h, uint32_t count) {
     s->frames = i + 1;
   }
   flush(h, s);
-  for (uint32_t i = 0; i < count; i++) sent += status[i] == 0;
-  t->result[RESULT_ERROR] = 0;
+  bool failed = false;
+  for (uint32_t i = 0; i < count; i++) {
+    sent += status[i] == 0;
+    failed |= status[i] > 0 && !is_full(status[i]);
+  }
+  t->result[RESULT_ERROR] = failed ? udp_check(h) : 0;
   return sent;
 }

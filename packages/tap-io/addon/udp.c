@@ -4,6 +4,9 @@
  *     socket 0     bound to the tunnel's port: receives, and sends
  *     socket 1..   bound to any port, deaf: they send, so that flows differ in their source port
  *
+ * A socket that is bound to an address of the host hears no group. Where both are wanted, socket 0 is bound to any address and
+ * has a filter that takes what is for its own one and for the groups; what it sends names the address.
+ *
  * What the kernel can do beyond one datagram a call is tried when they are opened: UDP_SEGMENT (Linux 4.18) sends a row of
  * datagrams as one message, UDP_GRO (5.0) gives rows that came as one. A socket without checksums cannot send rows.
  */
@@ -84,6 +87,29 @@ static bool deafen(int fd) {
   return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0;
 }
 
+/* Lets a socket hear only what is for its address and its groups: the destination, `words` of the IP header, is compared with
+ * each; one that differs goes on to the next, and behind the last one is nothing. */
+static bool hear_only(int fd, const struct udp_request *q) {
+  enum { MOST = 64 };
+  struct sock_filter f[9 * (MOST + 1) + 1];
+  const uint32_t words = q->family == 6 ? 4 : 1, at = q->family == 6 ? 24 : 16;
+  uint16_t n = 0;
+  if (q->groups > MOST) return errno = E2BIG, false;
+  for (uint32_t i = 0; i <= q->groups; i++) {
+    const uint8_t *address = i == 0 ? q->address : q->group + 16 * (i - 1);
+    for (uint32_t k = 0; k < words; k++) {
+      uint32_t word;
+      memcpy(&word, address + 4 * k, 4);
+      f[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)SKF_NET_OFF + at + 4 * k);
+      f[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ntohl(word), 0, (uint8_t)(2 * (words - k) - 1));
+    }
+    f[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, UINT32_MAX);
+  }
+  f[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0);
+  struct sock_fprog program = {.len = n, .filter = f};
+  return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0;
+}
+
 static void fill_address(union udp_address *a, const struct udp_request *q, uint16_t port, int index, socklen_t *size) {
   memset(a, 0, sizeof *a);
   if (q->family == 6) {
@@ -100,6 +126,20 @@ static void fill_address(union udp_address *a, const struct udp_request *q, uint
   }
 }
 
+/* Whether the sockets may be bound to the address: asked by binding one, that is given up again. */
+static bool is_ours(struct udp_request *q, int index) {
+  union udp_address a;
+  socklen_t size;
+  const int fd = socket(q->family == 6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return false;
+  fill_address(&a, q, 0, index, &size);
+  const bool bound = bind(fd, &a.any, size) == 0;
+  const int error = errno;
+  close(fd);
+  errno = error;
+  return bound;
+}
+
 static struct outcome open_one(struct udp_request *q, uint32_t i, int index) {
   union udp_address a;
   socklen_t size;
@@ -111,6 +151,12 @@ static struct outcome open_one(struct udp_request *q, uint32_t i, int index) {
   if (o.error != 0) return o;
   if (i > 0 && !deafen(fd)) return (struct outcome){STEP_SOCKET, errno};
   fill_address(&a, q, i == 0 ? q->port : 0, index, &size);
+  if (i == 0 && q->udp->named) {
+    if (!is_ours(q, index)) return (struct outcome){STEP_BIND, errno};
+    if (!hear_only(fd, q)) return (struct outcome){STEP_GROUP, errno};
+    if (q->family == 6) memset(&a.v6.sin6_addr, 0, 16);
+    else a.v4.sin_addr.s_addr = INADDR_ANY;
+  }
   if (bind(fd, &a.any, size) != 0) return (struct outcome){STEP_BIND, errno};
   if (i == 0) o = prepare_receiver(fd, q, index);
   if (o.error != 0) return o;
@@ -126,7 +172,9 @@ static void open_here(void *arg) {
     q->outcome = (struct outcome){STEP_BINDTODEVICE, ENODEV};
     return;
   }
+  static const uint8_t any[16];
   q->udp->scope = (uint32_t)index;
+  q->udp->named = q->groups > 0 && memcmp(q->address, any, 16) != 0;
   for (uint32_t i = 0; i < q->count && q->outcome.error == 0; i++) q->outcome = open_one(q, i, index);
   if (q->outcome.error != 0) return;
   q->segment = q->segment && q->checksum && set_int(q->udp->sockets[0], IPPROTO_UDP, UDP_SEGMENT, 0);
@@ -155,11 +203,20 @@ void udp_open(struct udp_request *q) {
   u->ttl = (uint8_t)q->ttl;
   u->inner_mtu = (uint32_t)q->inner_mtu;
   memcpy(u->address, q->address, 16);
+  u->device = q->device[0] != 0;
   u->segment = q->segment;
   u->merge = q->merge && q->gro;
   u->inside = q->inside == 1 ? INSIDE_VXLAN : q->inside == 2 ? INSIDE_GENEVE : INSIDE_OTHER;
   q->merge = u->merge;
   q->fd = u->sockets[0];
+}
+
+/* A socket that is bound to an interface knows its number, and the kernel the name of that, while there is one. */
+int udp_check(const struct handle *h) {
+  char name[IFNAMSIZ];
+  socklen_t size = sizeof name;
+  if (!h->udp->device || getsockopt(h->fd, SOL_SOCKET, SO_BINDTODEVICE, name, &size) == 0) return 0;
+  return errno;
 }
 
 void udp_free(struct udp *u, bool all) {

@@ -40,6 +40,8 @@ struct udp {
   uint8_t ttl;
   uint32_t inner_mtu;  /* what is longer and undone is a super-frame */
   uint8_t address[16]; /* that the sockets are bound to; zero for any */
+  bool named;          /* the first is bound to any, for the sake of groups, and gives its address with each message */
+  bool device;         /* they are bound to an interface */
   bool segment, merge;
   enum udp_inside { INSIDE_OTHER, INSIDE_VXLAN, INSIDE_GENEVE } inside;
   int sockets[UDP_SOCKETS]; /* [0] is the handle's, which also receives; the others only send */

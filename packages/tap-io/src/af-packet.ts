@@ -1,6 +1,6 @@
 import { release } from 'node:os'
 import { Drop, type FramePool, MAX_FRAME, Offload } from '@l2l3/switch-core'
-import { type Native, native, type OpenedPacket, PACKET_EVERYTHING, PACKET_OFFLOADS } from './native.ts'
+import { type Native, native, type OpenedPacket, PACKET_EVERYTHING } from './native.ts'
 import { NativePort } from './native-port.ts'
 import type { Netns } from './netns.ts'
 import { netnsPath } from './netns.ts'
@@ -15,9 +15,11 @@ import { checkBoolean, checkInterfaceName } from './tap-options.ts'
  *     wire <- NIC <--- packet socket <- process
  *
  * What this host sends by the interface, the kernel or we, is not received. A VLAN tag that the kernel has taken out of a frame
- * is put back. With offloads - in a pool for super-frames - TCP and UDP super-frames and missing checksums cross as they do on
- * a TAP; super-frames inside tunnels are received whole, and cut here before they are sent: a packet socket knows no tunnels.
- * Without, what is longer than the pool's frames is refused as Oversize, and a veth's other end needs `ethtool -K ... tx off`.
+ * is put back. A checksum that the sender has left undone is known as such, and crosses, in a pool of any kind. With offloads -
+ * in a pool for super-frames - TCP and UDP super-frames cross, too, as they do on a TAP; those inside tunnels are received whole,
+ * and cut here before they are sent: a packet socket knows no tunnels. A super-frame that is longer than the pool's frames is
+ * refused as Oversize: in a pool for frames of an MTU, a veth's other end needs `ethtool -K ... tso off` to be fast. One of a
+ * kind that virtio-net has no word for, such as UFO, is refused as BadOffload.
  *
  *     interface down             frames are dropped as PortDown; the port lives on and works again when it is up
  *     interface gone, or moved   the port fails: `failure` says why
@@ -39,8 +41,9 @@ export interface AfPacketOptions {
   device: string
   /** The namespace that it is in. Default: that of this process. */
   netns?: Netns
-  /** Exchanges super-frames and unfinished checksums with the kernel (PACKET_VNET_HDR). Needs a pool with a `frameSize` of
-   * `MAX_FRAME`, and is the default there; else it is off. */
+  /** What may leave unfinished (PACKET_VNET_HDR): true, super-frames and checksums, which needs a pool with a `frameSize` of
+   * `MAX_FRAME` and is the default there; false, nothing. Default in other pools: checksums. What comes in is as the sender left
+   * it in any case. */
   offloads?: boolean
   /** Receives what is for other stations, too. Default true. */
   promiscuous?: boolean
@@ -77,8 +80,8 @@ function checkAfPacketOptions(pool: FramePool, options: AfPacketOptions) {
     }
   }
   const large = pool.frameSize >= MAX_FRAME
-  const offloads = options.offloads === undefined ? large : checkBoolean(options.offloads, 'offloads')
-  if (offloads && !large) {
+  const { offloads } = options
+  if (offloads !== undefined && checkBoolean(offloads, 'offloads') && !large) {
     throw new TapError(
       'ERR_INVALID_ARG_VALUE',
       'offloads',
@@ -93,7 +96,7 @@ function checkAfPacketOptions(pool: FramePool, options: AfPacketOptions) {
   return {
     device: checkInterfaceName(options.device, 'device'),
     netns: options.netns === undefined ? null : netnsPath(options.netns),
-    offloads,
+    offloads: offloads === false ? 0 : large ? packetOffloads() : Offload.Checksum,
     promiscuous: options.promiscuous === undefined ? true : checkBoolean(options.promiscuous, 'promiscuous'),
     fanout: checkFanout(options.fanout),
     bufferSize,
@@ -134,16 +137,15 @@ export class AfPacketPort extends NativePort {
   static open(pool: FramePool, options: AfPacketOptions): AfPacketPort {
     const o = checkAfPacketOptions(pool, options)
     const addon = native()
-    const flags = (o.offloads ? PACKET_OFFLOADS : 0) | (o.promiscuous ? PACKET_EVERYTHING : 0)
+    const flags = o.promiscuous ? PACKET_EVERYTHING : 0
     const opened = addon.openPacket(o.netns, o.device, Int32Array.of(flags, o.fanout, o.bufferSize))
     checkOutcome(opened, 'device', o.device, {
       'netns-open': ['netns', options.netns],
       'netns-enter': ['netns', options.netns],
-      'vnet-header': ['offloads', o.offloads],
       fanout: ['fanout', `group ${options.fanout?.group}, ${options.fanout?.mode ?? 'hash'}`],
     })
     try {
-      return new AfPacketPort(pool, addon, opened, o.device, o.offloads ? packetOffloads() : 0)
+      return new AfPacketPort(pool, addon, opened, o.device, o.offloads)
     } catch (error) {
       addon.close(opened.handle)
       throw error

@@ -2,6 +2,7 @@ import { type Batch, Drop, type Frame, type FramePool, Port } from '@l2l3/switch
 import {
   type Native,
   poolArrays,
+  RESULT_BAD_OFFLOAD,
   RESULT_ERROR,
   RESULT_LONGEST,
   RESULT_OVERSIZE,
@@ -127,6 +128,7 @@ export abstract class NativePort extends Port {
     if (result[RESULT_LONGEST] !== 0) this.#longest = result[RESULT_LONGEST] as number
     if (result[RESULT_OVERSIZE] !== 0) this.refused(Drop.Oversize, result[RESULT_OVERSIZE] as number)
     if (result[RESULT_RUNT] !== 0) this.refused(Drop.Runt, result[RESULT_RUNT] as number)
+    if (result[RESULT_BAD_OFFLOAD] !== 0) this.refused(Drop.BadOffload, result[RESULT_BAD_OFFLOAD] as number)
     // EIO: the interface is down, on kernels that say so. Anything else would be said again for ever.
     const errno = result[RESULT_ERROR] as number
     if (errno !== 0 && errno !== EIO) this.#gone(errno)

@@ -44,8 +44,7 @@ export const OPEN_UP = 8
 export const OPEN_TUNNELS = 16
 
 /** Flags of `Native.openPacket`. */
-export const PACKET_OFFLOADS = 1
-export const PACKET_EVERYTHING = 2
+export const PACKET_EVERYTHING = 1
 
 /** Flags of `Native.openUdp`. */
 export const UDP_CHECKSUM = 1
@@ -59,8 +58,9 @@ export const UDP_MERGE = 32
 export const RESULT_ERROR = 0
 export const RESULT_OVERSIZE = 1
 export const RESULT_RUNT = 2
-export const RESULT_LONGEST = 3
-export const RESULT_STATUS = 4
+export const RESULT_BAD_OFFLOAD = 3
+export const RESULT_LONGEST = 4
+export const RESULT_STATUS = 5
 
 /** What became of a frame that was to be written: 0 sent, above 0 an errno, below 0 one of these. */
 export const STATUS_OUTSIDE = -1
@@ -155,7 +155,7 @@ export interface Native {
   read(handle: number, count: number): number
   /** Sends the first `count` of `rows`; gives how many left, with a status for each in `result`. */
   write(handle: number, count: number): number
-  /** Reads and forgets up to `count` frames; gives how many. */
+  /** Reads and forgets frames, up to `count` that the kernel holds; gives how many. */
   discard(handle: number, count: number): number
   info(handle: number): Info
   setMac(handle: number, mac: Uint8Array): Outcome

@@ -20,7 +20,8 @@ export interface UdpUnderlayOptions {
   netns?: Netns
   /** The interface that is sent and received by; needed for link-local addresses and for `groups`. Default: any. */
   device?: string
-  /** Multicast groups to join. */
+  /** Multicast groups to join, at most 64. Beside an `address` of the host, what is for that and for these is heard, and the
+   * port must be free on all of the host's addresses. */
   groups?: readonly string[]
   /** TTL, or hop limit, of the sockets: cheapest where the frames' own is the same. 1 to 255, default 64. */
   ttl?: number
@@ -126,6 +127,7 @@ function checkGroups(groups: unknown, family: number): Uint8Array {
   if (groups === undefined) return new Uint8Array(0)
   if (!Array.isArray(groups))
     throw new TapError('ERR_INVALID_ARG_TYPE', 'groups', groups, 'must be a list of addresses')
+  if (groups.length > 64) throw new TapError('ERR_OUT_OF_RANGE', 'groups', groups, 'must be 64 at most')
   const bytes = new Uint8Array(16 * groups.length)
   for (const [i, group] of groups.entries()) {
     const first = typeof group === 'string' && isIP(group) === family ? octets(group) : []

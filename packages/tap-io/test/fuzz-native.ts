@@ -69,7 +69,7 @@ function garbageColumns(vnet: boolean): void {
   const whole = new Uint8Array(18 * stride)
   const arena = whole.subarray(stride, 17 * stride)
   const rows = new Uint32Array(64)
-  const result = new Int32Array(4 + 64)
+  const result = new Int32Array(5 + 64)
   const opened = addon.open(null, 'fuzz%d', (vnet ? 4 | 16 : 0) | 8, null, Int32Array.of(0, -1, 0))
   if (opened.errno !== 0) throw new Error(`open: step ${opened.step} errno ${opened.errno}`)
   const { off, len, flags, gsoType, gsoSize, hdrLen, csumStart, csumOffset, outerL4, innerL3 } = pool
@@ -137,7 +137,7 @@ function garbageUdp(): void {
   const whole = new Uint8Array(18 * stride)
   const arena = whole.subarray(stride, 17 * stride)
   const rows = new Uint32Array(64)
-  const result = new Int32Array(4 + 64)
+  const result = new Int32Array(5 + 64)
   execFileSync('ip', ['link', 'set', 'lo', 'up'])
   const numbers = Int32Array.of(0, 3, 1 | 8 | 16 | 32, 64, 1 << 20, 1, 1450)
   const opened = addon.openUdp(null, '127.0.0.1', '', numbers, new Uint8Array(0))
@@ -210,12 +210,12 @@ function garbagePackets(vnet: boolean): void {
   const whole = new Uint8Array(18 * stride)
   const arena = whole.subarray(stride, 17 * stride)
   const rows = new Uint32Array(64)
-  const result = new Int32Array(4 + 64)
+  const result = new Int32Array(5 + 64)
   const ip = (...args: string[]) => execFileSync('ip', args)
   ip('link', 'add', 'fza', 'type', 'veth', 'peer', 'name', 'fzb')
   for (const dev of ['fza', 'fzb']) ip('link', 'set', dev, 'up')
   const [a, b] = ['fza', 'fzb'].map((dev) => {
-    const opened = addon.openPacket(null, dev, Int32Array.of(vnet ? 3 : 2, -1, 1 << 20))
+    const opened = addon.openPacket(null, dev, Int32Array.of(1, -1, 1 << 20))
     if (opened.errno !== 0) throw new Error(`openPacket: step ${opened.step} errno ${opened.errno}`)
     addon.bind(opened.handle, pool.frames, stride, pool.frameSize, [arena, ...poolArrays(pool, rows, result).slice(1)])
     return opened.handle

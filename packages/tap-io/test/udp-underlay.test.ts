@@ -373,6 +373,86 @@ describe.skipIf(!built.ok)('a UDP underlay', () => {
     await runner.stop()
   })
 
+  it('cuts what finish() cuts, refuses what that refuses, and makes the same of it', async () => {
+    const far = await farSocket(4)
+    const pool = new FramePool({ frames: 256, frameSize: MAX_FRAME })
+    const port = underlay(pool, { sockets: 1 })
+    const t: Outer = { over: 4, header: 8, summed: false }
+    const kind = fc.record({
+      transport: fc.constantFrom('tcp' as const, 'udp' as const),
+      version: fc.constantFrom(4 as const, 6 as const),
+      payload: fc.integer({ min: 1, max: 5000 }),
+      size: fc.integer({ min: 100, max: 1400 }),
+    })
+    let refused = 0
+    await fc.assert(
+      fc.asyncProperty(kind, fc.nat(59), fc.nat(255), async (s, place, byte) => {
+        const { innerL3 } = tunnelFrame(s, t)
+        const make = (): Frame => {
+          const f = superFrame(pool, s, t, far.port)
+          pool.bytes[(pool.off[f] as number) + innerL3 + place] = byte
+          return f
+        }
+        const wanted: string[] = []
+        const write = (b: Batch): void => {
+          for (const f of b.frames.subarray(0, b.length) as unknown as Frame[]) {
+            wanted.push(hex(pool.view(f).subarray(42)))
+            pool.sent(f)
+          }
+        }
+        const batch = new Batch()
+        batch.push(make())
+        finish(pool, batch, 0, write, (f, why) => pool.drop(f, why))
+        far.came.length = 0
+        const before = port.counters.txFrames
+        send(port, make())
+        expect(port.counters.txFrames - before).toBe(wanted.length > 0 ? 1 : 0)
+        if (wanted.length === 0) refused++
+        await until(() => far.came.length >= wanted.length)
+        expect(far.came.map(hex)).toEqual(wanted)
+      }),
+      { numRuns: 400 },
+    )
+    expect(refused).toBeGreaterThan(20)
+    expect(pool.report()).toMatchObject({ held: 0, dropped: { BadOffload: 2 * refused }, balanced: true })
+  })
+
+  it('lets no datagram wait behind those that it refuses, or has no rows for', async () => {
+    for (const spent of [false, true]) {
+      const pool = new FramePool({ frames: spent ? 8 : 256, frameSize: 600 })
+      const port = underlay(pool, { receive: 'split', inside: 'other', sockets: 1 })
+      const many = new FramePool({ frames: 400 })
+      const from = underlay(many, { sockets: 1 })
+      const sendRow = (n: number, size: number): void => {
+        const frame = readdress(payloadFrame(4, size), port.info.port)
+        send(from, ...Array.from({ length: n }, () => frameOf(many, frame)))
+      }
+      const held: Frame[] = []
+      const loop = new Loop(pool, new RealClock())
+      loop.add(port, {
+        process(batch) {
+          for (let i = 0; i < batch.length; i++) held.push(batch.frames[i] as Frame)
+          batch.length = 0
+        },
+      })
+      // Trains of 60 in the buffer: longer than the pool's frames, with short ones behind them, or more than it has rows.
+      if (spent) for (let i = 0; i < 6; i++) sendRow(60, 500)
+      else
+        for (const [n, size] of [
+          [45, 900],
+          [45, 900],
+          [5, 100],
+        ] as const)
+          sendRow(n, size)
+      const runner = runOnEventLoop(loop, [port])
+      await until(() => held.length + port.counters.rxDropped === (spent ? 360 : 95))
+      expect(held.length).toBe(spent ? 8 : 5)
+      for (const f of held) pool.sent(f)
+      expect(pool.report()).toMatchObject({ dropped: spent ? { PoolSpent: 352 } : { Oversize: 90 }, balanced: true })
+      await runner.stop()
+    }
+  })
+
   it('says what cannot be had, with key and value', () => {
     const pool = new FramePool({ frames: 8 })
     const taken = underlay(pool)
@@ -394,6 +474,7 @@ describe.skipIf(!built.ok)('a UDP underlay', () => {
     expect(failure({ device: 'no-such-dev' })).toMatch(/device "no-such-dev": there is no such interface \(ENODEV\)/)
     expect(failure({ receive: 'merge' })).toMatch(/receive "merge": super-frames need a pool/)
     expect(failure({ groups: ['10.0.0.1'] })).toMatch(/groups "10.0.0.1": is not a multicast address of IPv4/)
+    expect(failure({ groups: new Array(65).fill('239.1.1.1') })).toMatch(/groups .*must be 64 at most/)
     expect(failure({ sockets: 65 })).toMatch(/sockets 65: must be a whole number from 1 to 64/)
     expect(failure({ sendd: 1 } as UdpUnderlayOptions)).toMatch(/sendd 1: is not an option of a UDP underlay/)
     expect(failure({ send: 'row' as 'rows' })).toMatch(/send "row": must be one of rows, single/)
