@@ -9,7 +9,7 @@ import {
   SourceNat,
   type SourceNatOptions,
 } from '@l2l3/nat'
-import type { RouterInterface } from '@l2l3/switch-core'
+import type { Router, RouterInterface } from '@l2l3/switch-core'
 import { formatIpv4, formatIpv6, parseIpv4, parseIpv6 } from '@l2l3/switch-core/wire'
 
 /*
@@ -19,6 +19,12 @@ import { formatIpv4, formatIpv6, parseIpv4, parseIpv6 } from '@l2l3/switch-core/
  *          (from)                 (exceptions)                    (uplinks)           (addresses)
  *
  * With nothing said that is `ipMasq` of the CNI bridge plugin (modes.md 8), and Docker's and WinNAT's.
+ *
+ * Rules with behaviour `hns` are OutBoundNAT policies of HNS (modes.md 2.3), and stand together where the first of them does:
+ *
+ *     those with destinations     translate to them alone, also back inside: loopback DSR has the endpoint's own address here
+ *     the exceptions of all others are exceptions from each: a policy that is added adds exceptions
+ *     the others                  the first that is about a flow translates it
  */
 
 /** Whose source is translated, and how. What a rule does not say, its `behaviour` does. */
@@ -28,7 +34,7 @@ export interface OutboundOptions
   readonly from?: readonly string[]
   /** Networks to which nothing is translated, besides the inside's own and multicast. Default: none. */
   readonly exceptions?: readonly string[]
-  /** The only networks to which it translates. Default: all. */
+  /** The only networks to which it translates. Default: all; an empty list likewise with behaviour `hns`, else none. */
   readonly destinations?: readonly string[]
   /** Names of the uplinks by which it translates. Default: all. */
   readonly uplinks?: readonly string[]
@@ -37,7 +43,7 @@ export interface OutboundOptions
   /** Default `linux`. */
   readonly behaviour?: BehaviourName
   /** Whether hosts inside reach each other by their outside endpoints (RFC 4787 REQ-9); not with mapping `linux`. Default
-   * false. */
+   * true with behaviour `rfc4787`, else false. */
   readonly hairpin?: boolean
 }
 
@@ -54,20 +60,47 @@ export interface OutboundGround {
   /** Outside ports that have an owner: rules and port mappings share the table. */
   readonly ports: OutsidePorts
   readonly seed: number
+  /** Flows at most: as many mappings may be needed. */
+  readonly maxFlows: number
 }
 
 /** Compiles rules. Throws a TypeError or RangeError with key and value. */
 export function outboundNat(ground: OutboundGround, rules: readonly OutboundOptions[]): OutboundNat {
-  return new OutboundNat(
-    rules.map((rule, i) => outboundRule(ground, rule, `outbound[${i}]`)),
-    'outbound',
-  )
+  const compiled = rules.map((rule, i) => ({
+    hns: rule.behaviour === 'hns',
+    ...outboundRule(ground, rule, `outbound[${i}]`),
+  }))
+  const first = compiled.findIndex((rule) => rule.hns)
+  const policies = compiled.filter((rule) => rule.hns)
+  const ordered = compiled.flatMap((rule, i) => (!rule.hns ? [rule.translate] : i === first ? hnsOrder(policies) : []))
+  return new OutboundNat(ordered, 'outbound')
 }
 
-function outboundRule(ground: OutboundGround, rule: OutboundOptions, key: string): OutboundRule {
+/** A rule of the configuration as rules of the NAT. */
+interface Compiled {
+  /** Whether it translates to some destinations only. */
+  readonly narrow: boolean
+  /** Where it does not translate, as a rule of its own; null: nowhere. */
+  readonly except: OutboundRule | null
+  readonly translate: OutboundRule
+}
+
+function hnsOrder(policies: readonly Compiled[]): OutboundRule[] {
+  const [narrow, general] = [true, false].map((is) => policies.filter((p) => p.narrow === is)) as [
+    Compiled[],
+    Compiled[],
+  ]
+  return [
+    ...narrow.map((p) => p.translate),
+    ...general.flatMap((p) => p.except ?? []),
+    ...general.map((p) => p.translate),
+  ]
+}
+
+function outboundRule(ground: OutboundGround, rule: OutboundOptions, key: string): Compiled {
   const { from, exceptions = [], destinations, uplinks, addresses, behaviour = 'linux', hairpin, ...given } = rule
   const { inside } = ground
-  if (BEHAVIOUR[behaviour] === undefined) {
+  if (!Object.hasOwn(BEHAVIOUR, behaviour)) {
     throw new TypeError(`${key}.behaviour must be one of ${Object.keys(BEHAVIOUR).join(', ')}, not ${behaviour}`)
   }
   const out = (uplinks ?? [...ground.uplinks.keys()]).map((name) => {
@@ -75,21 +108,36 @@ function outboundRule(ground: OutboundGround, rule: OutboundOptions, key: string
     if (number === undefined) throw new RangeError(`${key}.uplinks: there is no uplink ${JSON.stringify(name)}`)
     return number
   })
+  if (hairpin !== undefined && typeof hairpin !== 'boolean') {
+    throw new TypeError(`${key}.hairpin must be true or false, not ${JSON.stringify(hairpin)}`)
+  }
+  const settings = { ...BEHAVIOUR[behaviour], ...given }
+  const owns = settings.mapping !== 'linux'
+  if (hairpin === true && !owns) {
+    throw new TypeError(`${key}.hairpin needs a mapping that owns its port, and "linux" does not`)
+  }
+  const turns = hairpin ?? (behaviour === 'rfc4787' && owns)
   const nat = named(key, () => {
     return new SourceNat(ground.addresses, {
-      ...BEHAVIOUR[behaviour],
-      ...given,
+      ...settings,
+      maxMappings: given.maxMappings ?? Math.min(ground.maxFlows, settings.maxPortPoolUsage ?? ground.maxFlows),
       ...(addresses === undefined ? { outside: ground.outside } : { to: addresses }),
-      ...(hairpin === true ? { inside } : {}),
+      ...(turns ? { inside } : {}),
       ...{ outsidePorts: ground.ports, seed: ground.seed },
     })
   })
+  const hns = behaviour === 'hns'
+  const narrow = hns && destinations !== undefined && destinations.length > 0
+  const about = { from: from ?? inside, ...(narrow && uplinks === undefined ? {} : { out }) }
   return {
-    from: from ?? inside,
-    notTo: [...inside, ...MULTICAST, ...exceptions],
-    ...(destinations === undefined ? {} : { to: destinations }),
-    out,
-    verdict: nat,
+    narrow,
+    except: exceptions.length === 0 ? null : { ...about, to: exceptions, verdict: 'accept' },
+    translate: {
+      ...about,
+      notTo: [...(narrow ? [] : inside), ...MULTICAST, ...exceptions],
+      ...(destinations === undefined || (hns && !narrow) ? {} : { to: destinations }),
+      verdict: nat,
+    },
   }
 }
 
@@ -99,28 +147,51 @@ function named<T>(key: string, make: () => T): T {
     return make()
   } catch (error) {
     const kind = error instanceof TypeError ? TypeError : RangeError
-    throw new kind(`${key}: ${(error as Error).message}`, { cause: error })
+    throw new kind(`${key}: ${(error as Error).message.replace(/^to\b/, 'addresses')}`, { cause: error })
   }
 }
 
-/** Addresses of a router's interfaces as sources: the first of each family, link-local ones aside. */
+/** Addresses of a router's interfaces as sources: of several, the one by which the router itself speaks to a destination. */
 export class InterfaceAddresses implements OutsideAddresses {
-  readonly #of4: number[] = []
-  readonly #of6: number[] = []
+  readonly #router: Router
+  readonly #interfaces: RouterInterface[] = []
+  #addresses: Addresses6 | null = null
+  /** The numbers of IPv6 addresses, which are held for good. */
+  readonly #numbers: Map<Uint8Array, number> = new Map()
+  readonly #to: Uint8Array = new Uint8Array(16)
 
-  /** Notes those of the interface with this number; holds the IPv6 one in `addresses` for good. */
+  constructor(router: Router) {
+    this.#router = router
+  }
+
+  /** Notes the interface with this number. */
   add(number: number, iface: RouterInterface, addresses: Addresses6): void {
-    this.#of4[number] = iface.addresses4[0]?.ip ?? 0
-    const global = iface.addresses6.find((a) => !a.linkLocal)
-    this.#of6[number] = global === undefined ? 0 : addresses.intern(global.bytes, 0)
+    this.#interfaces[number] = iface
+    this.#addresses = addresses
   }
 
-  of4(out: number): number {
-    return this.#of4[out] ?? 0
+  of4(out: number, to: number): number {
+    const iface = this.#interfaces[out]
+    return iface === undefined ? 0 : this.#router.sourceTo4(iface, to)
   }
 
-  of6(out: number): number {
-    return this.#of6[out] ?? 0
+  of6(out: number, to: number): number {
+    if (this.#addresses === null) return 0
+    this.#addresses.write(to, this.#to, 0)
+    const bytes = this.bytesOf6(out, this.#to, 0)
+    if (bytes === null) return 0
+    let number = this.#numbers.get(bytes) ?? 0
+    if (number === 0) {
+      number = this.#addresses.intern(bytes, 0)
+      if (number !== 0) this.#numbers.set(bytes, number)
+    }
+    return number
+  }
+
+  /** The IPv6 address of an interface towards the one whose 16 bytes stand in `b` from `at`, null where it has none. */
+  bytesOf6(out: number, b: Uint8Array, at: number): Uint8Array | null {
+    const iface = this.#interfaces[out]
+    return iface === undefined ? null : this.#router.sourceTo6(iface, b, at)
   }
 }
 

@@ -15,6 +15,7 @@ import {
   type SourcePolicy,
 } from '@l2l3/nat'
 import {
+  checkRange,
   NO_FRAME,
   Pipeline,
   type Port,
@@ -139,6 +140,15 @@ export function nat(ground: Ground, options: NatModeOptions): NatNode {
   return { router, switch: bridge, inside: new Map(inside), gateway, uplinks, ...translation }
 }
 
+/** Ports that mappings may have: all of two protocols in both families. */
+const MAPPED_PORTS = 262_144
+
+/** The timeouts that go with the first rule's behaviour: REQ-5 is a part of RFC 4787, and WinNAT has its own. */
+function profileOf(rules: readonly OutboundOptions[]): 'linux' | 'winnat' | 'rfc' {
+  const behaviour = rules[0]?.behaviour
+  return behaviour === 'rfc4787' ? 'rfc' : behaviour === 'winnat' ? 'winnat' : 'linux'
+}
+
 /** Puts the NAT at the router's gate, with all that decides there. */
 function translate(
   { loop, pool, clock, seed = 0 }: Ground,
@@ -148,12 +158,15 @@ function translate(
   uplinks: readonly RoutedLink[],
 ): Pick<NatNode, 'nat' | 'outbound' | 'portMappings' | 'balancer'> {
   const networks = networksOf(options.gateway.addresses)
-  const outside = new InterfaceAddresses()
+  const rules = options.outbound ?? [{}]
+  const outside = new InterfaceAddresses(router)
   // Policies know addresses by the NAT's numbers: the lists are filled when it is there.
   const destination: DestinationPolicy[] = []
   const source: SourcePolicy[] = []
+  const maxFlows = checkRange('maxFlows', options.conntrack?.maxFlows ?? 65_536, 16, 1 << 22)
+  // Each port in use lives by a flow; the rest is for port mappings and services.
+  const ports = new OutsidePorts({ maxPorts: maxFlows + MAPPED_PORTS, seed })
   const rejector = new Rejector(pool, clock)
-  const own6 = new Uint8Array(16)
   const own = {
     is4: (ip: number): boolean => router.lookup4(ip)?.kind === 'local',
     is6: (b: Uint8Array, at: number): boolean =>
@@ -161,8 +174,9 @@ function translate(
   }
   const nat = new Nat(loop, {
     seed,
+    profile: profileOf(rules),
     ...options.conntrack,
-    ...{ destination, source, outside, own },
+    ...{ maxFlows, destination, source, outside, own },
     ...(options.fragments === undefined ? {} : { fragments: options.fragments }),
     ...(options.mss === undefined ? {} : { mss: options.mss }),
     ...(options.invalid === undefined ? {} : { invalid: options.invalid }),
@@ -171,9 +185,8 @@ function translate(
       const b = pool.bytes
       const ip6 = b[l3]! >>> 4 === 6
       const toUs = ip6 ? own.is6(b, l3 + 24) : own.is4(u32(b, l3 + 16))
-      const six = ip6 && !toUs ? outside.of6(side) : 0
-      nat.addresses.write(six, own6, 0)
-      const answer = rejector.answer(f, l3, ip6 || toUs ? 0 : outside.of4(side), six === 0 ? null : own6)
+      const six = ip6 && !toUs ? outside.bytesOf6(side, b, l3 + 8) : null
+      const answer = rejector.answer(f, l3, ip6 || toUs ? 0 : outside.of4(side, u32(b, l3 + 12)), six)
       if (answer !== NO_FRAME) router.send(answer)
     },
   })
@@ -184,7 +197,6 @@ function translate(
     outside.add(number, iface, addresses)
     numbers.set(name, number)
   }
-  const ports = new OutsidePorts({ seed })
   const portMappings = new PortMappings(addresses, { outsidePorts: ports, seed })
   const mappings = (options.portMappings ?? []).map(({ hairpin = true, ...mapping }) => {
     return { ...mapping, masqueradeFrom: hairpin ? networks : [] }
@@ -193,8 +205,7 @@ function translate(
   const balancer = new Balancer(addresses, { seed, bridged: networks, ...options.balancer })
   for (const service of options.services ?? []) balancer.services.add(service)
   numbers.delete(gateway.name)
-  const rules = options.outbound ?? [{}]
-  const outbound = outboundNat({ addresses, outside, inside: networks, uplinks: numbers, ports, seed }, rules)
+  const outbound = outboundNat({ addresses, outside, inside: networks, uplinks: numbers, ports, seed, maxFlows }, rules)
   destination.push(portMappings, balancer, outbound.inbound)
   source.push(outbound)
   for (const policy of destination) policy.attached?.(nat)

@@ -121,7 +121,8 @@ export interface DestinationPolicy {
 /** Decides under which source a new flow leaves. */
 export interface SourcePolicy {
   /** True: it decided, by `toAddress` and `toPort` as the new source, or by `drop`; or by nothing, with `toAddress` 0:
-   * the source stays (an exception). Of two candidates a policy takes one that `reply` says is free. */
+   * the source stays (an exception), unless the flow is one to `masquerade`. Of two candidates a policy takes one that
+   * `reply` says is free. */
   decide(flow: NewFlow, reply: ReplyCheck): boolean
   /** As in `DestinationPolicy`. */
   ended?(tag: number, flow: number): void

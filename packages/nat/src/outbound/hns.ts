@@ -84,11 +84,25 @@ interface Policy {
   readonly limit: number | undefined
 }
 
+const KEYS: readonly string[] = [
+  'endpoint',
+  'policies',
+  'outside',
+  'icmpTransposition',
+  'otherProtocols',
+  'outsidePorts',
+  'seed',
+] satisfies (keyof HnsOutboundNatOptions)[]
 const V1_KEYS: readonly string[] = ['Type', 'ExceptionList', 'VIP', 'Destinations', 'MaxPortPoolUsage']
 const V2_KEYS: readonly string[] = ['Exceptions', 'VirtualIP', 'Destinations', 'Flags', 'MaxPortPoolUsage']
 
 /** The outbound NAT of an endpoint. Throws a TypeError or RangeError with key and value. */
 export function hnsOutboundNat(addresses: Addresses6, options: HnsOutboundNatOptions): OutboundNat {
+  checkKeys('options', options, KEYS)
+  const { icmpTransposition = false } = options
+  if (typeof icmpTransposition !== 'boolean') {
+    throw new TypeError(`icmpTransposition must be true or false, not ${JSON.stringify(icmpTransposition)}`)
+  }
   const policies = options.policies.map((policy, i) => readPolicy(`policies[${i}]`, policy))
   const endpoint = new PrefixSet('endpoint', options.endpoint)
   const from = endpoint.prefixes
@@ -139,19 +153,19 @@ function natOf(addresses: Addresses6, policy: Policy, options: HnsOutboundNatOpt
     ...(options.icmpTransposition === true ? { protocols: [1, 6, 17, 58], icmpTransposition: true } : {}),
     ...(options.otherProtocols === undefined ? {} : { otherProtocols: options.otherProtocols }),
     ...(policy.vip === null ? { outside: options.outside } : { to: [policy.vip] }),
-    ...(policy.limit === undefined
-      ? {}
-      : { maxPortPoolUsage: policy.limit, maxMappings: Math.min(policy.limit, 65_536) }),
+    ...(policy.limit === undefined ? {} : { maxPortPoolUsage: policy.limit }),
     ...(options.outsidePorts === undefined ? {} : { outsidePorts: options.outsidePorts }),
     seed: options.seed ?? 0,
   })
 }
 
 function readPolicy(key: string, policy: OutboundNatPolicyV1 | OutboundNatPolicyV2): Policy {
+  checkObject(key, policy)
   if (policy.Type !== 'OutBoundNAT') {
     throw new TypeError(`${key}.Type must be "OutBoundNAT", not ${JSON.stringify((policy as { Type: unknown }).Type)}`)
   }
   const second = 'Settings' in policy
+  if (second) checkObject(`${key}.Settings`, policy.Settings)
   const settings: OutboundNatSettingsV2 = second
     ? policy.Settings
     : {
@@ -184,6 +198,11 @@ function readPolicy(key: string, policy: OutboundNatPolicyV1 | OutboundNatPolicy
     family,
     limit: usage === 0 ? undefined : usage,
   }
+}
+
+/** Throws a TypeError for what is no object. */
+export function checkObject(key: string, o: unknown): void {
+  if (typeof o !== 'object' || o === null) throw new TypeError(`${key} must be an object, not ${JSON.stringify(o)}`)
 }
 
 function checkKeys(key: string, o: object, known: readonly string[]): void {

@@ -8,7 +8,8 @@ import { SourceNat } from './source-nat.ts'
  *     rules        from 10.22.0.0/16, to 10.22.0.0/16  -> accept
  *                  from 10.22.0.0/16, not to 224/4     -> a SourceNat
  *
- * Flows that a NAT has turned round on their way in go to that NAT before any rule is asked. `inbound` goes to the list of
+ * Flows that a NAT has turned round on their way in go, before any rule is asked, to the NAT that would have translated
+ * them on their way out: a host is the same from outside and from beside. `inbound` goes to the list of
  * policies for destinations, behind port mappings and services, so that they have the first word about their ports.
  *
  * Upper eight bits of a flow's tag say which NAT, the others are that NAT's.
@@ -39,7 +40,7 @@ export class OutboundNat implements SourcePolicy {
     if (flow.masquerade) {
       for (let i = 0; i < this.#nats.length; i++) {
         const nat = this.#nats[i] as SourceNat
-        if (nat.turned(flow)) return this.#by(i, nat.decide(flow, reply), flow)
+        if (nat.turned(flow)) return this.#turn(i, flow, reply)
       }
     }
     for (let i = 0; i < this.#rules.length; i++) {
@@ -56,6 +57,20 @@ export class OutboundNat implements SourcePolicy {
   ended(tag: number): void {
     const nat = this.#nats[tag >>> 24]
     if (nat !== undefined) nat.ended(tag)
+  }
+
+  /** Translates a flow that one of the NATs has turned round: its source becomes what it is outside, which is for the
+   * NAT that has the sender to say (RFC 4787 REQ-9). */
+  #turn(by: number, flow: NewFlow, reply: ReplyCheck): boolean {
+    for (let i = 0; i < this.#rules.length; i++) {
+      const rule = this.#rules[i] as RuleMatch
+      if (!(rule.verdict instanceof SourceNat) || !rule.verdict.owns || !rule.matchesTurned(flow)) continue
+      const nat = rule.verdict
+      const k = this.#nats.indexOf(nat)
+      if (k !== by) flow.sourceAddress = nat.outsideOf(flow, rule.leavesBy)
+      if (this.#by(k, nat.decide(flow, reply), flow)) return true
+    }
+    return this.#by(by, (this.#nats[by] as SourceNat).decide(flow, reply), flow)
   }
 
   #admit(flow: NewFlow): boolean {

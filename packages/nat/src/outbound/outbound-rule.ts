@@ -1,6 +1,6 @@
 import { checkRange } from '@l2l3/switch-core'
 import type { NewFlow } from '../policy.ts'
-import { IPV6 } from '../tuple.ts'
+import { IPV6, type Tuple } from '../tuple.ts'
 import { PrefixSet } from './prefix-set.ts'
 import { SourceNat } from './source-nat.ts'
 
@@ -110,13 +110,28 @@ export class RuleMatch {
 
   /** Whether the rule is about this flow. */
   matches(flow: NewFlow): boolean {
-    const { kind, src, dst } = flow.tuple
-    const words = flow.addresses.words
-    if (this.#family !== 0 && ((kind & IPV6) === 0 ? 4 : 6) !== this.#family) return false
     return (
       (this.#marked === null || this.#marked === flow.masquerade) &&
       (this.#out === null || this.#out.has(flow.out)) &&
       (this.#notOut === null || !this.#notOut.has(flow.out)) &&
+      this.#about(flow, flow.tuple)
+    )
+  }
+
+  /** Whether the rule would be about this flow if nobody had turned it round, and it had left for where it was sent. */
+  matchesTurned(flow: NewFlow): boolean {
+    return this.#marked !== true && this.#about(flow, flow.original)
+  }
+
+  /** An interface by which the flows of the rule leave, 0 where it names none. */
+  get leavesBy(): number {
+    return this.#out?.values().next().value ?? 0
+  }
+
+  #about(flow: NewFlow, { kind, src, dst }: Tuple): boolean {
+    const words = flow.addresses.words
+    if (this.#family !== 0 && ((kind & IPV6) === 0 ? 4 : 6) !== this.#family) return false
+    return (
       (this.#in === null || this.#in.has(flow.in)) &&
       (this.#notIn === null || !this.#notIn.has(flow.in)) &&
       (this.#protocols === null || this.#protocols.has(kind & 255)) &&

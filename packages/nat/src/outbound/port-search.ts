@@ -59,6 +59,8 @@ export interface PortChoice {
   readonly portClass: PortClass
   /** The range that was configured, 0: none. */
   readonly range: PortRange
+  /** Whether ports of mappings are left to those whom they are for. */
+  readonly heedsReserved: boolean
 }
 
 /** Chooses outside ports. */
@@ -66,6 +68,9 @@ export class PortSearch {
   readonly #choice: PortChoice
   readonly #ports: OutsidePorts
   readonly #dice: Dice32
+  /** Who asks. */
+  #inside = 0
+  #insidePort = 0
 
   constructor(choice: PortChoice, ports: OutsidePorts, dice: Dice32) {
     this.#choice = choice
@@ -75,8 +80,19 @@ export class PortSearch {
 
   /** A port of `address` that is nobody's, and from which `remote` has no flow yet, or `NO_PORT`.
    * @param kind of the flow
+   * @param inside the inside address
    * @param port the inside port; of a query its identifier */
-  find(kind: number, remote: number, remotePort: number, address: number, port: number, reply: ReplyCheck): number {
+  find(
+    kind: number,
+    inside: number,
+    port: number,
+    remote: number,
+    remotePort: number,
+    address: number,
+    reply: ReplyCheck,
+  ): number {
+    this.#inside = inside
+    this.#insidePort = port
     const { preserve, parity, range } = this.#choice
     const query = (kind & QUERY) !== 0
     const among = this.#rangeFor(query, port)
@@ -100,7 +116,11 @@ export class PortSearch {
   }
 
   #isFree(kind: number, remote: number, remotePort: number, address: number, port: number, reply: ReplyCheck): boolean {
-    return this.#ports.isFree(kind, address, port) && !reply.taken(kind, remote, remotePort, address, port)
+    const ports = this.#ports
+    if (!ports.isUnowned(kind, address, port)) return false
+    if (this.#choice.heedsReserved && ports.isReserved(kind, address, port, this.#inside, this.#insidePort))
+      return false
+    return !reply.taken(kind, remote, remotePort, address, port)
   }
 
   #rangeFor(query: boolean, port: number): PortRange {

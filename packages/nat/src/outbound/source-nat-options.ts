@@ -1,4 +1,4 @@
-import { checkRange } from '@l2l3/switch-core'
+import { checkRange, formatWords } from '@l2l3/switch-core'
 import type { OutsideAddresses } from '../policy.ts'
 import { Proto } from '../tuple.ts'
 import type { OutsidePorts } from './outside-ports.ts'
@@ -28,7 +28,7 @@ export interface SourceNatOptions {
   /** Where masquerading finds those addresses. */
   outside?: OutsideAddresses
   /** How an address is chosen of several: always the same one for an inside host (RFC 4787 REQ-2, Linux
-   * `--persistent`), or by the destination too. Default `paired`. */
+   * `--persistent`), or by the destination too. Default `arbitrary` with mapping `linux`, else `paired`. */
   pooling?: 'paired' | 'arbitrary'
   /** Default `linux`. */
   mapping?: MappingBehaviour
@@ -43,8 +43,8 @@ export interface SourceNatOptions {
   portRange?: string
   /** Whether even ports stay even and odd ones odd (RFC 4787 REQ-4). Default false, as Linux. */
   parity?: boolean
-  /** Mappings at most, beyond which new ones are refused (HNS `MaxPortPoolUsage`); 1 to 16,777,213. Default: as many as
-   * there are ports. */
+  /** Mappings at most, beyond which new ones are refused (HNS `MaxPortPoolUsage`); 1 to 16,777,213. Default: no limit but
+   * `maxMappings`. */
   maxPortPoolUsage?: number
   /** Protocols that are translated, by number; null: all, those without ports by their address alone. Default null. */
   protocols?: readonly number[] | null
@@ -55,10 +55,15 @@ export interface SourceNatOptions {
   /** Prefixes of the hosts behind this NAT: what they send to one of its outside endpoints is turned round, its source
    * the outside endpoint of the sender (RFC 4787 REQ-9). Needs a mapping that owns its port. Default: none. */
   inside?: readonly string[]
-  /** The table of outside ports: NATs that use the same address and own their ports share one. Default: one of its own. */
+  /** The table of outside ports: NATs that use the same address and own their ports share one, which has room for all
+   * their mappings. Default: one of its own. */
   outsidePorts?: OutsidePorts
-  /** Mappings that are remembered at most, 1 to 16,777,213. Default 65,536. With `linux` more flows than that are
-   * translated all the same, only that later ones of the same endpoint do not keep its port. */
+  /** Whether ports that mappings listen at are left to those whom they lead to; Linux leaves them to anyone who has no
+   * flow in their way. Default: with a mapping that owns its port. */
+  heedReserved?: boolean
+  /** Mappings that are remembered at most, 1 to 16,777,213. Each lives by a flow: as many as there may be flows are always
+   * enough. Default: `maxPortPoolUsage`, without it 65,536. With `linux` more flows than that are translated all the
+   * same, only that later ones of the same endpoint do not keep its port; a mapping that owns its port is refused. */
   maxMappings?: number
   /** Seed of hashes and, without `random`, of the dice: 32 bits. Default 0, for runs that must repeat; on a network one
    * that strangers do not know (RFC 6056). */
@@ -83,6 +88,7 @@ const KEYS: readonly string[] = [
   'otherProtocols',
   'inside',
   'outsidePorts',
+  'heedReserved',
   'maxMappings',
   'seed',
   'random',
@@ -99,7 +105,7 @@ export const BEHAVIOUR: Readonly<Record<BehaviourName, SourceNatOptions>> = {
     filtering: 'address-and-port-dependent',
     ports: 'preserve',
     portClass: 'linux',
-    pooling: 'paired',
+    pooling: 'arbitrary',
   },
   /** What RFC 4787 asks for and recommends: REQ-1, REQ-2, REQ-3, REQ-4 and REQ-8. */
   rfc4787: {
@@ -126,6 +132,7 @@ export const BEHAVIOUR: Readonly<Record<BehaviourName, SourceNatOptions>> = {
     ports: 'preserve',
     portClass: 'linux',
     pooling: 'paired',
+    heedReserved: true,
     protocols: [Proto.Tcp, Proto.Udp],
     icmpTransposition: false,
     otherProtocols: 'pass',
@@ -164,7 +171,7 @@ const SCOPES: Readonly<Record<MappingBehaviour, number>> = {
   'address-and-port-dependent': Scope.Endpoint,
 }
 /** Mapping numbers and two words of their own share 24 bits of a tag. */
-const MAX_MAPPINGS = (1 << 24) - 3
+export const MAX_MAPPINGS: number = (1 << 24) - 3
 /** Addresses at most: more are a mistake in a range. */
 const MAX_ADDRESSES = 65_536
 
@@ -187,18 +194,29 @@ export function checkSourceNatOptions(o: SourceNatOptions): SourceNatSettings {
   if (!owns && !inside.empty) {
     throw new TypeError('inside: turning packets round needs a mapping that owns its port, and "linux" does not')
   }
+  if (o.to !== undefined && !Array.isArray(o.to)) {
+    throw new TypeError(`to must be a list of addresses, not ${JSON.stringify(o.to)}`)
+  }
   const to = (o.to ?? []).flatMap((text, i) => readAddresses(`to[${i}]`, text))
   if (o.to !== undefined && to.length === 0) throw new TypeError('to must name an address; leave it out to masquerade')
   if (to.length > MAX_ADDRESSES) throw new RangeError(`to must be ${MAX_ADDRESSES} addresses at most, not ${to.length}`)
+  const twice = to.find((words, i) => to.findIndex((other) => other.join() === words.join()) < i)
+  if (twice !== undefined) throw new TypeError(`to names ${formatWords(twice)} twice`)
   if (to.length === 0 && o.outside === undefined) {
     throw new TypeError('outside must be given where to is not: it tells the addresses to masquerade with')
   }
-  if (o.parity !== undefined && typeof o.parity !== 'boolean') {
-    throw new TypeError(`parity must be true or false, not ${JSON.stringify(o.parity)}`)
+  for (const key of ['parity', 'heedReserved'] as const) {
+    if (o[key] !== undefined && typeof o[key] !== 'boolean') {
+      throw new TypeError(`${key} must be true or false, not ${JSON.stringify(o[key])}`)
+    }
+  }
+  if (o.random !== undefined && typeof o.random !== 'function') {
+    throw new TypeError(`random must be a function, not ${JSON.stringify(o.random)}`)
   }
   return {
     to,
-    paired: oneOf('pooling', o.pooling ?? 'paired', ['paired', 'arbitrary'] as const) === 'paired',
+    paired:
+      oneOf('pooling', o.pooling ?? (owns ? 'paired' : 'arbitrary'), ['paired', 'arbitrary'] as const) === 'paired',
     mapping,
     scope: SCOPES[mapping],
     owns,
@@ -208,13 +226,14 @@ export function checkSourceNatOptions(o: SourceNatOptions): SourceNatSettings {
       parity: o.parity ?? false,
       portClass: oneOf('portClass', o.portClass ?? 'linux', ['linux', 'any'] as const),
       range: o.portRange === undefined ? 0 : readPortRange('portRange', o.portRange),
+      heedsReserved: o.heedReserved ?? owns,
     },
     limit: checkRange('maxPortPoolUsage', o.maxPortPoolUsage ?? MAX_MAPPINGS, 1, MAX_MAPPINGS),
     protocols: readProtocols(o.protocols ?? null, o.icmpTransposition ?? true),
     dropOthers: oneOf('otherProtocols', o.otherProtocols ?? 'pass', ['pass', 'drop'] as const) === 'drop',
     inside,
-    maxMappings: checkRange('maxMappings', o.maxMappings ?? 65_536, 1, MAX_MAPPINGS),
-    seed: (o.seed ?? 0) | 0,
+    maxMappings: checkRange('maxMappings', o.maxMappings ?? mostMappings(owns, o.maxPortPoolUsage), 1, MAX_MAPPINGS),
+    seed: readSeed(o.seed ?? 0),
   }
 }
 
@@ -224,6 +243,17 @@ export function oneOf<T extends string>(key: string, value: T, words: readonly T
     throw new TypeError(`${key} must be one of ${words.join(', ')}, not ${JSON.stringify(value)}`)
   }
   return value
+}
+
+/** The default of `maxMappings`. */
+function mostMappings(owns: boolean, usage = 65_536): number {
+  return owns ? usage : Math.min(usage, 65_536)
+}
+
+/** Reads the seed of a hash: a whole number, of which 32 bits count; throws a TypeError with key and value. */
+export function readSeed(seed: number): number {
+  if (!Number.isSafeInteger(seed)) throw new TypeError(`seed must be a whole number, not ${JSON.stringify(seed)}`)
+  return seed | 0
 }
 
 function readProtocols(list: readonly number[] | null, icmp: boolean): Uint8Array {

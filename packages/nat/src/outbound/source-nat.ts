@@ -7,7 +7,13 @@ import { OutsidePorts } from './outside-ports.ts'
 import { Peers } from './peers.ts'
 import { NO_PORT, PortSearch, seededDice32 } from './port-search.ts'
 import { NO_ROW } from './row-index.ts'
-import { checkSourceNatOptions, Scope, type SourceNatOptions, type SourceNatSettings } from './source-nat-options.ts'
+import {
+  checkSourceNatOptions,
+  MAX_MAPPINGS,
+  Scope,
+  type SourceNatOptions,
+  type SourceNatSettings,
+} from './source-nat-options.ts'
 
 /*
  * One source NAT: gives a new flow an outside address and port, and says for whom a packet from outside is.
@@ -23,8 +29,9 @@ import { checkSourceNatOptions, Scope, type SourceNatOptions, type SourceNatSett
  * filter lets it in; if it comes from a host behind the same NAT, its source becomes that host's outside endpoint
  * (`turned`). Where they do not, only replies come in, by the table of flows; everything else is the node's own.
  *
- * The tag of a flow is what it lives by: 1 + the mapping, or 1 + the peer where the filter is by address and the mapping
- * for all; COUNTED where it counts against the limit alone.
+ * The tag of a flow is what it lives by: 1 + the mapping; where the filter is by address and the mapping for all, 1 + the
+ * peer, or, where the table of peers is full, 1 + its size + the mapping: the flow goes on as any other, only that its
+ * remote address lets no further packets in. COUNTED where it counts against the limit alone.
  */
 
 /** The tag of a flow that counts against the limit and has no mapping. */
@@ -75,6 +82,8 @@ export class SourceNat implements SourcePolicy {
   readonly #mappings: Mappings
   readonly #peers: Peers | null
   readonly #search: PortSearch
+  /** Peers at most, 0: there are none. */
+  readonly #maxPeers: number
   /** Whether flows look for a mapping of an earlier one. */
   readonly #remembers: boolean
   #used = 0
@@ -91,8 +100,9 @@ export class SourceNat implements SourcePolicy {
     this.#owner = this.#ports.join()
     this.#remembers = s.owns || s.choice.preserve
     this.#mappings = new Mappings(addresses, this.#remembers ? s.maxMappings : 1, s.seed)
-    this.#peers =
-      s.filter === Scope.Address && s.scope === Scope.Any ? new Peers(addresses, s.maxMappings, s.seed) : null
+    const hasPeers = s.filter === Scope.Address && s.scope === Scope.Any
+    this.#maxPeers = hasPeers ? Math.max(1, Math.min(s.maxMappings, MAX_MAPPINGS - s.maxMappings)) : 0
+    this.#peers = hasPeers ? new Peers(addresses, this.#maxPeers, s.seed) : null
     this.#search = new PortSearch(s.choice, this.#ports, options.random ?? seededDice32(s.seed))
     this.inbound = { decide: (flow) => this.admit(flow), ended: (tag) => this.ended(tag) }
   }
@@ -116,12 +126,12 @@ export class SourceNat implements SourcePolicy {
     const pool = v6 ? this.#pool6 : this.#pool4
     if (!masquerades && pool.length === 0) return false
     if (this.#settings.protocols[kind & 255] === 0) {
-      if (this.#settings.dropOthers) this.#refuse(flow, Drop.NatUnsupported)
+      if (this.#settings.dropOthers) return this.#refuse(flow, Drop.NatUnsupported)
       return true
     }
     let wanted = flow.sourceAddress
     if (wanted === 0 && masquerades) {
-      wanted = v6 ? this.#outside.of6(flow.out) : this.#outside.of4(flow.out)
+      wanted = v6 ? this.#outside.of6(flow.out, dst) : this.#outside.of4(flow.out, dst)
       if (wanted === 0) return this.#refuse(flow, Drop.NatUnsupported)
     }
     if (!isTranslatable(kind))
@@ -137,8 +147,9 @@ export class SourceNat implements SourcePolicy {
       this.#used--
       return
     }
-    const row = this.#peers === null ? local - 1 : this.#peers.release(local - 1)
-    this.#release(row)
+    const peers = this.#peers
+    if (peers === null || local > this.#maxPeers) this.#release(local - 1 - this.#maxPeers)
+    else this.#release(peers.release(local - 1))
   }
 
   /** Says for whom a packet of no flow is that came to a port which one of the mappings owns: true. */
@@ -153,11 +164,10 @@ export class SourceNat implements SourcePolicy {
       this.counters.filtered++
       return this.#drop(flow, Drop.NatFiltered)
     }
-    const tag = this.#hold(kind, row, src)
-    if (tag === 0) return this.#refuse(flow, Drop.NatPortsSpent)
+    this.#mappings.hold(row)
     flow.toAddress = this.#mappings.inside(row)
     flow.toPort = this.#mappings.insidePort(row)
-    flow.tag = tag
+    flow.tag = this.#tag(kind, row, src)
     if (turned) {
       flow.masquerade = true
       // What masquerades here has the address that the packet was sent to; a pool knows the one of the sender.
@@ -165,6 +175,20 @@ export class SourceNat implements SourcePolicy {
       this.counters.turned++
     } else this.counters.admitted++
     return true
+  }
+
+  /** Whether mappings own their ports. */
+  get owns(): boolean {
+    return this.#settings.owns
+  }
+
+  /** The address that a flow which is turned round gets if it would have left by an interface; 0: one of the pool. */
+  outsideOf(flow: NewFlow, out: number): number {
+    if (this.#pool4.length + this.#pool6.length > 0) return 0
+    const { kind, dst } = flow.original
+    // By an interface that nobody named it is the address that the packet was sent to.
+    if (out === 0) return dst
+    return (kind & IPV6) !== 0 ? this.#outside.of6(out, dst) : this.#outside.of4(out, dst)
   }
 
   /** Whether a flow in its second round is one that `admit` has turned round. */
@@ -186,10 +210,9 @@ export class SourceNat implements SourcePolicy {
         const address = this.#mappings.outside(row)
         const port = this.#mappings.outsidePort(row)
         if (!reply.taken(kind, dst, query ? port : dstPort, address, port)) {
-          const tag = this.#hold(kind, row, dst)
-          if (tag === 0) return this.#refuse(flow, Drop.NatPortsSpent)
+          this.#mappings.hold(row)
           this.counters.reused++
-          return this.#answer(flow, address, port, tag)
+          return this.#answer(flow, address, port, this.#tag(kind, row, dst))
         }
         if (owns) return this.#refuse(flow, Drop.NatPortsSpent)
       }
@@ -198,7 +221,7 @@ export class SourceNat implements SourcePolicy {
     const tries = wanted !== 0 ? 1 : Math.min(ADDRESSES, pool.length)
     for (let i = 0; i < tries; i++) {
       const address = wanted !== 0 ? wanted : this.#choose(pool, src, dst, i)
-      const port = this.#search.find(kind, dst, dstPort, address, srcPort, reply)
+      const port = this.#search.find(kind, src, srcPort, dst, dstPort, address, reply)
       if (port !== NO_PORT) {
         const tag = this.#remember(kind, dst, address, port, row)
         return tag === 0 ? this.#refuse(flow, Drop.NatPortsSpent) : this.#answer(flow, address, port, tag)
@@ -223,17 +246,13 @@ export class SourceNat implements SourcePolicy {
       this.#release(row)
       return 0
     }
-    if (this.#peers === null) return row + 1
-    const peer = this.#peers.hold(kind, row, remote)
-    if (peer === NO_ROW) this.#release(row)
-    return peer + 1
+    return this.#tag(kind, row, remote)
   }
 
-  /** A flow more of a mapping: its tag, 0 where there is no room. */
-  #hold(kind: number, row: number, remote: number): number {
-    const peer = this.#peers === null ? row : this.#peers.hold(kind, row, remote)
-    if (peer !== NO_ROW) this.#mappings.hold(row)
-    return peer + 1
+  /** The tag of a flow of a mapping; its remote address is a peer from now on. */
+  #tag(kind: number, row: number, remote: number): number {
+    const peer = this.#peers === null ? NO_ROW : this.#peers.hold(kind, row, remote)
+    return peer === NO_ROW ? this.#maxPeers + row + 1 : peer + 1
   }
 
   #release(row: number): void {

@@ -1,5 +1,6 @@
 import { checkRange, formatPrefix, parseInterfaceAddress } from '@l2l3/switch-core'
 import { parseIpv4, parseIpv6 } from '@l2l3/switch-core/wire'
+import { checkObject } from '../outbound/hns.ts'
 import { oneOf } from '../outbound/source-nat-options.ts'
 import type { PortMapping } from './port-mapping.ts'
 
@@ -41,14 +42,33 @@ export interface PortmapOptions {
   zone?: number
 }
 
+const KEYS: readonly string[] = [
+  'containerIps',
+  'portMappings',
+  'snat',
+  'masqAll',
+  'zone',
+] satisfies (keyof PortmapOptions)[]
+const MAPPING_KEYS: readonly string[] = [
+  'hostPort',
+  'containerPort',
+  'protocol',
+  'hostIP',
+] satisfies (keyof CniPortMapping)[]
+
 /** The port mappings of a container. Throws a TypeError or RangeError with key and value. */
 export function cniPortMappings(options: PortmapOptions): PortMapping[] {
   const { snat = true, masqAll = false, zone = 0 } = options
+  checkKeys('', options, KEYS)
+  checkFlag('snat', snat)
+  checkFlag('masqAll', masqAll)
   return options.containerIps.flatMap((text, i) => {
     const ip = readContainerIp(`containerIps[${i}]`, text)
     const masqueradeFrom = !snat ? [] : masqAll ? [ip.all] : ip.family === 4 ? [ip.subnet, '127.0.0.1/32'] : [ip.subnet]
     return options.portMappings.flatMap((mapping, j): PortMapping[] => {
       const key = `portMappings[${j}]`
+      checkObject(key, mapping)
+      checkKeys(`${key}: `, mapping, MAPPING_KEYS)
       const protocol = readProtocol(`${key}.protocol`, mapping.protocol)
       const port = checkRange(`${key}.hostPort`, mapping.hostPort, 1, 65_535)
       const toPort = checkRange(`${key}.containerPort`, mapping.containerPort, 1, 65_535)
@@ -67,6 +87,15 @@ export function cniPortMappings(options: PortmapOptions): PortMapping[] {
       ]
     })
   })
+}
+
+function checkKeys(where: string, o: object, known: readonly string[]): void {
+  for (const k of Object.keys(o))
+    if (!known.includes(k)) throw new TypeError(`${where}unknown key ${JSON.stringify(k)}`)
+}
+
+function checkFlag(key: string, value: unknown): void {
+  if (typeof value !== 'boolean') throw new TypeError(`${key} must be true or false, not ${JSON.stringify(value)}`)
 }
 
 function readProtocol(key: string, text = 'tcp'): 'tcp' | 'udp' | 'sctp' {

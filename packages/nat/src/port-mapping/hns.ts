@@ -1,5 +1,6 @@
 import { checkRange } from '@l2l3/switch-core'
 import { parseIpv4 } from '@l2l3/switch-core/wire'
+import { checkObject } from '../outbound/hns.ts'
 import { readHost } from '../outbound/prefix-set.ts'
 import { Proto } from '../tuple.ts'
 import type { CniPortMapping } from './cni.ts'
@@ -32,7 +33,7 @@ export interface NatPolicyV1 {
   Protocol: string
   InternalPort: number
   ExternalPort: number
-  /** The port is not given out by the pool of the NAT. */
+  /** The port is not given out by the pool of the NAT. Default true. */
   ExternalPortReserved?: boolean
 }
 
@@ -76,6 +77,7 @@ export function hnsPortMappings(
   const hosts = endpoint.map((text, i) => ({ text, words: readHost(`endpoint[${i}]`, text) }))
   return policies.map((policy, i) => {
     const key = `policies[${i}]`
+    checkObject(key, policy)
     const read = 'Settings' in policy ? readV2(key, policy) : readV1(key, policy)
     const host = hosts.find((h) => h.words.length === (read.ipv6 ? 4 : 1))
     if (host === undefined) throw new TypeError(`${key}: the endpoint has no address of IPv${read.ipv6 ? 6 : 4}`)
@@ -84,7 +86,8 @@ export function hnsPortMappings(
       port: checkRange(`${key}.ExternalPort`, read.external, 1, 65_535),
       to: host.text,
       toPort: checkRange(`${key}.InternalPort`, read.internal, 1, 65_535),
-      ...(read.vip === '' ? {} : { address: read.vip, local: false }),
+      ...(isAll(read.vip) ? {} : { address: read.vip, local: false }),
+      ...(read.reserved ? {} : { reserved: false }),
     }
   })
 }
@@ -95,6 +98,7 @@ interface Read {
   readonly external: number
   readonly vip: string
   readonly ipv6: boolean
+  readonly reserved: boolean
 }
 
 function readV1(key: string, p: NatPolicyV1): Read {
@@ -104,11 +108,16 @@ function readV1(key: string, p: NatPolicyV1): Read {
   if (protocol === undefined) {
     throw new TypeError(`${key}.Protocol must be TCP or UDP, not ${JSON.stringify(p.Protocol)}`)
   }
-  return { protocol, internal: p.InternalPort, external: p.ExternalPort, vip: '', ipv6: false }
+  const { ExternalPortReserved: reserved = true } = p
+  if (typeof reserved !== 'boolean') {
+    throw new TypeError(`${key}.ExternalPortReserved must be true or false, not ${JSON.stringify(reserved)}`)
+  }
+  return { protocol, internal: p.InternalPort, external: p.ExternalPort, vip: '', ipv6: false, reserved }
 }
 
 function readV2(key: string, p: PortMappingPolicyV2): Read {
   const s = p.Settings
+  checkObject(`${key}.Settings`, s)
   if (p.Type !== 'PortMapping') throw new TypeError(`${key}.Type must be "PortMapping", not ${JSON.stringify(p.Type)}`)
   checkKeys(key, p, ['Type', 'Settings'])
   checkKeys(`${key}.Settings`, s, V2_KEYS)
@@ -117,7 +126,9 @@ function readV2(key: string, p: PortMappingPolicyV2): Read {
   }
   const flags = checkRange(`${key}.Flags`, s.Flags ?? 0, 0, 3)
   const ipv6 = (flags & PortMappingFlag.IPv6) !== 0
-  return { protocol: s.Protocol, internal: s.InternalPort, external: s.ExternalPort, vip: s.VIP ?? '', ipv6 }
+  const vip = s.VIP ?? ''
+  if (!isAll(vip)) readHost(`${key}.VIP`, vip)
+  return { protocol: s.Protocol, internal: s.InternalPort, external: s.ExternalPort, vip, ipv6, reserved: true }
 }
 
 /** The policies that win-bridge makes of a runtime's port mappings: of `PortMapping` in the second schema, of `NAT` in the
@@ -159,6 +170,11 @@ export function dockerWindowsPolicies(bindings: readonly DockerPortBinding[]): N
       ExternalPortReserved: true,
     }
   })
+}
+
+/** Whether a virtual address stands for all of the node's: win-bridge hands on what the runtime says, `0.0.0.0` too. */
+function isAll(vip: string): boolean {
+  return vip === '' || vip === '0.0.0.0' || vip === '::'
 }
 
 function isUnspecified(text: string): boolean {

@@ -1,6 +1,6 @@
 import { checkRange, formatWords } from '@l2l3/switch-core'
 import { firstOf, formatPortRange, lastOf, type PortRange, readPortRange, sizeOf } from '../outbound/port-range.ts'
-import { PrefixSet, readHost } from '../outbound/prefix-set.ts'
+import { PrefixSet, readHost, readPrefix } from '../outbound/prefix-set.ts'
 import { hasPorts, IPV6, Proto } from '../tuple.ts'
 
 /*
@@ -29,7 +29,8 @@ export interface PortMapping {
   protocol: PortProtocol | number
   /** Port, or `first-last`, 1 to 65,535. */
   port: number | string
-  /** The address it listens on. Default: all of the node's addresses of the family of `to`. */
+  /** The address it listens on. Default, as for the unspecified one (`0.0.0.0`, `::`): all of the node's addresses of the
+   * family of `to`. */
   address?: string
   /** The inside host. */
   to: string
@@ -41,6 +42,9 @@ export interface PortMapping {
   masqueradeFrom?: readonly string[]
   /** Numbers of interfaces by which it does not apply (Docker: the bridge itself). Default: none. */
   notIn?: readonly number[]
+  /** Whether NATs that own their ports keep this one free for `to` and `toPort` (HNS `ExternalPortReserved`). Default
+   * true. */
+  reserved?: boolean
   /** The network that the packets come in by. Default 0. */
   zone?: number
 }
@@ -54,6 +58,7 @@ const KEYS: readonly string[] = [
   'local',
   'masqueradeFrom',
   'notIn',
+  'reserved',
   'zone',
 ] satisfies (keyof PortMapping)[]
 
@@ -70,10 +75,13 @@ export interface ReadMapping {
   readonly local: boolean
   readonly masqueradeFrom: PrefixSet
   readonly notIn: ReadonlySet<number>
+  readonly reserved: boolean
 }
 
 /** Reads a port mapping; throws a TypeError or RangeError with key and value. */
 export function readMapping(key: string, m: PortMapping): ReadMapping {
+  if (typeof m !== 'object' || m === null)
+    throw new TypeError(`${key} must be a port mapping, not ${JSON.stringify(m)}`)
   for (const k of Object.keys(m)) if (!KEYS.includes(k)) throw new TypeError(`${key}: unknown key ${JSON.stringify(k)}`)
   const ports = readPortRange(`${key}.port`, m.port)
   const toPorts = readPortRange(`${key}.toPort`, m.toPort ?? m.port)
@@ -83,12 +91,14 @@ export function readMapping(key: string, m: PortMapping): ReadMapping {
     )
   }
   const to = readHost(`${key}.to`, m.to)
-  const address = m.address === undefined ? null : readHost(`${key}.address`, m.address)
+  const address = m.address === undefined ? null : readListenAddress(`${key}.address`, m.address)
   if (address !== null && address.length !== to.length) {
     throw new TypeError(`${key}: address ${m.address} and to ${m.to} are of different families`)
   }
-  if (m.local !== undefined && typeof m.local !== 'boolean') {
-    throw new TypeError(`${key}.local must be true or false, not ${JSON.stringify(m.local)}`)
+  for (const flag of ['local', 'reserved'] as const) {
+    if (m[flag] !== undefined && typeof m[flag] !== 'boolean') {
+      throw new TypeError(`${key}.${flag} must be true or false, not ${JSON.stringify(m[flag])}`)
+    }
   }
   if (address === null && m.local === false) throw new TypeError(`${key}.local: false needs an address`)
   const zone = checkRange(`${key}.zone`, m.zone ?? 0, 0, 0xffff)
@@ -102,7 +112,14 @@ export function readMapping(key: string, m: PortMapping): ReadMapping {
     local: m.local ?? true,
     masqueradeFrom: new PrefixSet(`${key}.masqueradeFrom`, m.masqueradeFrom ?? []),
     notIn: new Set((m.notIn ?? []).map((n, i) => checkRange(`${key}.notIn[${i}]`, n, 0, 0xffff_ffff))),
+    reserved: m.reserved ?? true,
   }
+}
+
+/** Reads the address that a mapping listens on; the unspecified one is all of the node's: null. */
+function readListenAddress(key: string, text: string): Uint32Array | null {
+  const { words, length } = readPrefix(key, text)
+  return length === 32 * words.length && words.every((word) => word === 0) ? null : readHost(key, text)
 }
 
 /** Reads a protocol with ports; throws a TypeError with key and value. */

@@ -22,7 +22,8 @@ import { formatMapping, overlap, type PortMapping, type ReadMapping, readMapping
 
 /** Settings of `PortMappings`. */
 export interface PortMappingsOptions {
-  /** Keeps the ports of mappings from being given out by a NAT that owns its ports (HNS `ExternalPortReserved`). */
+  /** Keeps the ports of mappings that are `reserved` from being given out by a NAT that owns its ports, but to whom they
+   * lead to. */
   outsidePorts?: OutsidePorts
   /** Seed of the hash, 32 bits. Default 0. */
   seed?: number
@@ -96,10 +97,32 @@ export class PortMappings implements DestinationPolicy {
     entry.gone = true
     for (let port = firstOf(mapping.ports); port <= lastOf(mapping.ports); port++) {
       this.#ports.remove(address, mapping.kind | 0, listenPort(mapping, port))
-      this.#options.outsidePorts?.unreserve(mapping.kind, address, port)
     }
+    this.#unreserve(entry, lastOf(mapping.ports))
     this.#forget(number, entry)
     return true
+  }
+
+  /** Reserves the ports of a mapping; false, and none is, where the table has no room. */
+  #reserve(entry: Entry): boolean {
+    const { outsidePorts } = this.#options
+    const { mapping, address, to, toPort, firstPort } = entry
+    if (outsidePorts === undefined || !mapping.reserved) return true
+    for (let port = firstPort; port <= lastOf(mapping.ports); port++) {
+      if (outsidePorts.reserve(mapping.kind, address, port, to, toPort + port - firstPort)) continue
+      this.#unreserve(entry, port - 1)
+      return false
+    }
+    return true
+  }
+
+  /** Ends the reservations of a mapping's ports up to `last`. */
+  #unreserve({ mapping, address, to, toPort, firstPort }: Entry, last: number): void {
+    const { outsidePorts } = this.#options
+    if (outsidePorts === undefined || !mapping.reserved) return
+    for (let port = firstPort; port <= last; port++) {
+      outsidePorts.unreserve(mapping.kind, address, port, to, toPort + port - firstPort)
+    }
   }
 
   #forget(number: number, entry: Entry): void {
@@ -151,10 +174,16 @@ export class PortMappings implements DestinationPolicy {
     const free = this.#entries.indexOf(null)
     const number = free === -1 ? this.#entries.length : free
     const [first, last] = [firstOf(mapping.ports), lastOf(mapping.ports)]
-    this.#entries[number] = { mapping, address, to, toPort: mapping.toPort, firstPort: first, flows: 0, gone: false }
+    const entry: Entry = { mapping, address, to, toPort: mapping.toPort, firstPort: first, flows: 0, gone: false }
+    this.#entries[number] = entry
+    if (!this.#reserve(entry)) {
+      this.#forget(number, entry)
+      throw new RangeError(
+        `${key}: ${formatMapping(mapping)} is more ports than can be reserved (outsidePorts: maxPorts)`,
+      )
+    }
     for (let port = first; port <= last; port++) {
       this.#ports.add(address, mapping.kind | 0, listenPort(mapping, port), number)
-      this.#options.outsidePorts?.reserve(mapping.kind, address, port)
     }
     if (isDatagram(mapping.kind)) this.#endStale(mapping, address, number + 1)
     return number

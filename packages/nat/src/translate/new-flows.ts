@@ -159,8 +159,9 @@ export class NewFlows implements ReplyCheck {
       src = q.toAddress
       port = q.toPort
       fixed = true
-    } else if (q.masquerade && source === 0) {
-      src = q.sourceAddress !== 0 ? q.sourceAddress : this.#outsideOf(out, t.kind)
+    } else if (q.masquerade) {
+      // Also where an exception decided: it is one from the translation of what leaves, not from a service's or a port mapping's.
+      src = q.sourceAddress !== 0 ? q.sourceAddress : this.#outsideOf(out, t)
       if (src === 0) return this.#refuse(Drop.NatUnsupported)
     }
     const { protocol } = t
@@ -207,10 +208,10 @@ export class NewFlows implements ReplyCheck {
     return 0
   }
 
-  #outsideOf(out: number, kind: number): number {
+  #outsideOf(out: number, { kind, dst }: Tuple): number {
     const { outside } = this.#policies
     if (outside === null) return 0
-    return (kind & IPV6) !== 0 ? outside.of6(out) : outside.of4(out)
+    return (kind & IPV6) !== 0 ? outside.of6(out, dst) : outside.of4(out, dst)
   }
 
   /** Fills in the tuple of the answers to packets from `src`:`port`. */

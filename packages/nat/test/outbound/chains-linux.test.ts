@@ -25,7 +25,7 @@ import {
 import { OutboundNat } from '../../src/outbound/outbound-nat.ts'
 import type { OutboundRule } from '../../src/outbound/outbound-rule.ts'
 import { SourceNat } from '../../src/outbound/source-nat.ts'
-import type { SourceNatOptions } from '../../src/outbound/source-nat-options.ts'
+import { BEHAVIOUR, type SourceNatOptions } from '../../src/outbound/source-nat-options.ts'
 import { cniPortMappings } from '../../src/port-mapping/cni.ts'
 import { PortMappings } from '../../src/port-mapping/port-mappings.ts'
 import { Lab } from './lab.ts'
@@ -280,7 +280,7 @@ describe('chains, in the kernel and here', () => {
     },
     'several addresses, --persistent: one for an inside host': {
       iptables: '-j SNAT --to-source 203.0.113.8-203.0.113.15 --persistent',
-      ours: { to: ['203.0.113.8-203.0.113.15'] },
+      ours: { to: ['203.0.113.8-203.0.113.15'], pooling: 'paired' },
       run: async (ask) => {
         const all = new Set<string>()
         for (let host = 1; host <= 30; host++) {
@@ -299,7 +299,7 @@ describe('chains, in the kernel and here', () => {
     },
     'several addresses: by destination too': {
       iptables: '-j SNAT --to-source 203.0.113.8-203.0.113.15',
-      ours: { to: ['203.0.113.8-203.0.113.15'], pooling: 'arbitrary' },
+      ours: { ...BEHAVIOUR.linux, to: ['203.0.113.8-203.0.113.15'] },
       run: async (ask) => {
         const seen = new Set<string | undefined>()
         for (let i = 1; i <= 30; i++) seen.add((await ask('10.22.0.11', 5000 + i, `8.8.8.${i}`, 53))?.split(':')[0])

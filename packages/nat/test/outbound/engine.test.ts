@@ -1,14 +1,18 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
+  Balancer,
   cniIpMasq,
   cniPortMappings,
   hnsOutboundNat,
   hnsPortMappings,
   markedMasquerade,
   OutboundNat,
+  OutsidePorts,
   PortMappings,
   SourceNat,
+  type SourceNatOptions,
+  type SourcePolicy,
 } from '../../src/index.ts'
 import { BEHAVIOUR, type FilteringBehaviour, type MappingBehaviour } from '../../src/outbound/source-nat-options.ts'
 import { describe as describePacket, echo, hex, INSIDE, Lab, OUTSIDE, tcpPacket, udpPacket } from '../engine/lab.ts'
@@ -160,6 +164,87 @@ describe('hairpin (RFC 4787 REQ-9)', () => {
     const [line] = l.say(INSIDE, tcpPacket('10.22.0.11#6000 > 203.0.113.3#80', 'S'))
     expect(portOf(line)).not.toBe(6000)
     expect(portOf(line) % 2).toBe(0)
+  })
+})
+
+describe('hairpin over several rules: a host is from beside what it is from outside', () => {
+  /** Alice by one rule and Bob by another. */
+  const two = (a: SourceNatOptions, b: SourceNatOptions): Lab =>
+    new Lab((l) => {
+      const outsidePorts = new OutsidePorts()
+      const inside = ['10.22.0.0/24']
+      const [one, other] = [a, b].map((o) => {
+        const where = o.to === undefined ? { outside: l.outside } : {}
+        return new SourceNat(l.addresses, { ...BEHAVIOUR.rfc4787, inside, outsidePorts, ...where, ...o })
+      }) as [SourceNat, SourceNat]
+      const out = [INTERFACE.outside]
+      const outbound = new OutboundNat([
+        { from: ['10.22.0.11'], notTo: inside, out, verdict: one },
+        { from: ['10.22.0.12'], notTo: inside, out, verdict: other },
+      ])
+      return { destination: [outbound.inbound], source: [outbound] }
+    })
+
+  it.each([
+    ['two pools', { to: ['203.0.113.8'] }, { to: ['203.0.113.9'] }, '203.0.113.8', '203.0.113.9'],
+    ['a pool and an interface', { to: ['203.0.113.8'] }, {}, '203.0.113.8', '203.0.113.1'],
+    ['an interface and a pool', {}, { to: ['203.0.113.9'] }, '203.0.113.1', '203.0.113.9'],
+  ] as const)('%s', (_, a, b, alice, bob) => {
+    const l = two(a, b)
+    l.send(INSIDE, udpPacket('10.22.0.11#5000 > 203.0.113.2#53'))
+    expect(l.say(INSIDE, udpPacket('10.22.0.12#6000 > 203.0.113.2#53'))).toEqual([
+      `1: udp ${bob}#6000 > 203.0.113.2#53`,
+    ])
+    expect(l.say(INSIDE, udpPacket(`10.22.0.12#6000 > ${alice}#5000`))).toEqual([
+      `0: udp ${bob}#6000 > 10.22.0.11#5000`,
+    ])
+    expect(l.say(INSIDE, udpPacket(`10.22.0.11#5000 > ${bob}#6000`))).toEqual([
+      `0: udp ${alice}#5000 > 10.22.0.12#6000`,
+    ])
+    // Who has no mapping yet gets one of their own rule, too.
+    expect(l.say(INSIDE, udpPacket(`10.22.0.12#7000 > ${alice}#5000`))).toEqual([
+      `0: udp ${bob}#7000 > 10.22.0.11#5000`,
+    ])
+    l.seconds(400)
+    expect([...l.nat.flows()]).toEqual([])
+  })
+})
+
+describe('an exception, and a service that wants the source translated', () => {
+  const service = (sources: (l: Lab) => SourcePolicy[]): Lab =>
+    new Lab((l) => {
+      const balancer = new Balancer(l.addresses, { style: 'windows', sourceVips: ['10.22.0.99'] })
+      const backends = [{ address: '203.0.113.2', port: 8080 }]
+      balancer.services.add({ name: 's', port: 80, clusterIps: ['10.96.0.10'], backends })
+      return { destination: [balancer], source: sources(l) }
+    })
+  const hns = (l: Lab): SourcePolicy =>
+    hnsOutboundNat(l.addresses, {
+      endpoint: ['10.22.0.11'],
+      outside: l.outside,
+      policies: [{ Type: 'OutBoundNAT', ExceptionList: ['203.0.113.0/24', '10.96.0.0/12'] }],
+    })
+
+  it('HNS: the backend sees the SourceVIP, exception or not (modes.md 17.1)', () => {
+    for (const sources of [(): SourcePolicy[] => [], (l: Lab): SourcePolicy[] => [hns(l)]]) {
+      expect(service(sources).say(INSIDE, tcpPacket('10.22.0.11#4000 > 10.96.0.10#80', 'S'))).toEqual([
+        '1: tcp 10.22.0.99#4000 > 203.0.113.2#8080',
+      ])
+    }
+    // What the pod sends there itself is the exception's.
+    expect(service((l) => [hns(l)]).say(INSIDE, tcpPacket('10.22.0.11#4000 > 203.0.113.2#8080', 'S'))).toEqual([
+      '1: tcp 10.22.0.11#4000 > 203.0.113.2#8080',
+    ])
+  })
+
+  it('ipMasq of the CNI plugins without the marks’ rule in front', () => {
+    const l = service((lab) => {
+      const nat = new SourceNat(lab.addresses, { outside: lab.outside })
+      return [new OutboundNat(cniIpMasq({ pods: ['10.22.0.11'], subnet: '203.0.113.0/24', nat }))]
+    })
+    expect(l.say(INSIDE, tcpPacket('10.22.0.11#4000 > 10.96.0.10#80', 'S'))).toEqual([
+      '1: tcp 10.22.0.99#4000 > 203.0.113.2#8080',
+    ])
   })
 })
 

@@ -188,6 +188,8 @@ describe('protocols and families', () => {
 })
 
 it.each([
+  [null, /policies\[0\] must be an object, not null/],
+  [{ Type: 'OutBoundNAT', Settings: null }, /policies\[0\]\.Settings must be an object, not null/],
   [{ Type: 'ACL' }, /policies\[0\]\.Type must be "OutBoundNAT", not "ACL"/],
   [{ Type: 'OutBoundNAT', Exceptions: [] }, /policies\[0\]: unknown key "Exceptions"/],
   [{ Type: 'OutBoundNAT', Settings: { ExceptionList: [] } }, /policies\[0\]\.Settings: unknown key "ExceptionList"/],
@@ -209,4 +211,14 @@ it.each([
   [{ Type: 'OutBoundNAT', Settings: { Flags: 4 } }, /policies\[0\]\.Flags must be a whole number from 0 to 3, not 4/],
 ])('%j throws', (policy, error) => {
   expect(() => nat([policy as Policy])).toThrow(error)
+})
+
+it.each([
+  [{ icmpTransposition: 'yes' }, /icmpTransposition must be true or false, not "yes"/],
+  [{ otherProtocols: 'reject' }, /otherProtocols must be one of pass, drop/],
+  [{ exceptions: [] }, /unknown key "exceptions"/],
+  [{ seed: 'x' }, /seed must be a whole number/],
+] as [object, RegExp][])('%j throws, too', (options, error) => {
+  const given = { endpoint: [POD], policies: [v1()], outside: lab.outside }
+  expect(() => hnsOutboundNat(lab.addresses, { ...given, ...options })).toThrow(error)
 })

@@ -245,21 +245,45 @@ describe('mapping (RFC 4787, 4.1)', () => {
     expect(outsidePorts.size).toBe(0)
   })
 
-  it('a reserved port is not given out, by either kind of NAT', () => {
+  it('a reserved port is not given out, where reservations count', () => {
     const outsidePorts = new OutsidePorts()
     lab.ask('tcp 10.22.0.11:8080 > 198.51.100.1:80')
     outsidePorts.reserve(6, lab.number('203.0.113.1'), 8080)
     outsidePorts.reserve(6, 0, 8443)
-    for (const mapping of ['linux', 'endpoint-independent'] as const) {
-      const nat = masquerade({ mapping, outsidePorts })
+    for (const o of [{ mapping: 'endpoint-independent' }, { mapping: 'linux', heedReserved: true }] as const) {
+      const nat = masquerade({ ...o, outsidePorts })
       expect(lab.send(nat, 'tcp 10.22.0.11:8080 > 198.51.100.1:80').to).not.toBe('203.0.113.1:8080')
       expect(lab.send(nat, 'tcp 10.22.0.11:8443 > 198.51.100.1:80').to).not.toBe('203.0.113.1:8443')
       expect(lab.send(nat, 'udp 10.22.0.11:8443 > 198.51.100.1:80').to).toBe('203.0.113.1:8443')
       lab.endAll()
     }
+    // Linux gives a port to anyone towards whom it is free.
+    expect(lab.send(masquerade({ outsidePorts }), 'tcp 10.22.0.11:8080 > 198.51.100.1:80').to).toBe('203.0.113.1:8080')
     expect(outsidePorts.unreserve(6, 0, 8443)).toBe(true)
     expect(outsidePorts.unreserve(6, 0, 8443)).toBe(false)
-    expect(lab.send(masquerade({ outsidePorts }), 'tcp 10.22.0.11:8443 > 198.51.100.1:80').to).toBe('203.0.113.1:8443')
+    const nat = masquerade({ mapping: 'endpoint-independent', outsidePorts })
+    expect(lab.send(nat, 'tcp 10.22.0.11:8443 > 198.51.100.1:80').to).toBe('203.0.113.1:8443')
+  })
+
+  it('a reserved port may be had by whom it is for, in its zone', () => {
+    const outsidePorts = new OutsidePorts()
+    const own = lab.number('10.22.0.11')
+    expect(outsidePorts.reserve(6, 0, 8080, own, 80)).toBe(true)
+    const free = (inside: string, port: number, zone = 0): boolean =>
+      outsidePorts.isFree(((zone << 16) | 6) >>> 0, lab.number('203.0.113.1'), 8080, lab.number(inside), port)
+    expect([
+      free('10.22.0.11', 80),
+      free('10.22.0.11', 8080),
+      free('10.22.0.12', 80),
+      free('10.22.0.11', 80, 7),
+    ]).toEqual([...[true, false, false, false]])
+    // Another zone listens there too: the port stays reserved until both have gone.
+    expect(outsidePorts.reserve(0x7_0006, 0, 8080, own, 80)).toBe(true)
+    expect(outsidePorts.size).toBe(1)
+    expect(outsidePorts.unreserve(6, 0, 8080, own, 80)).toBe(true)
+    expect([free('10.22.0.11', 80), free('10.22.0.12', 80)]).toEqual([false, false])
+    expect(outsidePorts.unreserve(0x7_0006, 0, 8080, own, 80)).toBe(true)
+    expect([outsidePorts.size, free('10.22.0.12', 80)]).toEqual([0, true])
   })
 
   it('two zones with the same inside addresses have mappings of their own, and share the outside ports', () => {
@@ -290,18 +314,45 @@ describe('mapping (RFC 4787, 4.1)', () => {
   })
 
   it('refuses a flow for whose mapping there is no room', () => {
-    const nat = masquerade({ mapping: 'endpoint-independent', filtering: 'address-dependent', maxMappings: 2 })
-    const a = lab.send(nat, 'udp 10.22.0.11:1 > 198.51.100.1:53')
-    const b = lab.send(nat, 'udp 10.22.0.11:1 > 198.51.100.2:53')
-    // Two peers: neither a third one nor a second mapping has room.
-    expect(lab.send(nat, 'udp 10.22.0.11:1 > 198.51.100.3:53').drop).toBe('NatPortsSpent')
-    expect(lab.send(nat, 'udp 10.22.0.11:2 > 198.51.100.1:53').drop).toBe('NatPortsSpent')
-    expect(nat.used).toBe(1)
-    lab.end(a.id)
-    expect(lab.send(nat, 'udp 10.22.0.11:1 > 198.51.100.3:53').drop).toBeNull()
-    lab.end(b.id)
+    const nat = masquerade({ mapping: 'endpoint-independent', maxMappings: 2 })
+    const [a] = [1, 2].map((port) => lab.send(nat, `udp 10.22.0.11:${port} > 198.51.100.1:53`))
+    expect(lab.send(nat, 'udp 10.22.0.11:3 > 198.51.100.1:53').drop).toBe('NatPortsSpent')
+    expect(lab.send(nat, 'udp 10.22.0.11:2 > 198.51.100.2:53').drop).toBeNull()
+    lab.end(a!.id)
+    expect(lab.send(nat, 'udp 10.22.0.11:3 > 198.51.100.1:53').drop).toBeNull()
     lab.endAll()
     expect(nat.used).toBe(0)
+  })
+
+  it('a socket with more remotes than there is room for peers keeps nobody from anything', () => {
+    const nat = masquerade({ mapping: 'endpoint-independent', filtering: 'address-dependent', maxMappings: 2 })
+    const sent = [1, 2, 3, 4].map((i) => lab.send(nat, `udp 10.22.0.11:1 > 198.51.100.${i}:53`))
+    expect(sent.map((flow) => flow.to)).toEqual(Array(4).fill('203.0.113.1:1'))
+    expect(lab.send(nat, 'udp 10.22.0.12:2 > 198.51.100.1:53').to).toBe('203.0.113.1:2')
+    // Only that addresses beyond those let nothing in but answers.
+    const from = (remote: string): string | null => lab.receive(nat.inbound, `udp ${remote}:9 > 203.0.113.1:1`).to
+    expect(['198.51.100.2', '198.51.100.3'].map(from)).toEqual(['10.22.0.11:1', null])
+    // Each flow gives back what it has, a peer or not.
+    for (const { id } of [sent[2]!, sent[0]!]) lab.end(id)
+    expect(nat.used).toBe(2)
+    expect(lab.send(nat, 'udp 10.22.0.11:1 > 198.51.100.5:53').to).toBe('203.0.113.1:1')
+    expect(from('198.51.100.5')).toBe('10.22.0.11:1')
+    lab.endAll()
+    expect([nat.used, [...nat.mappings()]]).toEqual([0, []])
+    // The peers have gone too.
+    for (const i of [6, 7]) lab.send(nat, `udp 10.22.0.11:1 > 198.51.100.${i}:53`)
+    expect(['198.51.100.6', '198.51.100.7'].map(from)).toEqual(['10.22.0.11:1', '10.22.0.11:1'])
+  })
+
+  it('has room for as many mappings as may be used', () => {
+    const nat = masquerade({ mapping: 'endpoint-independent', maxPortPoolUsage: 70_000 })
+    for (let i = 0; i < 70_000; i++) {
+      const [name, p] = i & 1 ? ['udp', i >> 1] : ['tcp', i >> 1]
+      const { drop } = lab.send(nat, `${name} 10.22.0.11:${1024 + p} > 198.51.100.1:53`)
+      if (drop !== null) throw new Error(`${drop} at ${i}`)
+    }
+    expect(nat.used).toBe(70_000)
+    expect(lab.send(nat, 'sctp 10.22.0.11:1 > 198.51.100.1:53').drop).toBe('NatPortsSpent')
   })
 })
 
@@ -401,7 +452,7 @@ describe('hairpin (RFC 4787 REQ-9)', () => {
 
 describe('addresses', () => {
   it('of a pool: the same one for an inside host (REQ-2)', () => {
-    const nat = new SourceNat(lab.addresses, { to: ['203.0.113.8-203.0.113.15'], seed: 3 })
+    const nat = new SourceNat(lab.addresses, { to: ['203.0.113.8-203.0.113.15'], pooling: 'paired', seed: 3 })
     const used = new Set<string>()
     for (let host = 1; host < 60; host++) {
       const seen = new Set<string>()
@@ -427,6 +478,34 @@ describe('addresses', () => {
     const two = [1, 2].map((i) => lab.send(nat, `udp 10.22.0.11:${i} > 198.51.100.1:53`).to)
     expect(two.toSorted()).toEqual(['203.0.113.8:7000', '203.0.113.9:7000'])
     expect(lab.send(nat, 'udp 10.22.0.11:3 > 198.51.100.1:53').drop).toBe('NatPortsSpent')
+  })
+
+  it('of a pool by destination too, as Linux has it, but one for a socket (nf_nat_core.c: find_appropriate_src)', () => {
+    for (const options of [BEHAVIOUR.linux, {}]) {
+      const nat = new SourceNat(lab.addresses, { ...options, to: ['203.0.113.8-203.0.113.15'], seed: 3 })
+      const [several, one] = [new Set<unknown>(), new Set<unknown>()]
+      for (let i = 1; i < 10; i++) {
+        several.add(lab.send(nat, `udp 10.22.0.11:${5000 + i} > 198.51.100.${i}:53`).to?.split(':')[0])
+        one.add(lab.send(nat, `udp 10.22.0.12:4000 > 198.51.100.${i}:53`).to)
+      }
+      expect(several.size).toBeGreaterThan(3)
+      expect(one.size).toBe(1)
+      lab.endAll()
+    }
+    const paired = new SourceNat(lab.addresses, { ...BEHAVIOUR.rfc4787, to: ['203.0.113.8-203.0.113.15'], seed: 3 })
+    const seen = [1, 2, 3, 4].map((i) => lab.send(paired, `udp 10.22.0.11:${5000 + i} > 198.51.100.${i}:53`).to)
+    expect(new Set(seen.map((to) => to?.split(':')[0])).size).toBe(1)
+  })
+
+  it('of a pool, paired: a host whose address is spent gets no other (REQ-2)', () => {
+    const nat = new SourceNat(lab.addresses, {
+      to: ['203.0.113.8', '203.0.113.9'],
+      ...{ pooling: 'paired', portRange: '7000', mapping: 'endpoint-independent' },
+    })
+    expect(lab.send(nat, 'udp 10.22.0.11:1 > 198.51.100.1:53').drop).toBeNull()
+    expect(lab.send(nat, 'udp 10.22.0.11:2 > 198.51.100.1:53').drop).toBe('NatPortsSpent')
+    const others = Array.from({ length: 20 }, (_, i) => lab.send(nat, `udp 10.22.1.${i}:1 > 198.51.100.1:53`).to)
+    expect(others.filter((to) => to !== null)).toHaveLength(1)
   })
 
   it('of a pool of the other family leave the flow to others', () => {
@@ -535,6 +614,14 @@ describe('configuration that makes no sense', () => {
     [{ to: ['10.0.0.9-10.0.0.1'] }, /to\[0\]: .* ends before it begins/],
     [{ to: ['10.0.0.0-11.0.0.0'] }, /more than 65536 addresses/],
     [{ to: ['fd00::1-fd00::2'] }, /is not a range of IPv4 addresses/],
+    [{ to: '203.0.113.1' }, /to must be a list of addresses, not "203.0.113.1"/],
+    [{ to: null }, /to must be a list of addresses, not null/],
+    [{ to: ['203.0.113.2', '203.0.113.1-203.0.113.3'] }, /to names 203.0.113.2 twice/],
+    [{ to: ['2001:db8::1', '2001:db8:0::1'] }, /to names 2001:db8::1 twice/],
+    [{ seed: 'x' }, /seed must be a whole number, not "x"/],
+    [{ seed: 0.5 }, /seed must be a whole number, not 0.5/],
+    [{ random: 5 }, /random must be a function, not 5/],
+    [{ heedReserved: 'no' }, /heedReserved must be true or false, not "no"/],
     [{ masquerade: true }, /unknown key "masquerade"/],
   ] as [Record<string, unknown>, RegExp][])('%j', (options, error) => {
     expect(() => masquerade(options as SourceNatOptions)).toThrow(error)

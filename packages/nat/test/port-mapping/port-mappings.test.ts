@@ -208,6 +208,60 @@ it('reserves its ports with NATs that own theirs, and gives them back', () => {
   expect(lab.send(nat, 'tcp 10.22.0.9:8080 > 198.51.100.1:80').to).toBe('203.0.113.1:8080')
 })
 
+it('leaves a port to whom it leads, and to all who have no flow in its way with mapping linux', () => {
+  const outsidePorts = new OutsidePorts()
+  const reserving = new PortMappings(lab.addresses, { outsidePorts })
+  lab.address(1, '203.0.113.1')
+  reserving.add({ protocol: 'udp', port: '8080-8089', to: '10.22.0.11' })
+  const of = (mapping: 'linux' | 'endpoint-independent'): SourceNat =>
+    new SourceNat(lab.addresses, { outside: lab.outside, mapping, outsidePorts })
+  for (const mapping of ['linux', 'endpoint-independent'] as const) {
+    expect(lab.send(of(mapping), 'udp 10.22.0.11:8085 > 198.51.100.1:53').to).toBe('203.0.113.1:8085')
+    lab.endAll()
+  }
+  const linux = of('linux')
+  expect(lab.send(linux, 'udp 10.22.0.12:8085 > 198.51.100.1:53').to).toBe('203.0.113.1:8085')
+  expect(lab.send(linux, 'udp 10.22.0.11:8085 > 198.51.100.1:53').to).not.toBe('203.0.113.1:8085')
+  lab.endAll()
+  const owning = of('endpoint-independent')
+  expect(lab.send(owning, 'udp 10.22.0.12:8085 > 198.51.100.1:53').to).not.toBe('203.0.113.1:8085')
+})
+
+it('reserves nothing where it is not to, and throws where there is no room', () => {
+  const outsidePorts = new OutsidePorts({ maxPorts: 10 })
+  const reserving = new PortMappings(lab.addresses, { outsidePorts })
+  reserving.add({ ...web, reserved: false })
+  expect(outsidePorts.size).toBe(0)
+  const before = lab.addresses.size
+  expect(() => reserving.add({ protocol: 'udp', port: '1-11', to: 'fd00::1' })).toThrow(
+    'portMapping: udp *:1-11 -> [fd00::1]:1-11 is more ports than can be reserved',
+  )
+  expect([outsidePorts.size, lab.addresses.size, reserving.list().length]).toEqual([0, before, 1])
+  const ten = reserving.add({ protocol: 'udp', port: '1-10', to: 'fd00::1' })
+  expect(outsidePorts.size).toBe(10)
+  reserving.remove(ten)
+  expect(outsidePorts.size).toBe(0)
+})
+
+it('keeps a port reserved as long as a mapping of any zone has it', () => {
+  const outsidePorts = new OutsidePorts()
+  const reserving = new PortMappings(lab.addresses, { outsidePorts })
+  const [one, two] = [1, 2].map((zone) => reserving.add({ ...web, zone })) as [number, number]
+  const free = (): boolean => outsidePorts.isFree(6, lab.number('203.0.113.1'), 8080)
+  expect(free()).toBe(false)
+  reserving.remove(one)
+  expect(free()).toBe(false)
+  reserving.remove(two)
+  expect(free()).toBe(true)
+})
+
+it('the unspecified address is all of the node: 0.0.0.0 and ::', () => {
+  table.add({ ...web, address: '0.0.0.0' })
+  expect(to('tcp 198.51.100.1:9 > 10.22.0.1:8080')).toBe('10.22.0.11:80')
+  table.add({ ...web, to: 'fd00::1', address: '::' })
+  expect(table.list()).toEqual(['tcp *:8080 -> 10.22.0.11:80', 'tcp *:8080 -> [fd00::1]:80'])
+})
+
 it('ends flows of UDP to a port that gets a new mapping, in one pass (modes.md 17.3)', () => {
   const dns: PortMapping = { protocol: 'udp', port: '50-59', to: '10.22.0.11' }
   /** Flows that stand: what came, and whose they are. */

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest'
+import { OutsidePorts } from '../../src/outbound/outside-ports.ts'
 import { type CniPortMapping, cniPortMappings, type PortmapOptions } from '../../src/port-mapping/cni.ts'
 import {
   type DockerPortBinding,
@@ -88,8 +89,18 @@ describe('portmap (modes.md 17.3)', () => {
     [{ hostPort: 80, containerPort: 99999 }, /portMappings\[0\]\.containerPort must be .*, not 99999/],
     [{ ...http, protocol: 'icmp' }, /portMappings\[0\]\.protocol must be one of tcp, udp, sctp, not "icmp"/],
     [{ ...http, hostIP: 'localhost' }, /portMappings\[0\]\.hostIP: not an IPv4 address: "localhost"/],
+    [{ ...http, hostIp: '10.0.0.1' }, /portMappings\[0\]: unknown key "hostIp"/],
+    [null, /portMappings\[0\] must be an object, not null/],
   ] as [CniPortMapping, RegExp][])('%j throws', (mapping, error) => {
     expect(() => table({ portMappings: [mapping] })).toThrow(error)
+  })
+
+  it.each([
+    [{ snat: 'no' }, /snat must be true or false, not "no"/],
+    [{ masqAll: 1 }, /masqAll must be true or false, not 1/],
+    [{ masquerade: true }, /unknown key "masquerade"/],
+  ] as [object, RegExp][])('%j throws', (options, error) => {
+    expect(() => table(options)).toThrow(error)
   })
 
   it('a container’s address must be one', () => {
@@ -131,6 +142,32 @@ describe('HNS (modes.md 6, 16)', () => {
     expect(() => list([mapping({ Flags: 2 })])).toThrow(/policies\[0\]: the endpoint has no address of IPv6/)
   })
 
+  it('an unspecified virtual address is all of the node’s, as win-bridge hands it on', () => {
+    const asked = [{ hostPort: 80, containerPort: 80, protocol: 'tcp', hostIP: '0.0.0.0' }]
+    const policies = winBridgePolicies(asked, 2) as PortMappingPolicyV2[]
+    expect(list(policies)).toEqual(['tcp *:80 -> 10.244.1.5:80'])
+    const six = { Protocol: 6, InternalPort: 80, ExternalPort: 80, VIP: '::', Flags: 2 }
+    expect(list([{ Type: 'PortMapping', Settings: six }], ['fd00::5'])).toEqual(['tcp *:80 -> [fd00::5]:80'])
+    // It is the node's: --dst-type LOCAL.
+    const mappings = new PortMappings(lab.addresses)
+    mappings.addAll(hnsPortMappings(['10.244.1.5'], policies))
+    expect(lab.receive(mappings, 'tcp 10.1.1.1:9 > 192.0.2.9:80', { toLocal: false }).to).toBeNull()
+  })
+
+  it('ExternalPortReserved keeps the port from NATs, false does not', () => {
+    const reserved = (more: Partial<NatPolicyV1>): number => {
+      const outsidePorts = new OutsidePorts()
+      const mappings = new PortMappings(lab.addresses, { outsidePorts })
+      const policy: NatPolicyV1 = { Type: 'NAT', Protocol: 'TCP', InternalPort: 80, ExternalPort: 8080, ...more }
+      const [number] = mappings.addAll(hnsPortMappings(['10.244.1.5'], [policy])) as [number]
+      const { size } = outsidePorts
+      mappings.remove(number)
+      expect(outsidePorts.size).toBe(0)
+      return size
+    }
+    expect([{}, { ExternalPortReserved: true }, { ExternalPortReserved: false }].map(reserved)).toEqual([1, 1, 0])
+  })
+
   it('a virtual address need not be one of the node, and the source stays whoever it is', () => {
     const mappings = new PortMappings(lab.addresses)
     mappings.addAll(
@@ -170,6 +207,16 @@ describe('HNS (modes.md 6, 16)', () => {
       { Type: 'PortMapping', Settings: { Protocol: 6, InternalPort: 1, ExternalPort: 1, Flags: 9 } },
       /policies\[0\]\.Flags must be a whole number from 0 to 3, not 9/,
     ],
+    [
+      { Type: 'NAT', Protocol: 'TCP', InternalPort: 1, ExternalPort: 1, ExternalPortReserved: 'no' },
+      /policies\[0\]\.ExternalPortReserved must be true or false, not "no"/,
+    ],
+    [{ Type: 'PortMapping', Settings: null }, /policies\[0\]\.Settings must be an object, not null/],
+    [
+      { Type: 'PortMapping', Settings: { Protocol: 6, InternalPort: 1, ExternalPort: 1, VIP: 'x' } },
+      /policies\[0\]\.VIP: not an address or prefix: "x"/,
+    ],
+    [null, /policies\[0\] must be an object, not null/],
   ] as [NatPolicyV1, RegExp][])('%j throws', (policy, error) => {
     expect(() => list([policy])).toThrow(error)
   })
