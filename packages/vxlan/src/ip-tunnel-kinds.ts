@@ -21,7 +21,8 @@ export type IpIpKind = 'ipip' | 'sit' | 'any'
 
 /** Makes a tunnel for IP packets in IP (RFC 2003, RFC 4213, RFC 2473). Throws for settings that make no sense.
  * @example
- * const tunnel = ipipTunnel(pool, clock, { local: '192.168.77.1', remote: 'next-hop', mac, out: underlay, into: loop.link(tunl0) })
+ * const into = loop.link({ process: (batch) => tunl0.process(batch) })
+ * const tunnel = ipipTunnel(pool, clock, { local: '192.168.77.1', remote: 'next-hop', mac, out: underlay, into })
  * const tunl0 = router.addInterface({ name: 'tunl0', mac, mtu: tunnel.mtu, out: loop.link(tunnel), neighbours: tunnel.neighbours })
  */
 export function ipipTunnel(pool: FramePool, clock: Clock, options: IpTunnelOptions, kind: IpIpKind = 'ipip'): IpTunnel {
