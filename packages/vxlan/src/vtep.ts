@@ -127,8 +127,9 @@ export class Vtep implements Element, Ticker {
    * @example
    * const vtep = new Vtep(pool, clock, { local: '192.168.77.1', out: router })
    * router.onLocal = vtep.take
-   * const net = vtep.addNetwork({ vni: 4096, out: loop.link(swPort) })
-   * swPort = sw.addPort(loop.link(net))
+   * const out = loop.link({ process: (batch) => swPort.process(batch) })
+   * const net = vtep.addNetwork({ vni: 4096, out })
+   * const swPort = sw.addPort(loop.link(net))
    * net.addFlood('192.168.77.2')
    * loop.every(SECOND, vtep)
    */
