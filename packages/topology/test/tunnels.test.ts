@@ -151,6 +151,7 @@ links: [[n1/uplink, n2/uplink]]
     const h1 = w.host('h1')
     // h1 believes that the address is at a MAC that nobody has.
     h1.neighbours.learn(Uint8Array.of(10, 0, 0, 2), Uint8Array.of(2, 0, 0, 0, 0, 99), true)
+    w.host('h2').neighbours.learn(Uint8Array.of(10, 0, 0, 1), Uint8Array.of(2, 0, 0, 0, 0, 1), true)
     const ping = h1.ping(Uint8Array.of(10, 0, 0, 2), 1, 56, 1e9)
     w.runUntil(() => ping.done, w.clock.now + 2e9)
     expect(ping.received).toBe(1)

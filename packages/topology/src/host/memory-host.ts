@@ -15,7 +15,8 @@ import { Receiver, type Segment, Sender } from './tcp.ts'
  *     receive(frame) -> is it for me? -> ARP | IPv4 | IPv6 -> answer, or note what was awaited -> send(frame)
  *
  * It speaks with hosts of its own networks, and with all others by its gateway, of which it has at most one of each IP
- * version. It does not fragment, and sends each frame as it would be
+ * version. So do its answers: they go where its routes and its neighbour cache say, whoever brought the question, and
+ * nowhere without a route; a way that has no way back is found to have none. It does not fragment, and sends each frame as it would be
  * on a wire, checksums computed, in an array of its own. Time is the clock's; `nextTimer` and `tick` are its timers.
  */
 
@@ -165,10 +166,8 @@ export class MemoryHost {
     if (src === null) return null
     const port = 49_152 + (++this.#ids % 16_384)
     const sender = new Sender(this.#clock, bytes, this.#isn(port), this.#mss(address), (fields, length, fill) => {
-      this.neighbours.resolve(this.#nextHop(address), (dstMac) => {
-        if (dstMac === null) return
-        const ends = { srcMac: this.mac, dstMac, src, dst: address }
-        this.#send(packet.tcpFrame(ends, { ...fields, srcPort: port, dstPort: to }, length, fill))
+      this.#to(src, address, (ends) => {
+        return packet.tcpFrame(ends, { ...fields, srcPort: port, dstPort: to }, length, fill)
       })
     })
     this.#senders.set(port, sender)
@@ -221,6 +220,19 @@ export class MemoryHost {
   #nextHop(address: Uint8Array): Uint8Array {
     if (this.addresses.some((a) => onLink(a, address))) return address
     return this.#gateways.find((g) => g.bytes.length === address.length)?.bytes ?? address
+  }
+
+  /** Sends a packet by the route to `dst`, once it is known who is next on it; where there is none, or nobody is there, it is
+   * not sent. */
+  #to(src: Uint8Array, dst: Uint8Array, frame: (ends: packet.Ends) => Uint8Array, undelivered = (): void => {}): void {
+    if (this.#source(dst) === null) {
+      undelivered()
+      return
+    }
+    this.neighbours.resolve(this.#nextHop(dst), (dstMac) => {
+      if (dstMac === null) undelivered()
+      else this.#send(frame({ srcMac: this.mac, dstMac, src, dst }))
+    })
   }
 
   #solicit(address: Uint8Array): void {
@@ -318,10 +330,10 @@ export class MemoryHost {
     this.#send(packet.naFrame(ends, target, Solicited | Override))
   }
 
-  /** Answers to where the frame came from, as a host whose cache has it. */
   #answerEcho(src: Uint8Array, dst: Uint8Array, b: Uint8Array, at: number, end: number): void {
-    const ends = { srcMac: this.mac, dstMac: b.slice(eth.SRC, eth.TYPE), src: dst, dst: src }
-    this.#send(packet.echoFrame(ends, true, u32(b, at + icmp.ID), b.subarray(at + icmp.HLEN, end)))
+    const rest = u32(b, at + icmp.ID)
+    const data = b.slice(at + icmp.HLEN, end)
+    this.#to(dst, src, (ends) => packet.echoFrame(ends, true, rest, data))
   }
 
   #echoReply(src: Uint8Array, b: Uint8Array, at: number, end: number): void {
@@ -372,10 +384,7 @@ export class MemoryHost {
 
   #echo(dst: Uint8Array, rest: number, data: Uint8Array, hops: number, unanswered: () => void): void {
     const src = this.#source(dst) as Uint8Array
-    this.neighbours.resolve(this.#nextHop(dst), (dstMac) => {
-      if (dstMac === null) unanswered()
-      else this.#send(packet.echoFrame({ srcMac: this.mac, dstMac, src, dst }, false, rest, data, hops))
-    })
+    this.#to(src, dst, (ends) => packet.echoFrame(ends, false, rest, data, hops), unanswered)
   }
 
   #nextEcho(ping: RunningPing): void {
@@ -401,15 +410,15 @@ export class MemoryHost {
     at: number,
     end: number,
   ): void {
-    const ends = { srcMac: this.mac, dstMac: b.slice(eth.SRC, eth.TYPE), src: dst, dst: src }
     if (protocol === ipv4.Protocol.Udp) {
       if (udp.check(b, at, end) < 0 || !udp.checksumOk(b, ip, at) || udp.dstPort(b, at) !== ECHO_PORT) return
-      const data = b.subarray(at + udp.HLEN, at + udp.length(b, at))
-      this.#send(packet.udpFrame(ends, ECHO_PORT, udp.srcPort(b, at), data))
+      const data = b.slice(at + udp.HLEN, at + udp.length(b, at))
+      const port = udp.srcPort(b, at)
+      this.#to(dst, src, (ends) => packet.udpFrame(ends, ECHO_PORT, port, data))
     } else if (protocol === ipv4.Protocol.Tcp) {
       const data = tcp.check(b, at, end)
       if (data < 0 || !tcp.checksumOk(b, ip, at, end)) return
-      this.#segment(ends, tcp.srcPort(b, at), tcp.dstPort(b, at), {
+      this.#segment(dst, src, tcp.srcPort(b, at), tcp.dstPort(b, at), {
         seq: tcp.seq(b, at),
         ack: tcp.ack(b, at),
         flags: tcp.flags(b, at),
@@ -420,14 +429,16 @@ export class MemoryHost {
     }
   }
 
-  #segment(ends: packet.Ends, from: number, to: number, segment: Segment): void {
+  /** A segment has come from `other` to the own address. */
+  #segment(own: Uint8Array, other: Uint8Array, from: number, to: number, segment: Segment): void {
     const sender = this.#senders.get(to)
     if (sender !== undefined) {
       sender.receive(segment)
       return
     }
     const reply = (fields: Omit<tcp.TcpFields, 'srcPort' | 'dstPort'>): void => {
-      this.#send(packet.tcpFrame(ends, { ...fields, srcPort: to, dstPort: from }, 0, () => {}))
+      const ports = { srcPort: to, dstPort: from }
+      this.#to(own, other, (ends) => packet.tcpFrame(ends, { ...fields, ...ports }, 0, () => {}))
     }
     if (!this.#listening.has(to)) {
       if ((segment.flags & tcp.Flag.Rst) !== 0) return
@@ -436,12 +447,12 @@ export class MemoryHost {
       reply((segment.flags & Ack) !== 0 ? { seq: segment.ack, flags: Rst } : { ack, flags: Rst | Ack })
       return
     }
-    const key = `${ends.dst.join()} ${from}`
+    const key = `${other.join()} ${from}`
     let receiver = this.#receivers.get(key)
     if (receiver === undefined) {
       const [oldest] = this.#receivers.keys()
       if (oldest !== undefined && this.#receivers.size >= RECEIVERS) this.#receivers.delete(oldest)
-      receiver = new Receiver(this.#isn(from), this.#mss(ends.dst), reply)
+      receiver = new Receiver(this.#isn(from), this.#mss(other), reply)
       this.#receivers.set(key, receiver)
     }
     receiver.receive(segment)
