@@ -8,7 +8,6 @@ import {
   type NatOptions,
   type OutboundNat,
   OutsidePorts,
-  type PortMapping,
   PortMappings,
   Rejector,
   type ServiceOptions,
@@ -29,6 +28,7 @@ import {
 import { u32 } from '@l2l3/switch-core/wire'
 import { Entrance } from './entrance.ts'
 import { type Ground, linkTo } from './ground.ts'
+import { checkMapping, type PortMappingOptions, type PortMappingRules } from './nat-mappings.ts'
 import { InterfaceAddresses, networksOf, type OutboundOptions, outboundNat } from './nat-outbound.ts'
 import {
   type InterfaceSpec,
@@ -48,13 +48,6 @@ export interface InsidePort extends SwitchPortOptions {
   readonly port: Port
 }
 
-/** A port of the node, or a range of them, that leads inside; see `PortMapping`. */
-export interface PortMappingOptions extends Omit<PortMapping, 'masqueradeFrom' | 'notIn' | 'zone' | 'local'> {
-  /** Whether hosts of the inside get there too, as if from the gateway (portmap's `snat`): else the server answers them
-   * directly, and they do not know the answer. Default true. */
-  readonly hairpin?: boolean
-}
-
 /** Settings of a NAT node. */
 export interface NatModeOptions extends Pick<RouterOptions, 'echo' | 'icmpRate' | 'icmpBurst' | 'icmpSource'> {
   /** The node's interface on the inside: the gateway of all who are there. Default name: `inside`. */
@@ -66,6 +59,8 @@ export interface NatModeOptions extends Pick<RouterOptions, 'echo' | 'icmpRate' 
    * leaves from inside. */
   readonly outbound?: readonly OutboundOptions[]
   readonly portMappings?: readonly PortMappingOptions[]
+  /** Which of them there may be. Default `linux`. */
+  readonly portMappingRules?: PortMappingRules
   readonly services?: readonly ServiceOptions[]
   /** What holds for all services. */
   readonly balancer?: BalancerOptions
@@ -176,7 +171,7 @@ function translate(
     seed,
     profile: profileOf(rules),
     ...options.conntrack,
-    ...{ maxFlows, destination, source, outside, own },
+    ...{ maxFlows, destination, source, outside, outsidePorts: ports, own },
     ...(options.fragments === undefined ? {} : { fragments: options.fragments }),
     ...(options.mss === undefined ? {} : { mss: options.mss }),
     ...(options.invalid === undefined ? {} : { invalid: options.invalid }),
@@ -198,11 +193,12 @@ function translate(
     numbers.set(name, number)
   }
   const portMappings = new PortMappings(addresses, { outsidePorts: ports, seed })
-  const mappings = (options.portMappings ?? []).map(({ hairpin = true, ...mapping }) => {
+  const mappings = (options.portMappings ?? []).map(({ hairpin = true, ...mapping }, i) => {
+    checkMapping(`portMappings[${i}]`, { hairpin, ...mapping }, options.portMappingRules)
     return { ...mapping, masqueradeFrom: hairpin ? networks : [] }
   })
   portMappings.addAll(mappings)
-  const balancer = new Balancer(addresses, { seed, bridged: networks, ...options.balancer })
+  const balancer = new Balancer(addresses, { seed, bridged: networks, outsidePorts: ports, ...options.balancer })
   for (const service of options.services ?? []) balancer.services.add(service)
   numbers.delete(gateway.name)
   const outbound = outboundNat({ addresses, outside, inside: networks, uplinks: numbers, ports, seed, maxFlows }, rules)

@@ -2,6 +2,7 @@ import type { Frame } from '@l2l3/switch-core'
 import type { Addresses6 } from './addresses6.ts'
 import type { ConntrackOptions } from './conntrack/conntrack.ts'
 import type { FragmentsOptions } from './fragments/fragments.ts'
+import type { OutsidePorts } from './outbound/outside-ports.ts'
 import type { Dice32 } from './outbound/port-search.ts'
 import type { DestinationPolicy, OutsideAddresses, SourcePolicy } from './policy.ts'
 
@@ -26,6 +27,8 @@ export interface NatOptions extends ConntrackOptions {
   masquerade?: SourcePolicy
   /** The addresses that interfaces give. */
   outside?: OutsideAddresses
+  /** Outside ports that belong to inside endpoints: flows that get the address of an interface without `masquerade` leave them alone. */
+  outsidePorts?: OutsidePorts
   /** What becomes of packets that cannot be where their flow is (and of ICMP errors about no flow): dropped as `InvalidState`, or
    * passed on untranslated, as Linux does where no rule says otherwise. Default `drop`. */
   invalid?: 'drop' | 'pass'

@@ -1,6 +1,7 @@
 import { checkRange, formatWords } from '@l2l3/switch-core'
+import type { OutsidePorts } from '../outbound/outside-ports.ts'
 import { PrefixSet, readHost } from '../outbound/prefix-set.ts'
-import { type Empty, oneOf, type ServiceDefaults, type WhenRemoved } from './options.ts'
+import { checkKeys, type Empty, flag, list, oneOf, type ServiceDefaults, type WhenRemoved } from './options.ts'
 import type { Style } from './treatment.ts'
 
 /*
@@ -19,7 +20,8 @@ export interface BalancerOptions {
   /** For services that do not say: direct server return. Default false. */
   dsr?: boolean
   /** What the source becomes where it is masqueraded, at most one address of a family. Default: the address of the
-   * interface that the packet leaves by. */
+   * interface that the packet leaves by. So it is with style `windows`, too, where the backend is outside
+   * `clusterPrefixes`, if there are any: it may know no way to a SourceVIP (modes.md 4.3). */
   sourceVips?: readonly string[]
   /** Which of the node's addresses have node ports. Default: all. */
   nodePortAddresses?: readonly string[]
@@ -31,7 +33,7 @@ export interface BalancerOptions {
    * `linux`, false with `windows`. */
   hairpin?: boolean
   /** Networks whose hosts reach each other without this node: bridges. Where a client and its backend are both in one of
-   * them, the source is masqueraded as with a hairpin: the answer would go past this node, and nobody would put the
+   * them, the source is masqueraded whatever `dsr` and `hairpin` say: the answer would go past this node, and nobody would put the
    * service's address back. (A Linux bridge has br_netfilter for that.) Default: none. */
   bridged?: readonly string[]
   /** What becomes of the flows of a backend that is taken out. Default `end-udp` with style `linux`, as kube-proxy does
@@ -44,6 +46,9 @@ export interface BalancerOptions {
   /** Clients remembered at most, of all services together: 8 to 4,194,304, 40 bytes each, taken when the first service
    * needs them. Default 65,536. */
   affinityEntries?: number
+  /** Keeps node ports, and the service's port at `externalIps` and `loadBalancerIps`, from being given out by a NAT that
+   * owns its ports. */
+  outsidePorts?: OutsidePorts
   /** Seed of hashes, 32 bits. Nodes with the same seed pick the same backends. Default 0. */
   seed?: number
 }
@@ -64,15 +69,22 @@ export interface BalancerSettings {
   readonly whenRemoved: WhenRemoved
   readonly maxServices: number
   readonly affinityEntries: number
+  readonly outsidePorts: OutsidePorts | null
   readonly seed: number
 }
 
+const KEYS = [
+  ...['style', 'clusterPrefixes', 'masqueradeAll', 'dsr', 'sourceVips', 'nodePortAddresses', 'empty', 'hairpin'],
+  ...['bridged', 'whenRemoved', 'maxBackends', 'maxServices', 'affinityEntries', 'outsidePorts', 'seed'],
+]
+
 /** Reads the settings; throws a TypeError or RangeError with key and value. */
 export function readSettings(o: BalancerOptions): BalancerSettings {
+  checkKeys('balancer', o, KEYS)
   const style = oneOf('style', o.style ?? 'linux', ['linux', 'windows'])
   const windows = style === 'windows'
   const most = windows ? 64 : 4096
-  const vips = (o.sourceVips ?? []).map((text, i) => readHost(`sourceVips[${i}]`, text))
+  const vips = list('sourceVips', o.sourceVips).map((text, i) => readHost(`sourceVips[${i}]`, text))
   for (const n of [1, 4]) {
     const second = vips.filter((words) => words.length === n)[1]
     if (second !== undefined) throw new RangeError(`sourceVips: ${formatWords(second)} is one of its family too many`)
@@ -80,7 +92,7 @@ export function readSettings(o: BalancerOptions): BalancerSettings {
   return {
     style,
     defaults: {
-      dsr: o.dsr ?? false,
+      dsr: flag('dsr', o.dsr ?? false),
       empty: oneOf('empty', o.empty ?? (windows ? 'pass' : 'reject'), ['reject', 'drop', 'pass']),
       affinityTimeout: windows ? 0 : 10_800,
       maxBackends: checkRange('maxBackends', o.maxBackends ?? most, 1, most),
@@ -88,14 +100,15 @@ export function readSettings(o: BalancerOptions): BalancerSettings {
     },
     pods: new PrefixSet('clusterPrefixes', o.clusterPrefixes ?? []),
     nodePorts: new PrefixSet('nodePortAddresses', o.nodePortAddresses ?? []),
-    masqueradeAll: o.masqueradeAll ?? false,
+    masqueradeAll: flag('masqueradeAll', o.masqueradeAll ?? false),
     source4: vips.find((words) => words.length === 1)?.[0] ?? 0,
     source6: vips.find((words) => words.length === 4) ?? null,
-    hairpin: o.hairpin ?? !windows,
-    bridged: (o.bridged ?? []).map((prefix, i) => new PrefixSet(`bridged[${i}]`, [prefix])),
+    hairpin: flag('hairpin', o.hairpin ?? !windows),
+    bridged: list('bridged', o.bridged).map((prefix, i) => new PrefixSet(`bridged[${i}]`, [prefix])),
     whenRemoved: oneOf('whenRemoved', o.whenRemoved ?? (windows ? 'keep' : 'end-udp'), ['keep', 'end-udp', 'end']),
     maxServices: checkRange('maxServices', o.maxServices ?? 16_384, 1, 1 << 18),
     affinityEntries: checkRange('affinityEntries', o.affinityEntries ?? 65_536, 8, 1 << 22),
-    seed: (o.seed ?? 0) | 0,
+    outsidePorts: o.outsidePorts ?? null,
+    seed: checkRange('seed', o.seed ?? 0, -(2 ** 31), 2 ** 32 - 1) | 0,
   }
 }

@@ -98,11 +98,13 @@ export class Balancer implements DestinationPolicy {
     const backend = service.backends[row] as Backend
     if (how.preserve) flow.routeBy = backend.address
     else {
-      if (this.#settings.hairpin && this.#answersPast(tuple.src, backend.address, tuple.kind)) masquerade = true
+      if (this.#answersPast(tuple.src, backend.address, tuple.kind)) masquerade = true
       flow.toAddress = backend.address
       flow.toPort = backend.port
       flow.masquerade = masquerade
-      if (masquerade) flow.sourceAddress = ipv6 ? this.#source6 : this.#settings.source4
+      if (masquerade && this.#knowsSource(backend.address, tuple.kind)) {
+        flow.sourceAddress = ipv6 ? this.#source6 : this.#settings.source4
+      }
     }
     flow.tag = backend.tag
     backend.active++
@@ -149,13 +151,19 @@ export class Balancer implements DestinationPolicy {
 
   /** Whether the answer of a backend to a client would not come by here: to itself, or over a bridge that both are at. */
   #answersPast(client: number, backend: number, kind: number): boolean {
-    if (client === backend) return true
-    const { bridged } = this.#settings
+    const { bridged, hairpin } = this.#settings
+    if (client === backend) return hairpin
     for (let i = 0; i < bridged.length; i++) {
       const network = bridged[i]
       if (this.#includes(network, client, kind) && this.#includes(network, backend, kind)) return true
     }
     return false
+  }
+
+  /** Whether a backend knows a way to the SourceVIP. */
+  #knowsSource(backend: number, kind: number): boolean {
+    const { style, pods } = this.#settings
+    return style === 'linux' || pods.empty || this.#includes(pods, backend, kind)
   }
 
   #includes(set: PrefixSet, address: number, kind: number): boolean {

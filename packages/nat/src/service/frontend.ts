@@ -1,5 +1,6 @@
 import { formatWords } from '@l2l3/switch-core'
 import type { Addresses6 } from '../addresses6.ts'
+import { ANY_ADDRESS, type OutsidePorts } from '../outbound/outside-ports.ts'
 import { IPV6 } from '../tuple.ts'
 import type { BalancerSettings } from './balancer-options.ts'
 import { NODE_PORT } from './frontends.ts'
@@ -25,11 +26,13 @@ export interface Frontend {
   readonly port: number
   /** 32 bits of its own. */
   readonly salt: number
+  /** Where its port is reserved, if it is. */
+  readonly reserved: OutsidePorts | null
   readonly text: string
   readonly treatment: Treatment
 }
 
-/** Makes a frontend of a service. Throws where `Addresses6` has no room for its address. */
+/** Makes a frontend of a service. Throws where `Addresses6` has no room for its address, or `OutsidePorts` for its port. */
 export function makeFrontend(
   addresses: Addresses6,
   settings: BalancerSettings,
@@ -41,13 +44,22 @@ export function makeFrontend(
   const node = kind === 'NodePort'
   const text = node ? '*' : words.length === 4 ? `[${formatWords(words)}]` : formatWords(words)
   const { style, masqueradeAll, pods } = settings
+  const { outsidePorts } = settings
+  const reserved = outsidePorts !== null && kind !== 'ClusterIP'
   let salt = mix(one.port)
   for (const word of words) salt = mix(salt ^ word)
+  const word = kindOf(read.protocol, family, read.zone)
+  const address = node ? 0 : holdAddress(`service ${read.name}`, addresses, words)
+  if (reserved && !outsidePorts.reserve(word, node ? ANY_ADDRESS : address, one.port)) {
+    if (family === 6) addresses.release(address)
+    throw new RangeError(`service ${read.name}: no room to reserve port ${one.port} (maxPorts of OutsidePorts)`)
+  }
   return {
     service,
     kind,
-    address: node ? 0 : holdAddress(`service ${read.name}`, addresses, words),
-    word: kindOf(read.protocol, family, read.zone),
+    address,
+    word,
+    reserved: reserved ? outsidePorts : null,
     port: node ? one.port | NODE_PORT : one.port,
     salt,
     text: `${kind} ${text}:${one.port}`,
@@ -56,8 +68,9 @@ export function makeFrontend(
 }
 
 /** Gives up what a frontend holds. */
-export function letGo(addresses: Addresses6, frontend: Frontend): void {
-  if ((frontend.word & IPV6) !== 0) addresses.release(frontend.address)
+export function letGo(addresses: Addresses6, { word, address, port, reserved }: Frontend): void {
+  reserved?.unreserve(word, address, port & 0xffff)
+  if ((word & IPV6) !== 0) addresses.release(address)
 }
 
 /** The number of an address: one word of IPv4 is it itself; four words of IPv6 get one of `Addresses6`, with a hold on it. Throws

@@ -139,6 +139,30 @@ export interface ServiceDefaults {
   readonly onePort: boolean
 }
 
+const SERVICE_KEYS = [
+  ...[
+    'name',
+    'protocol',
+    'port',
+    'clusterIps',
+    'externalIps',
+    'loadBalancerIps',
+    'nodePort',
+    'backends',
+    'distribution',
+  ],
+  ...[
+    'affinityTimeout',
+    'externalTrafficPolicy',
+    'internalTrafficPolicy',
+    'dsr',
+    'preserveDestination',
+    'empty',
+    'zone',
+  ],
+]
+const BACKEND_KEYS = ['address', 'port', 'local', 'weight', 'draining']
+
 const PROTOCOLS: Readonly<Record<ServiceProtocol, number>> = { tcp: Proto.Tcp, udp: Proto.Udp, sctp: Proto.Sctp }
 
 /** The `kind` word of packets to a service. */
@@ -152,13 +176,32 @@ export function oneOf<T extends string>(key: string, value: unknown, choices: re
   throw new TypeError(`${key} must be one of ${choices.join(', ')}, not ${JSON.stringify(value)}`)
 }
 
-function flag(key: string, value: unknown): boolean {
+/** Checks that `o` is an object with no other keys than these; throws a TypeError with `key`. */
+export function checkKeys(key: string, o: unknown, known: readonly string[]): void {
+  if (typeof o !== 'object' || o === null || Array.isArray(o)) {
+    throw new TypeError(`${key} must be an object with settings, not ${JSON.stringify(o)}`)
+  }
+  for (const k of Object.keys(o))
+    if (!known.includes(k)) throw new TypeError(`${key}: unknown key ${JSON.stringify(k)}`)
+}
+
+/** The list that `value` is, an empty one where it is left out; throws a TypeError with key and value. */
+export function list<T>(key: string, value: readonly T[] | undefined): readonly T[] {
+  if (value !== undefined && !Array.isArray(value)) {
+    throw new TypeError(`${key} must be a list, not ${JSON.stringify(value)}`)
+  }
+  return value ?? []
+}
+
+/** Checks that `value` is true or false; throws a TypeError with key and value. */
+export function flag(key: string, value: unknown): boolean {
   if (typeof value !== 'boolean') throw new TypeError(`${key} must be true or false, not ${JSON.stringify(value)}`)
   return value
 }
 
 /** Reads a service. Throws a TypeError or RangeError with key and value. */
 export function readService(o: ServiceOptions, defaults: ServiceDefaults): ReadService {
+  checkKeys(typeof o?.name === 'string' ? `service ${o.name}` : 'a service', o, SERVICE_KEYS)
   if (typeof o.name !== 'string' || o.name === '') {
     throw new TypeError(`name of a service must be some text, not ${JSON.stringify(o.name)}`)
   }
@@ -196,11 +239,11 @@ function readPolicy(key: string, policy: TrafficPolicy | undefined): boolean {
 
 function readFrontends(key: string, o: ServiceOptions): ReadFrontend[] {
   const port = checkRange(`${key}: port`, o.port, 1, 0xffff)
-  const list: ReadFrontend[] = []
-  const take = (kind: FrontendKind, name: string, addresses: readonly string[] = []) => {
-    addresses.forEach((text, i) => {
+  const read: ReadFrontend[] = []
+  const take = (kind: FrontendKind, name: string, addresses: readonly string[] | undefined) => {
+    list(`${key}: ${name}`, addresses).forEach((text, i) => {
       const words = readHost(`${key}: ${name}[${i}]`, text)
-      list.push({ kind, words, family: words.length === 1 ? 4 : 6, port })
+      read.push({ kind, words, family: words.length === 1 ? 4 : 6, port })
     })
   }
   take('ClusterIP', 'clusterIps', o.clusterIps)
@@ -208,22 +251,21 @@ function readFrontends(key: string, o: ServiceOptions): ReadFrontend[] {
   take('LoadBalancer', 'loadBalancerIps', o.loadBalancerIps)
   if (o.nodePort !== undefined) {
     const nodePort = checkRange(`${key}: nodePort`, o.nodePort, 1, 0xffff)
-    const families = new Set(list.filter((front) => front.kind === 'ClusterIP').map((front) => front.family))
+    const families = new Set(read.filter((front) => front.kind === 'ClusterIP').map((front) => front.family))
     for (const family of [4, 6] as const) {
       if (families.size > 0 && !families.has(family)) continue
-      list.push({ kind: 'NodePort', words: new Uint32Array(0), family, port: nodePort })
+      read.push({ kind: 'NodePort', words: new Uint32Array(0), family, port: nodePort })
     }
   }
-  if (list.length === 0) {
+  if (read.length === 0) {
     throw new TypeError(`${key} can be reached nowhere: clusterIps, externalIps, loadBalancerIps or nodePort is needed`)
   }
-  return list
+  return read
 }
 
 /** Reads a list of backends and checks what holds of all of them together. */
-export function readBackends(key: string, list: readonly BackendOptions[], limits: ServiceDefaults): ReadBackend[] {
-  if (!Array.isArray(list)) throw new TypeError(`${key}: backends must be a list, not ${JSON.stringify(list)}`)
-  const backends = list.map((backend, i) => readBackend(`${key}: backends[${i}]`, backend))
+export function readBackends(key: string, given: readonly BackendOptions[], limits: ServiceDefaults): ReadBackend[] {
+  const backends = list(`${key}: backends`, given).map((backend, i) => readBackend(`${key}: backends[${i}]`, backend))
   const seen = new Set<string>()
   for (const b of backends) {
     if (seen.has(b.key)) throw new RangeError(`${key}: backend ${b.key} is there twice`)
@@ -236,25 +278,30 @@ export function readBackends(key: string, list: readonly BackendOptions[], limit
 /** Checks number and ports of a service's backends: HNS takes 64, and translates to one port (modes.md 17.1). */
 export function checkBackends(
   key: string,
-  backends: readonly { port: number; key: string; weight: number }[],
+  backends: readonly { port: number; key: string; weight: number; words: Uint32Array }[],
   limits: ServiceDefaults,
 ): void {
-  if (backends.length > limits.maxBackends) {
-    const whose = limits.onePort ? ', which is the limit of the Windows modes (modes.md 17.1)' : ''
-    throw new RangeError(`${key}: ${backends.length} backends, but a service has at most ${limits.maxBackends}${whose}`)
-  }
-  const [first] = backends
-  const other = limits.onePort && backends.find((b) => b.port !== (first as { port: number }).port)
-  if (other) {
-    throw new RangeError(
-      `${key}: backend ${other.key} has another port than ${(first as { key: string }).key}; in the Windows modes all backends share one (modes.md 17.1)`,
-    )
+  const { onePort, maxBackends } = limits
+  // HNS has a load balancer for each frontend, and so for each family.
+  const groups = onePort ? [1, 4].map((n) => backends.filter((b) => b.words.length === n)) : [backends]
+  for (const group of groups) {
+    if (group.length > maxBackends) {
+      const whose = onePort ? ' of a family, which is the limit of the Windows modes (modes.md 17.1)' : ''
+      throw new RangeError(`${key}: ${group.length} backends, but a service has at most ${maxBackends}${whose}`)
+    }
+    const other = onePort && group.find((b) => b.port !== group[0]?.port)
+    if (other) {
+      throw new RangeError(
+        `${key}: backend ${other.key} has another port than ${group[0]?.key}; in the Windows modes all backends of a family share one (modes.md 17.1)`,
+      )
+    }
   }
   const lots = backends.reduce((sum, b) => sum + b.weight, 0)
   if (lots > MAX_LOTS) throw new RangeError(`${key}: weights add up to ${lots}, but ${MAX_LOTS} is the most`)
 }
 
 function readBackend(key: string, o: BackendOptions): ReadBackend {
+  checkKeys(key, o, BACKEND_KEYS)
   const words = readHost(`${key}.address`, o.address)
   const port = checkRange(`${key}.port`, o.port, 1, 0xffff)
   let salt = mix(port)

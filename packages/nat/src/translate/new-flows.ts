@@ -4,6 +4,7 @@ import type { Addresses6 } from '../addresses6.ts'
 import type { Conntrack } from '../conntrack/conntrack.ts'
 import { NO_FLOW } from '../conntrack/flow-table.ts'
 import * as R from '../conntrack/record.ts'
+import type { OutsidePorts } from '../outbound/outside-ports.ts'
 import { ALL_IDS, firstOf, linuxClass, sizeOf } from '../outbound/port-range.ts'
 import type { Dice32 } from '../outbound/port-search.ts'
 import {
@@ -39,6 +40,8 @@ export type Transposition = 'translate' | 'pass' | 'drop'
 
 /** Ports that are tried. */
 const TRIES = 128
+/** Flows that are ended to make room for an address: others may have theirs in common. */
+const EVICTIONS = 8
 
 /** Whom new flows ask. */
 export interface Policies {
@@ -47,6 +50,8 @@ export interface Policies {
   /** Asked instead of `source` about flows that a destination policy wants masqueraded. */
   readonly masquerade: SourcePolicy | null
   readonly outside: OutsideAddresses | null
+  /** Ports that the engine's own masquerade leaves to whom they belong. */
+  readonly outsidePorts: OutsidePorts | null
 }
 
 /** Makes flows. */
@@ -95,8 +100,8 @@ export class NewFlows implements ReplyCheck {
     q.reset()
     q.original.copy(tuple)
     if ((tuple.kind & IPV6) !== 0) {
-      q.original.src = this.#addresses.intern(b, l3 + ipv6.SRC)
-      q.original.dst = this.#addresses.intern(b, l3 + ipv6.DST)
+      q.original.src = this.#intern(b, l3 + ipv6.SRC)
+      q.original.dst = this.#intern(b, l3 + ipv6.DST)
       if (q.original.src === 0 || q.original.dst === 0) {
         this.#forget()
         this.#conntrack.counters.refused++
@@ -138,6 +143,15 @@ export class NewFlows implements ReplyCheck {
     return OPENED
   }
 
+  /** The number of an address, held; 0 where there is no room, not even by ending flows as `whenFull` says. */
+  #intern(b: Uint8Array, at: number): number {
+    for (let i = 0; i < EVICTIONS; i++) {
+      const row = this.#addresses.intern(b, at)
+      if (row !== 0 || !this.#conntrack.makeRoom(IPV6)) return row
+    }
+    return this.#addresses.intern(b, at)
+  }
+
   /**
    * Second round: the packet leaves by the side `out`. Gives the flow, or a drop reason below 0 as `-2 - reason`. Either way nothing is
    * open any more.
@@ -154,6 +168,7 @@ export class NewFlows implements ReplyCheck {
     let port = t.srcPort
     if (q.drop !== -1) return this.#refuse(q.drop)
     let fixed = false
+    let owned = false
     if (source !== 0 && q.toAddress !== 0) {
       if (this.#transposition === 'drop') return this.#refuse(Drop.NatUnsupported, source)
       src = q.toAddress
@@ -163,13 +178,14 @@ export class NewFlows implements ReplyCheck {
       // Also where an exception decided: it is one from the translation of what leaves, not from a service's or a port mapping's.
       src = q.sourceAddress !== 0 ? q.sourceAddress : this.#outsideOf(out, t)
       if (src === 0) return this.#refuse(Drop.NatUnsupported)
+      owned = this.#isOwned(t.kind, src, port)
     }
     const { protocol } = t
     const query = (t.kind & QUERY) !== 0
     if (!isTranslatable(t.kind)) port = 0
     const reply = this.#reply
     this.#answersTo(reply, t, src, port, query)
-    if (this.#conntrack.find(reply) !== NO_FLOW) {
+    if (owned || this.#conntrack.find(reply) !== NO_FLOW) {
       const other = fixed || !isTranslatable(t.kind) ? -1 : this.#anotherPort(t, src, port, query)
       if (other === -1) return this.#refuse(Drop.NatPortsSpent, source)
       port = other
@@ -220,6 +236,12 @@ export class NewFlows implements ReplyCheck {
     reply.set(t.dst, src, query ? port : t.dstPort, port, kind)
   }
 
+  /** Whether an outside port belongs to an inside endpoint: a NAT that owns its ports gave it one. */
+  #isOwned(kind: number, address: number, port: number): boolean {
+    const { outsidePorts } = this.#policies
+    return outsidePorts !== null && isTranslatable(kind) && !outsidePorts.isUnowned(kind, address, port)
+  }
+
   /** A port whose answers nobody else gets, or -1. */
   #anotherPort(t: Tuple, src: number, port: number, query: boolean): number {
     const range = query ? ALL_IDS : linuxClass(port)
@@ -227,7 +249,8 @@ export class NewFlows implements ReplyCheck {
     let at = (this.#dice() >>> 0) % size
     for (let i = 0; i < TRIES; i++) {
       const candidate = firstOf(range) + at
-      if (!this.taken(t.kind, t.dst, query ? candidate : t.dstPort, src, candidate)) return candidate
+      const free = !this.taken(t.kind, t.dst, query ? candidate : t.dstPort, src, candidate)
+      if (free && !this.#isOwned(t.kind, src, candidate)) return candidate
       if (++at === size) at = 0
     }
     return -1

@@ -261,10 +261,63 @@ describe('the rules of HNS on Windows', () => {
     expect(asked.ask({ from: '10.244.1.5', ...toClusterIp })).toBe(`10.244.1.5:8080 snat ${source}`)
   })
 
+  it('the SourceVIP stands for the source only towards the cluster: others get the address of the node', () => {
+    const asking = new Asking({ ...vip, ...pods })
+    const outside = ['192.0.2.7', '2001:db8::7']
+    asking.balancer.services.add({
+      ...web,
+      clusterIps: ['10.96.0.10', 'fd00:96::10'],
+      backends: ['10.244.2.6', 'fd00:244:2::6', ...outside].map((address) => ({ address, port: 80 })),
+    })
+    expect(answers(asking, { from: POD, ...toClusterIp })).toEqual([
+      '10.244.2.6:80 snat 10.244.1.2',
+      '192.0.2.7:80 snat',
+    ])
+    expect(answers(asking, { from: 'fd00:244:1::9', to: 'fd00:96::10', toPort: 80 })).toEqual([
+      '[2001:db8::7]:80 snat',
+      '[fd00:244:2::6]:80 snat [fd00:244:1::2]',
+    ])
+    // On Linux it is what was asked for.
+    const linux = new Asking({ ...vip, ...pods, style: 'linux', masqueradeAll: true })
+    linux.balancer.services.add({ ...web, backends: [{ address: '192.0.2.7', port: 80 }] })
+    expect(linux.ask({ from: POD, ...toClusterIp })).toBe('192.0.2.7:80 snat 10.244.1.2')
+  })
+
+  it('over a bridge the source is masqueraded even with DSR: the answer would go past the node', () => {
+    const asking = new Asking({ ...vip, dsr: true, bridged: ['10.244.1.0/24'] })
+    asking.balancer.services.add(web)
+    const [here, ...there] = all
+    expect(answers(asking, { from: POD, ...toClusterIp })).toEqual([...snat([here!], source), ...there])
+    // To itself it is the hairpin, which HNS leaves to others.
+    asking.balancer.services.setBackends(web.name, web.backends!.slice(0, 1))
+    expect(asking.ask({ from: '10.244.1.5', ...toClusterIp })).toBe(here)
+  })
+
+  it('limits and the one port count by family: each has a load balancer of its own', () => {
+    const asking = new Asking(vip)
+    const four = Array.from({ length: 65 }, (_, i) => ({ address: `10.244.3.${i + 1}`, port: 80 }))
+    const six = Array.from({ length: 65 }, (_, i) => ({ address: `fd00:244:3::${i + 1}`, port: 8086 }))
+    asking.balancer.services.add({ ...web, backends: [...four.slice(1), ...six.slice(1)] })
+    expect(asking.balancer.services.get(web.name)!.backends).toHaveLength(128)
+    for (const one of [four[0]!, six[0]!]) {
+      expect(() => asking.balancer.services.addBackend(web.name, one)).toThrow(
+        '65 backends, but a service has at most 64',
+      )
+    }
+    expect(() => asking.balancer.services.setBackends(web.name, [four[0]!, { ...four[1]!, port: 81 }])).toThrow(
+      'backend 10.244.3.2:81 has another port than 10.244.3.1:80',
+    )
+    // On Linux the most is the most of all.
+    const linux = new Asking({ maxBackends: 64 })
+    expect(() =>
+      linux.balancer.services.add({ ...web, backends: [...four.slice(0, 33), ...six.slice(0, 32)] }),
+    ).toThrow('65 backends')
+  })
+
   it('takes 64 backends, and says that the 65th is one too many', () => {
     const asking = new Asking(vip)
     const backends = Array.from({ length: 65 }, (_, i) => ({ address: `10.244.3.${i + 1}`, port: 80 }))
-    const limit = /65 backends, but a service has at most 64, which is the limit of the Windows modes/
+    const limit = /65 backends, but a service has at most 64 of a family, which is the limit of the Windows modes/
     expect(() => asking.balancer.services.add({ ...web, backends })).toThrow(limit)
     expect(asking.balancer.services.size).toBe(0)
     asking.balancer.services.add({ ...web, backends: backends.slice(0, 64) })

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest'
+import { Addresses6 } from '../../src/addresses6.ts'
 import type { FlowEnder, StandingFlow } from '../../src/policy.ts'
-import type { Balancer } from '../../src/service/balancer.ts'
+import { Balancer } from '../../src/service/balancer.ts'
+import type { BalancerOptions } from '../../src/service/balancer-options.ts'
 import type { ServiceOptions } from '../../src/service/options.ts'
 import { Tuple } from '../../src/tuple.ts'
 import { Asking } from './asking.ts'
@@ -272,6 +274,22 @@ describe('configuration', () => {
       'externalTrafficPolicy must be one of Cluster, Local, not "local"',
     ],
     ['empty', { empty: 'refuse' as 'drop' }, 'empty must be one of reject, drop, pass, not "refuse"'],
+    [
+      'key',
+      { sessionAffinity: 'ClientIP' } as Partial<ServiceOptions>,
+      'service kube-system/dns: unknown key "sessionAffinity"',
+    ],
+    ['a list that is none', { clusterIps: '10.96.0.1' as unknown as [] }, 'clusterIps must be a list, not "10.96.0.1"'],
+    [
+      'a backend that is none',
+      { backends: ['10.0.0.1'] as unknown as [] },
+      'backends[0] must be an object with settings',
+    ],
+    [
+      "backend's key",
+      { backends: [{ address: '10.0.0.1', port: 1, wieght: 5 } as { address: string; port: number }] },
+      'backends[0]: unknown key "wieght"',
+    ],
     ['dsr', { dsr: 1 as unknown as boolean }, 'dsr must be true or false, not 1'],
     ['zone', { zone: 65_536 }, 'zone must be a whole number from 0 to 65535'],
     ['backends', { backends: {} as [] }, 'backends must be a list, not {}'],
@@ -306,6 +324,18 @@ describe('configuration', () => {
 
   it('names what is wrong about the balancer', () => {
     expect(() => new Asking({ style: 'bsd' as 'linux' })).toThrow('style must be one of linux, windows, not "bsd"')
+    for (const [options, message] of [
+      [{ hairpin: 'no' }, 'hairpin must be true or false, not "no"'],
+      [{ masqueradeAll: 'no' }, 'masqueradeAll must be true or false, not "no"'],
+      [{ dsr: 0 }, 'dsr must be true or false, not 0'],
+      [{ seed: 'x' }, 'seed must be a whole number from -2147483648 to 4294967295, not x'],
+      [{ sourceVips: '10.0.0.1' }, 'sourceVips must be a list, not "10.0.0.1"'],
+      [{ bridged: '10.0.0.0/8' }, 'bridged must be a list, not "10.0.0.0/8"'],
+      [{ masquerade: true }, 'balancer: unknown key "masquerade"'],
+      [null, 'balancer must be an object with settings, not null'],
+    ] as [BalancerOptions, string][]) {
+      expect(() => new Balancer(new Addresses6({ max: 16 }), options)).toThrow(message)
+    }
     expect(() => new Asking({ clusterPrefixes: ['10.0.0.1/8'] })).toThrow('clusterPrefixes[0]')
     expect(() => new Asking({ sourceVips: ['10.0.0.1', '10.0.0.2'] })).toThrow(
       'sourceVips: 10.0.0.2 is one of its family too many',
