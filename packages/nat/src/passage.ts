@@ -47,7 +47,7 @@ export class Passage implements Element {
       const n = Math.min(STAGE, batch.length - start)
       this.#run.stage(frames, start, n, zone)
       for (let i = 0; i < n; i++) {
-        const next = this.#run.run(frames, start, i, n, zone, conntrack.ms)
+        const next = this.#run.run(i, n, zone, conntrack.ms)
         // While nothing was dropped or copied, frames are where they belong.
         if (kept !== start + i) for (let k = i; k < next; k++) frames[kept + k - i] = frames[start + k] as number
         kept += next - i

@@ -5,14 +5,15 @@ import * as R from './record.ts'
 /*
  * All flows, in bounded memory, found by either of their tuples.
  *
- *     index    slots of two words: the hash of a tuple, and whose it is     | hash | flow << 1 | direction + 1 | ...
- *              open addressing, at most half full; what collides goes to the next slot
+ *     index    slots of one word: some bits of a tuple's hash, and whose it is   | tag | (flow << 1 | direction) + 1 |, 0: nobody's
+ *              open addressing, at most half full; what collides goes to the next slot. The home slot is the upper bits of the
+ *              hash, the tag the lower ones: 14 bits with 65,536 flows, 10 with a million
  *     records  sixteen words a flow, and eight in `rest` that are seldom needed (record.ts)
  *
- * The index answers with one cache line and the record is the second: a slot knows the hash, so that records of other flows
- * are not looked at. Removal moves later slots back, for which their hashes are enough. No slot is farther from its home than
- * PROBES, so that every search is bounded; the multipliers of the hash come from the seed, so that strangers do not know what
- * collides.
+ * The index answers with one cache line and the record is the second: a slot knows enough of the hash that records of other flows
+ * are seldom looked at. Removal moves later slots back; where their homes are, their records tell. No slot is farther from its
+ * home than PROBES, so that every search is bounded; the multipliers of the hash come from the seed, so that strangers do not
+ * know what collides.
  *
  * A flow whose time is up is gone for whoever looks: it is taken out when it is met, when room is needed, or by `sweep`,
  * which looks at a slice of the records at a time. Removing tells `onEnd`, which frees what the flow held.
@@ -29,8 +30,8 @@ export type WhenFull = 'refuse' | 'evict'
 
 /** Settings of the table. */
 export interface FlowTableOptions {
-  /** Flows at most; 16 to 4,194,304. Default 65,536. A flow takes 132 bytes where that is a power of two (else up to
-   * 228). */
+  /** Flows at most; 16 to 4,194,304. Default 65,536. A flow takes 116 bytes where that is a power of two (else up to
+   * 196). */
   maxFlows?: number
   /** Default `refuse`. */
   whenFull?: WhenFull
@@ -67,6 +68,8 @@ export class FlowTable {
   readonly rest: Int32Array
   /** How far a hash is shifted to give its home slot. */
   readonly shift: number
+  /** How many bits of a slot say whose it is. */
+  readonly whoBits: number
   /** Multipliers of the hash: odd numbers. */
   readonly multipliers: Int32Array
   readonly counters: FlowTableCounters = { made: 0, expired: 0, evicted: 0, refused: 0 }
@@ -97,7 +100,8 @@ export class FlowTable {
     this.counting = options.counters ?? true
     const bits = Math.max(6, Math.ceil(Math.log2(max * 4)))
     // Both arrays end with room that is never used: what is masked and then added to stays within them, and need not be checked.
-    this.index = new Int32Array((2 << bits) + 2)
+    this.index = new Int32Array((1 << bits) + 1)
+    this.whoBits = Math.ceil(Math.log2(max * 2 + 1))
     this.#mask = (1 << bits) - 1
     this.shift = 32 - bits
     this.multipliers = Int32Array.from([0, 1, 2, 3], (i) => multiplier(seed, i))
@@ -131,13 +135,15 @@ export class FlowTable {
   }
 
   #find(src: number, dst: number, ports: number, kind: number): number {
-    const { index, records } = this
+    const { index, records, whoBits } = this
     const hash = this.#hash(src, dst, ports, kind)
+    const tag = hash << whoBits
     let slot = hash >>> this.shift
     for (let k = 0; k < PROBES; k++, slot = (slot + 1) & this.#mask) {
-      const found = (index[slot * 2 + 1] as number) - 1
-      if (found < 0) return NO_FLOW
-      if (index[slot * 2] !== hash) continue
+      const word = index[slot] as number
+      if (word === 0) return NO_FLOW
+      if ((word ^ tag) >>> whoBits !== 0) continue
+      const found = (word ^ tag) - 1
       const at = ((found >>> 1) << R.RECORD_SHIFT) + ((found & 1) << 2)
       if (records[at] !== src || records[at + 1] !== dst) continue
       if (records[at + 2] !== ports || records[at + 3] !== kind) continue
@@ -297,34 +303,39 @@ export class FlowTable {
 
   /** Puts the tuple at word `at` of the records into the index. */
   #place(at: number, who: number): boolean {
-    const { index, records } = this
-    const hash = this.#hash(records[at]!, records[at + 1]!, records[at + 2]!, records[at + 3]!)
+    const { index } = this
+    const hash = this.#hashAt(at)
     let slot = hash >>> this.shift
     for (let k = 0; k < PROBES; k++, slot = (slot + 1) & this.#mask) {
-      if (index[slot * 2 + 1] !== 0) continue
-      index[slot * 2] = hash
-      index[slot * 2 + 1] = who + 1
+      if (index[slot] !== 0) continue
+      index[slot] = (hash << this.whoBits) | (who + 1)
       return true
     }
     return false
   }
 
   #unplace(at: number, who: number): void {
-    const { index, records, shift } = this
+    const { index, shift, whoBits } = this
     const mask = this.#mask
-    const hash = this.#hash(records[at]!, records[at + 1]!, records[at + 2]!, records[at + 3]!)
+    const hash = this.#hashAt(at)
+    const word = (hash << whoBits) | (who + 1)
+    const whose = (1 << whoBits) - 1
     let hole = hash >>> shift
-    for (let k = 0; index[hole * 2 + 1] !== who + 1; k++, hole = (hole + 1) & mask) if (k === PROBES) return
-    for (let slot = (hole + 1) & mask; index[slot * 2 + 1] !== 0; slot = (slot + 1) & mask) {
-      const home = (index[slot * 2] as number) >>> shift
+    for (let k = 0; index[hole] !== word; k++, hole = (hole + 1) & mask) if (k === PROBES) return
+    for (let slot = (hole + 1) & mask; index[slot] !== 0; slot = (slot + 1) & mask) {
+      const other = ((index[slot] as number) & whose) - 1
+      const home = this.#hashAt(((other >>> 1) << R.RECORD_SHIFT) + ((other & 1) << 2)) >>> shift
       // Whoever's home is at the hole or before it may move there.
       if (((slot - home) & mask) < ((slot - hole) & mask)) continue
-      index[hole * 2] = index[slot * 2] as number
-      index[hole * 2 + 1] = index[slot * 2 + 1] as number
+      index[hole] = index[slot] as number
       hole = slot
     }
-    index[hole * 2 + 1] = 0
-    index[hole * 2] = 0
+    index[hole] = 0
+  }
+
+  #hashAt(at: number): number {
+    const { records } = this
+    return this.#hash(records[at]!, records[at + 1]!, records[at + 2]!, records[at + 3]!)
   }
 
   #hash(src: number, dst: number, ports: number, kind: number): number {

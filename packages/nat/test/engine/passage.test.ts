@@ -169,7 +169,7 @@ describe('the fast run', () => {
       const f = two.frame(hex(p))
       const frames = Uint32Array.of(f)
       two.nat.fastRun.stage(frames, 0, 1, 0)
-      expect(two.nat.fastRun.run(frames, 0, 0, 1, 0, two.nat.conntrack.ms)).toBe(1)
+      expect(two.nat.fastRun.run(0, 1, 0, two.nat.conntrack.ms)).toBe(1)
       expect(told(two.end([f]))).toEqual(['udp 203.0.113.1#5000 > 203.0.113.2#53'])
       const [flow] = [...two.nat.flows()]
       expect([flow?.original.packets, flow?.expiresIn]).toEqual([counters ? 3 : 0, 120])
