@@ -16,7 +16,8 @@ export {
   type PodProxyOptions,
   podGateway6,
 } from './l3.ts'
-export { type InsidePort, type NatModeOptions, type NatNode, nat, type PortMappingOptions } from './nat.ts'
+export { type InsidePort, type NatModeOptions, type NatNode, nat } from './nat.ts'
+export type { PortMappingOptions, PortMappingRules } from './nat-mappings.ts'
 export type { OutboundOptions } from './nat-outbound.ts'
 export { type NatTrial, natTrial } from './nat-trial.ts'
 export type { InterfaceSpec, JoinedLink, RoutedLink, RoutedPort } from './routed-link.ts'

@@ -9,7 +9,7 @@ import {
   SourceNat,
   type SourceNatOptions,
 } from '@l2l3/nat'
-import type { Router, RouterInterface } from '@l2l3/switch-core'
+import { parsePrefix, type Router, type RouterInterface } from '@l2l3/switch-core'
 import { formatIpv4, formatIpv6, parseIpv4, parseIpv6 } from '@l2l3/switch-core/wire'
 
 /*
@@ -103,6 +103,9 @@ function outboundRule(ground: OutboundGround, rule: OutboundOptions, key: string
   if (!Object.hasOwn(BEHAVIOUR, behaviour)) {
     throw new TypeError(`${key}.behaviour must be one of ${Object.keys(BEHAVIOUR).join(', ')}, not ${behaviour}`)
   }
+  checkPrefixes(`${key}.from`, from)
+  checkPrefixes(`${key}.exceptions`, exceptions)
+  checkPrefixes(`${key}.destinations`, destinations)
   const out = (uplinks ?? [...ground.uplinks.keys()]).map((name) => {
     const number = ground.uplinks.get(name)
     if (number === undefined) throw new RangeError(`${key}.uplinks: there is no uplink ${JSON.stringify(name)}`)
@@ -139,6 +142,11 @@ function outboundRule(ground: OutboundGround, rule: OutboundOptions, key: string
       verdict: nat,
     },
   }
+}
+
+function checkPrefixes(key: string, list: readonly string[] = []): void {
+  if (!Array.isArray(list)) throw new TypeError(`${key} must be a list of prefixes, not ${JSON.stringify(list)}`)
+  for (const [i, text] of list.entries()) named(`${key}[${i}]`, () => parsePrefix(text))
 }
 
 /** Runs `make`, and has an error of it name the key. */

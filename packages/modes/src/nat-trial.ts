@@ -8,7 +8,7 @@ import {
   PortMappings,
   type ServiceOptions,
 } from '@l2l3/nat'
-import type { PortMappingOptions } from './nat.ts'
+import { checkMapping, type PortMappingOptions, type PortMappingRules } from './nat-mappings.ts'
 import { networksOf, type OutboundOptions, outboundNat } from './nat-outbound.ts'
 
 /** Tries the settings of a NAT node one by one, before there is a node: each call throws a TypeError or RangeError with
@@ -16,7 +16,7 @@ import { networksOf, type OutboundOptions, outboundNat } from './nat-outbound.ts
 export interface NatTrial {
   outbound(rule: OutboundOptions): void
   /** Throws also where one that was tried before has the port. */
-  portMapping(mapping: PortMappingOptions): void
+  portMapping(mapping: PortMappingOptions, rules?: PortMappingRules): void
   /** Comes before services. */
   balancer(options: BalancerOptions): void
   /** Throws also where one that was tried before has the address and port. */
@@ -39,7 +39,10 @@ export function natTrial(node: { readonly inside: readonly string[]; readonly up
   }
   return {
     outbound: (rule) => void outboundNat(ground, [rule]),
-    portMapping: ({ hairpin: _, ...mapping }) => void mappings.add(mapping),
+    portMapping: ({ hairpin, ...mapping }, rules) => {
+      checkMapping('portMapping', { ...(hairpin === undefined ? {} : { hairpin }), ...mapping }, rules)
+      mappings.add(mapping)
+    },
     balancer: (options) => {
       services = new Balancer(addresses, options)
     },

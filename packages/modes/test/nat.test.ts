@@ -62,6 +62,138 @@ describe('outbound rules', () => {
     expect(await said(nat, 'p1', datagram(`${P1}:5000`, `${X}:9`))).toEqual({ up: [`udp ${OUTSIDE}:5000 > ${X}:9`] })
   })
 
+  it('HNS: exceptions of all policies count together, whatever their order (modes.md 2.3)', async () => {
+    for (const outbound of [
+      [{ behaviour: 'hns', exceptions: [`${Y}/32`] }, { behaviour: 'hns' }],
+      [{ behaviour: 'hns' }, { behaviour: 'hns', exceptions: [`${Y}/32`], destinations: [] }],
+      [
+        { behaviour: 'hns', from: [`${P1}/32`], exceptions: [`${Y}/32`] },
+        { behaviour: 'hns', exceptions: ['198.51.100.0/24'] },
+      ],
+    ] as const) {
+      const nat = await make({ outbound })
+      expect(await said(nat, 'p1', datagram(`${P1}:5000`, `${Y}:9`))).toEqual({ up: [`udp ${P1}:5000 > ${Y}:9`] })
+      expect(await said(nat, 'p1', datagram(`${P1}:5000`, `${X}:9`))).toEqual({ up: [`udp ${OUTSIDE}:5000 > ${X}:9`] })
+    }
+    // But those of another host's are not: policies are an endpoint's.
+    const nat = await make({
+      outbound: [
+        { behaviour: 'hns', from: [`${P1}/32`], exceptions: [`${Y}/32`] },
+        { behaviour: 'hns', from: [`${P2}/32`] },
+      ],
+    })
+    expect(await said(nat, 'p2', datagram(`${P2}:5000`, `${Y}:9`))).toEqual({ up: [`udp ${OUTSIDE}:5000 > ${Y}:9`] })
+    // A rule of other behaviour goes by its own exceptions.
+    const mixed = await make({ outbound: [{ behaviour: 'linux' }, { behaviour: 'hns', exceptions: [`${Y}/32`] }] })
+    expect(await said(mixed, 'p1', datagram(`${P1}:5000`, `${Y}:9`))).toEqual({ up: [`udp ${OUTSIDE}:5000 > ${Y}:9`] })
+  })
+
+  it('HNS: destinations come first, and may be inside: loopback DSR; an empty list is all (modes.md 2.3)', async () => {
+    const nat = await make({
+      outbound: [
+        { behaviour: 'hns', exceptions: ['10.0.0.0/8'], destinations: [] },
+        { behaviour: 'hns', destinations: [`${P1}/32`] },
+      ],
+      portMappings: [{ protocol: 'tcp', port: 8080, to: P1, toPort: 80, hairpin: false }],
+    })
+    expect(await said(nat, 'p1', datagram(`${P1}:5000`, `${X}:9`))).toEqual({ up: [`udp ${OUTSIDE}:5000 > ${X}:9`] })
+    // It reaches itself by the node's port, as if the gateway asked, and its answer finds the way back.
+    expect(await said(nat, 'p1', segment(`${P1}:6000`, `${GATEWAY}:8080`, 'S'))).toEqual({
+      p1: [`tcp ${GATEWAY}:6000 > ${P1}:80`],
+    })
+    expect(await said(nat, 'p1', segment(`${P1}:80`, `${GATEWAY}:6000`, 'SA'))).toEqual({
+      p1: [`tcp ${GATEWAY}:8080 > ${P1}:6000`],
+    })
+    // Linux: an empty list is no network.
+    const none = await make({ outbound: [{ destinations: [] }] })
+    expect(await said(none, 'p1', datagram(`${P1}:5000`, `${X}:9`))).toEqual({ up: [`udp ${P1}:5000 > ${X}:9`] })
+  })
+
+  it('RFC 4787 has its timeouts and hairpins, WinNAT its timeouts, where nothing else is said', async () => {
+    const hairpin = async (options: OurOptions): Promise<string[] | undefined> => {
+      const nat = await make(options)
+      await nat.send('p2', datagram(`${P2}:6000`, `${X}:9`))
+      return (await said(nat, 'p1', datagram(`${P1}:5000`, `${OUTSIDE}:6000`))).p2
+    }
+    expect(await hairpin({ outbound: [{ behaviour: 'rfc4787' }] })).toEqual([`udp ${OUTSIDE}:5000 > ${P2}:6000`])
+    expect(await hairpin({ outbound: [{ behaviour: 'rfc4787', hairpin: false }] })).toBeUndefined()
+    expect(await hairpin({ outbound: [{ behaviour: 'winnat' }] })).toBeUndefined()
+    const udp = async (options: OurOptions): Promise<number | undefined> => {
+      const nat = await make(options)
+      await nat.send('p1', datagram(`${P1}:5000`, `${X}:9`))
+      return Math.round([...nat.node.nat.flows()][0]?.expiresIn ?? 0)
+    }
+    expect(await udp({})).toBe(30)
+    expect(await udp({ outbound: [{ behaviour: 'rfc4787' }] })).toBe(300)
+    expect(await udp({ outbound: [{ behaviour: 'winnat' }] })).toBe(120)
+    expect(await udp({ outbound: [{ behaviour: 'rfc4787' }], conntrack: { profile: 'linux' } })).toBe(30)
+    // Without a mapping that owns its port there are no hairpins, and no error.
+    expect(
+      await udp({ outbound: [{ behaviour: 'rfc4787', mapping: 'linux', filtering: 'address-and-port-dependent' }] }),
+    ).toBe(300)
+  })
+
+  it('a host keeps the port that leads to it', async () => {
+    for (const behaviour of ['linux', 'hns', 'rfc4787'] as const) {
+      const nat = await make({
+        outbound: [{ behaviour }],
+        portMappings: [{ protocol: 'udp', port: 8080, to: P1 }],
+      })
+      const own = datagram(`${P1}:8080`, `${X}:9`)
+      expect(await said(nat, 'p1', own)).toEqual({ up: [`udp ${OUTSIDE}:8080 > ${X}:9`] })
+      const { up = [] } = await said(nat, 'p2', datagram(`${P2}:8080`, `${Y}:9`))
+      if (behaviour === 'linux') expect(up).toEqual([`udp ${OUTSIDE}:8080 > ${Y}:9`])
+      else expect(up).toEqual([expect.not.stringContaining(':8080 ')])
+      // Anyone may come in by it still.
+      expect(await said(nat, 'up', datagram(`${Y}:77`, `${OUTSIDE}:8080`))).toEqual({
+        p1: [`udp ${Y}:77 > ${P1}:8080`],
+      })
+    }
+  })
+
+  it('several addresses of an uplink: the one on the next hop’s network', async () => {
+    const nat = await make()
+    const [{ iface }] = nat.node.uplinks as [(typeof nat.node.uplinks)[0]]
+    const { router } = nat.node
+    router.removeAddress(iface, `${OUTSIDE}/24`)
+    router.addAddress(iface, '198.51.100.1/24')
+    router.addAddress(iface, `${OUTSIDE}/24`)
+    expect(await said(nat, 'p1', datagram(`${P1}:5000`, `${X}:9`))).toEqual({ up: [`udp ${OUTSIDE}:5000 > ${X}:9`] })
+    router.addRoute({ to: '192.0.2.0/24', via: X })
+    expect(await said(nat, 'p1', datagram(`${P1}:5000`, '192.0.2.9:9'))).toEqual({
+      up: [`udp ${OUTSIDE}:5000 > 192.0.2.9:9`],
+    })
+    const service = {
+      name: 'far',
+      protocol: 'udp',
+      port: 53,
+      nodePort: 30_053,
+      backends: [{ address: Y, port: 53 }],
+    } as const
+    // What the engine masquerades, too.
+    nat.node.balancer.services.add(service)
+    expect(await said(nat, 'up', datagram(`${X}:4000`, `${OUTSIDE}:30053`))).toEqual({
+      up: [`udp ${OUTSIDE}:4000 > ${Y}:53`],
+    })
+  })
+
+  it('as many mappings as flows', async () => {
+    const nat = await make({ outbound: [{ behaviour: 'rfc4787' }], conntrack: { maxFlows: 70_000 } })
+    const [rule] = nat.node.outbound.nats
+    // Whatever is remembered lives by a flow: nothing but the table of flows may end first.
+    const probe = nat.node.nat
+    for (let i = 0; i < 66_000; i += 100) {
+      const frames = Array.from({ length: 100 }, (_, k) =>
+        (i + k) % 2 === 0
+          ? datagram(`${P1}:${1024 + ((i + k) >> 1)}`, `${X}:9`)
+          : segment(`${P1}:${1024 + ((i + k) >> 1)}`, `${X}:9`, 'S'),
+      )
+      await nat.send('p1', ...frames)
+    }
+    expect(nat.pool.report().dropped).toEqual({ NotIp: 2 })
+    expect([rule?.used, probe.conntrack.size]).toEqual([66_000, 66_000])
+  }, 60_000)
+
   it('RFC 4787: anyone who was sent to may answer from any port; hairpins come from outside', async () => {
     const nat = await make({ outbound: [{ behaviour: 'rfc4787', hairpin: true }] })
     await nat.send('p1', datagram(`${P1}:5000`, `${X}:9`))
@@ -173,7 +305,21 @@ describe('what is wrong is refused, with its key', () => {
     [{ outbound: [{ filtering: 'endpoint-independent' }] }, /^outbound\[0\]: filtering/],
     [{ outbound: [{}, { uplinks: ['eth1'] }] }, /^outbound\[1\]\.uplinks: there is no uplink "eth1"/],
     [{ outbound: [{ behaviour: 'cone' }] }, /^outbound\[0\]\.behaviour must be one of linux, rfc4787/],
-    [{ outbound: [{ from: ['10.0.0.1/8'] }] }, /from\[0\]/],
+    [{ outbound: [{ from: ['10.0.0.1/8'] }] }, /^outbound\[0\]\.from\[0\]: /],
+    [{ outbound: [{}, { exceptions: ['x'] }] }, /^outbound\[1\]\.exceptions\[0\]: /],
+    [{ outbound: [{ destinations: '10.0.0.0/8' }] }, /^outbound\[0\]\.destinations must be a list of prefixes/],
+    [{ outbound: [{ addresses: ['203.0.113.0/24'] }] }, /^outbound\[0\]: addresses\[0\]: /],
+    [{ outbound: [{ hairpin: true }] }, /^outbound\[0\]\.hairpin needs a mapping that owns its port/],
+    [{ outbound: [{ hairpin: 'no' }] }, /^outbound\[0\]\.hairpin must be true or false, not "no"/],
+    [
+      { portMappingRules: 'docker-windows', portMappings: [{ protocol: 'tcp', port: '80-81', to: P1 }] },
+      /^portMappings\[0\]\.port: Windows does not support more than one host port in NAT settings: 80-81/,
+    ],
+    [
+      { portMappingRules: 'podman', portMappings: [{ protocol: 'tcp', port: 80, to: P1 }] },
+      /^portMappingRules must be/,
+    ],
+    [{ portMappings: [{ protocol: 'tcp', port: 80, to: P1, hairpin: 'no' }] }, /^portMappings\[0\]\.hairpin must be/],
     [
       {
         portMappings: [

@@ -85,6 +85,47 @@ describe('mode nat', () => {
     expect(of('portMappings: [{ to: web }]')[0]).toContain('the key "port" is missing')
   })
 
+  it('names the keys that stand there', () => {
+    expect(of('outbound: [{ addresses: [203.0.113.0/24] }]')).toEqual([
+      '7:16 nodes.n.outbound[0]: addresses[0]: "203.0.113.0/24" is not the address of one host',
+    ])
+    expect(of('outbound: [{ addresses: [] }]')[0]).toContain('outbound[0]: addresses must name an address')
+    expect(of('outbound: [{ hairpin: true }]')).toEqual([
+      '7:16 nodes.n.outbound[0]: hairpin needs a mapping that owns its port, and "linux" does not',
+    ])
+    expect(of('portMappings: [{ port: 80, to: web, hostIp: nowhere }]')[0]).toContain(
+      'portMappings[0]: hostIp: expected an IPv4 or IPv6 address',
+    )
+    expect(of('portMappings: [{ port: 80, to: four, hostIp: 224.0.0.1 }]')).toEqual([
+      '7:20 nodes.n.portMappings[0]: hostIp: "224.0.0.1" is not the address of one host',
+    ])
+    const affinity =
+      'services: { s: { port: 80, clusterIps: [10.96.0.1], distribution: source-ip, affinityTimeout: 0.5 } }'
+    expect(of(affinity)[0]).toMatch(/nodes\.n\.services\.s\.affinityTimeout: /)
+  })
+
+  it('takes one port as a range, and the unspecified address as all', () => {
+    expect(of('outbound: [{ portRange: "5000" }, { portRange: 5000 }]')).toEqual([])
+    expect(of('portMappings: [{ port: 80, to: web, hostIp: 0.0.0.0 }, { port: 80, to: web, hostIp: "::" }]')).toEqual(
+      [],
+    )
+  })
+
+  it('refuses what Docker on Windows refuses, if it is to', () => {
+    const windows = (mapping: string): string[] =>
+      problems(`    portMappingRules: docker-windows\n    portMappings: [${mapping}]\n`)
+    expect(windows('{ port: 8080, to: four, toPort: 80 }')).toEqual([])
+    expect(windows('{ port: 8080, to: four, hostIp: 0.0.0.0, protocol: udp }')).toEqual([])
+    expect(windows('{ port: 8080, to: four, hostIp: 203.0.113.1 }')).toEqual([
+      '8:20 nodes.n.portMappings[0]: hostIp: Windows does not support host IP addresses in NAT settings: 203.0.113.1',
+    ])
+    expect(windows('{ port: 8080-8081, to: four }')).toEqual([
+      '8:20 nodes.n.portMappings[0]: port: Windows does not support more than one host port in NAT settings: 8080-8081',
+    ])
+    expect(windows('{ port: 8080, to: four, protocol: sctp }')[0]).toContain('protocol: invalid protocol "sctp"')
+    expect(of('portMappings: [{ port: 8080-8081, to: four, protocol: sctp, hostIp: 203.0.113.1 }]')).toEqual([])
+  })
+
   it('wants services that are reached somewhere, each place once', () => {
     expect(of('services: { s: { port: 80, backends: [{ to: nobody }] } }')[0]).toContain(
       'there is no endpoint "nobody"',

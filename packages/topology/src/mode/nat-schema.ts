@@ -41,14 +41,19 @@ const outboundRule: Schema = {
     exceptions: texts(
       "Networks to which nothing is translated, besides the inside's own and multicast. Default: none.",
     ),
-    destinations: texts('The only networks to which it translates. Default: all.'),
+    destinations: texts(
+      'The only networks to which it translates. Default: all. With behaviour hns also networks of the inside, and an ' +
+        'empty list is all.',
+    ),
     uplinks: texts('Ports by which it translates. Default: all without a host.'),
     addresses: texts(
       'The outside addresses, or ranges of them: 203.0.113.8-203.0.113.11. Default: those of the uplink (masquerade).',
     ),
     behaviour: {
       enum: ['linux', 'rfc4787', 'winnat', 'hns'],
-      description: 'The defaults of the keys below. Default linux.',
+      description:
+        'The defaults of the keys below, and of conntrack.profile that of the first rule. Rules with hns are policies of ' +
+        'HNS: the exceptions of each are those of all. Default linux.',
     },
     mapping: {
       enum: ['linux', 'endpoint-independent', 'address-dependent', 'address-and-port-dependent'],
@@ -67,13 +72,14 @@ const outboundRule: Schema = {
       enum: ['linux', 'any'],
       description: 'Ports for new ones: of the class of the old, 1-511, 600-1023 or from 1024 on (linux), or any.',
     },
-    portRange: { type: 'string', pattern: '^[0-9]{1,5}-[0-9]{1,5}$', description: 'The only ports used: 32768-60999.' },
+    portRange: ports('The only ports used: 32768-60999, or one.'),
     parity: flag('Whether even ports stay even and odd ones odd (RFC 4787 REQ-4). Default false.'),
     pooling: {
       enum: ['paired', 'arbitrary'],
-      description: 'Of several addresses: the same for all flows of a host, or by the destination too.',
+      description:
+        'Of several addresses: the same for all flows of a host, or by the destination too (arbitrary, as linux has it).',
     },
-    maxPortPoolUsage: count(1, 16_777_213, 'Mappings at most. Default: as many as there are ports.'),
+    maxPortPoolUsage: count(1, 16_777_213, 'Mappings at most. Default: as many as there are flows.'),
     icmpTransposition: flag('Whether pings are translated. Default true, false with behaviour hns.'),
     otherProtocols: {
       enum: ['pass', 'drop'],
@@ -81,7 +87,7 @@ const outboundRule: Schema = {
     },
     hairpin: flag(
       'Whether hosts inside reach each other by their outside endpoints, each seen from outside (RFC 4787 REQ-9). Not ' +
-        'with mapping linux. Default false.',
+        'with mapping linux. Default true with behaviour rfc4787, else false.',
     ),
   },
 }
@@ -93,7 +99,10 @@ const portMapping: Schema = {
   properties: {
     protocol,
     port: ports('The port that is asked for, or a range of them: 5000-5009.'),
-    hostIp: { type: 'string', description: "The only address that it is asked for at. Default: all of the node's." },
+    hostIp: {
+      type: 'string',
+      description: "The only address that it is asked for at. Default, as 0.0.0.0: all of the node's.",
+    },
     to: { type: 'string', description: 'Who gets it: an endpoint of the node, or an IP address.' },
     toPort: ports('At which port, or a range as long as port. Default: port.'),
     hairpin: flag(
@@ -135,7 +144,7 @@ const service: Schema = {
       description: 'What goes to one backend: a connection (5-tuple, the default), or all of a client.',
     },
     affinityTimeout: {
-      type: 'number',
+      type: 'integer',
       minimum: 0,
       maximum: 86_400,
       description: 'Seconds for which a client is remembered after its last new connection. Default 10800 (linux), 0.',
@@ -181,7 +190,11 @@ const conntrack: Schema = {
   additionalProperties: false,
   description: 'The table of flows.',
   properties: {
-    profile: { enum: ['linux', 'winnat', 'rfc'], description: 'Which timeouts. Default linux.' },
+    profile: {
+      enum: ['linux', 'winnat', 'rfc'],
+      description:
+        "Which timeouts. Default linux; rfc or winnat where the first outbound rule's behaviour is rfc4787 or winnat.",
+    },
     timeouts: {
       type: 'object',
       additionalProperties: false,
@@ -213,6 +226,12 @@ export const options: Readonly<Record<string, Schema>> = {
       'from inside; an empty list translates nothing.',
   },
   portMappings: { type: 'array', items: portMapping, description: 'Ports of the node that lead inside.' },
+  portMappingRules: {
+    enum: ['linux', 'docker-windows'],
+    description:
+      'Which port mappings there may be: any (linux, the default), or what Docker on Windows takes, one port of TCP or UDP ' +
+      "at all of the node's addresses.",
+  },
   services: {
     type: 'object',
     description: 'Addresses that many serve, by name.',

@@ -75,7 +75,9 @@ interface RawService extends Omit<ServiceOptions, 'name' | 'backends'> {
   backends?: RawBackend[]
 }
 
-interface Options extends RoutedOptions, Pick<NatModeOptions, 'balancer' | 'conntrack' | 'mss' | 'invalid'> {
+interface Options
+  extends RoutedOptions,
+    Pick<NatModeOptions, 'balancer' | 'conntrack' | 'mss' | 'invalid' | 'portMappingRules'> {
   inside?: RawInside
   outbound?: OutboundOptions[]
   portMappings?: RawMapping[]
@@ -146,10 +148,18 @@ function addressesOf(node: NodeSpec, to: string): readonly Address[] {
 /** A port mapping for each address of the host, of those families that `hostIp` and the gateway have. */
 function mappingsOf(node: NodeSpec, raw: RawMapping): PortMappingOptions[] {
   const { hostIp, to, protocol = 'tcp', ...rest } = raw
-  const at = hostIp === undefined ? null : parseIp(hostIp)
+  const at = hostIp === undefined ? null : readHostIp(hostIp)
   const hosts = addressesOf(node, to).filter(({ family }) => at === null || at.family === family)
   if (hosts.length === 0) throw new RangeError(`${to} has no IPv${at?.family} address, which hostIp is`)
   return hosts.map(({ text }) => ({ ...rest, protocol, to: text, ...(at === null ? {} : { address: at.text }) }))
+}
+
+function readHostIp(text: string): Address {
+  try {
+    return parseIp(text)
+  } catch (error) {
+    throw new RangeError(`hostIp: ${(error as Error).message}`, { cause: error })
+  }
 }
 
 function serviceOf(node: NodeSpec, name: string, raw: RawService): ServiceOptions {
@@ -166,7 +176,7 @@ function serviceOf(node: NodeSpec, name: string, raw: RawService): ServiceOption
 
 /** Tries everything that the node will be built of, each for itself, so that each mistake is told at its place. */
 function checkPolicies(node: NodeSpec, gateways: readonly Address[], report: Report): void {
-  const { outbound = [], portMappings = [], services = {}, balancer, conntrack } = of(node)
+  const { outbound = [], portMappings = [], portMappingRules, services = {}, balancer, conntrack } = of(node)
   const trial = natTrial({
     inside: gateways.filter((g) => !isLinkLocal(g)).map((g) => `${g.text}/${g.prefix}`),
     uplinks: uplinksOf(node).map((p) => p.name),
@@ -188,7 +198,7 @@ function checkPolicies(node: NodeSpec, gateways: readonly Address[], report: Rep
   })
   portMappings.forEach((raw, i) => {
     tried(report, ['portMappings', i], () => {
-      for (const mapping of mappingsOf(node, raw)) trial.portMapping(mapping)
+      for (const mapping of mappingsOf(node, raw)) trial.portMapping(mapping, portMappingRules)
     })
   })
   if (tried(report, ['balancer'], () => trial.balancer(balancer ?? {}))) {
@@ -206,7 +216,8 @@ function tried(report: Report, path: Path, make: () => void): boolean {
     make()
     return true
   } catch (error) {
-    report(path, (error as Error).message.replace(/^(outbound\[0\]|portMapping)(: |\.)/, ''))
+    const message = (error as Error).message.replace(/^(outbound\[0\]|portMapping)(: |\.)/, '')
+    report(path, message.replace(/^address\b/, 'hostIp'))
     return false
   }
 }
@@ -250,6 +261,7 @@ class NatModeNode implements BuiltNode {
   ready(): void {
     const { spec } = this
     const { inside, outbound, portMappings = [], services = {}, balancer, conntrack, mss, invalid } = of(spec)
+    const { portMappingRules } = of(spec)
     const { mac = derivedMac('inside', spec.name, 'gateway', 'interface'), mtu: longest } = inside as RawInside
     this.#node = nat(this.#ground, {
       ...icmpOf(spec),
@@ -265,6 +277,7 @@ class NatModeNode implements BuiltNode {
       routes: routesOf(spec, this.#plugged),
       ...(outbound === undefined ? {} : { outbound: outbound.map((rule) => this.#reachable(rule)) }),
       portMappings: portMappings.flatMap((raw) => mappingsOf(spec, raw)),
+      ...(portMappingRules === undefined ? {} : { portMappingRules }),
       services: Object.entries(services).map(([name, raw]) => serviceOf(spec, name, raw)),
       ...(balancer === undefined ? {} : { balancer }),
       ...(conntrack === undefined ? {} : { conntrack }),
