@@ -39,8 +39,8 @@ export interface SourceNatOptions {
   ports?: 'preserve' | 'random'
   /** From which ports a new one is chosen. Default `linux`. */
   portClass?: PortClass
-  /** The only ports to use, for protocols that have ports: `32768-60999`. There are no classes then. */
-  portRange?: string
+  /** The only ports to use, for protocols that have ports: `32768-60999`, or one. There are no classes then. */
+  portRange?: string | number
   /** Whether even ports stay even and odd ones odd (RFC 4787 REQ-4). Default false, as Linux. */
   parity?: boolean
   /** Mappings at most, beyond which new ones are refused (HNS `MaxPortPoolUsage`); 1 to 16,777,213. Default: no limit but
