@@ -11,6 +11,8 @@ import { formatIpv6, u32 } from '@l2l3/switch-core/wire'
  *     refs    how many hold the row; at none it is free again
  *     slots   open addressing, at most half full: row number, or 0
  *
+ * All this takes memory when the first address comes: who has IPv4 alone pays for nothing.
+ *
  * What collides depends on the seed, and no address is farther than PROBES slots from its home, so that every search is
  * bounded whatever addresses strangers send.
  */
@@ -20,7 +22,7 @@ const PROBES = 128
 
 /** Settings of `Addresses6`. */
 export interface Addresses6Options {
-  /** Addresses at most; 16 to 4,194,304. Default 65,536. One takes 28 to 44 bytes. */
+  /** Addresses at most; 16 to 8,388,608. Default 65,536. One takes 28 to 44 bytes, all of them from the first on. */
   max?: number
   /** Seed of the hash, 32 bits. Default 0; on a network one that strangers do not know. */
   seed?: number
@@ -30,22 +32,30 @@ export interface Addresses6Options {
 export class Addresses6 {
   readonly max: number
   /** The addresses, four words a row in network order: row n is at 4n. */
-  readonly words: Uint32Array
-  readonly #refs: Uint32Array
-  readonly #slots: Uint32Array
-  readonly #free: Uint32Array
-  readonly #mask: number
+  words: Uint32Array = new Uint32Array(4)
+  #refs: Uint32Array = new Uint32Array(1)
+  #slots: Uint32Array = new Uint32Array(1)
+  /** Rows that were given back, and the highest that was ever given. */
+  #free: Uint32Array = new Uint32Array(0)
+  #top = 0
+  #freed = 0
+  #mask = 0
   readonly #seed: number
-  #spare: number
 
   constructor(options: Addresses6Options = {}) {
-    this.max = checkRange('max', options.max ?? 65_536, 16, 1 << 22)
+    this.max = checkRange('max', options.max ?? 65_536, 16, 1 << 23)
     this.#seed = (options.seed ?? 0) | 0
+  }
+
+  /** Bytes of memory that the table has taken. */
+  get bytes(): number {
+    return this.words.byteLength + this.#refs.byteLength + this.#slots.byteLength + this.#free.byteLength
+  }
+
+  #begin(): void {
     this.words = new Uint32Array((this.max + 1) * 4)
     this.#refs = new Uint32Array(this.max + 1)
     this.#free = new Uint32Array(this.max)
-    for (let i = 0; i < this.max; i++) this.#free[i] = this.max - i
-    this.#spare = this.max
     const slots = 2 ** Math.ceil(Math.log2(this.max * 2))
     this.#slots = new Uint32Array(slots)
     this.#mask = slots - 1
@@ -53,12 +63,13 @@ export class Addresses6 {
 
   /** Addresses held. */
   get size(): number {
-    return this.max - this.#spare
+    return this.#top - this.#freed
   }
 
   /** The number of the address whose 16 bytes stand in `b` at `at`, with one hold more on it; 0 when the table is full or
    * the part of it where the address belongs is crowded. */
   intern(b: Uint8Array, at: number): number {
+    if (this.#mask === 0) this.#begin()
     const a0 = u32(b, at)
     const a1 = u32(b, at + 4)
     const a2 = u32(b, at + 8)
@@ -67,8 +78,8 @@ export class Addresses6 {
     for (let k = 0; k < PROBES; k++, slot = (slot + 1) & this.#mask) {
       const row = this.#slots[slot] as number
       if (row === 0) {
-        if (this.#spare === 0) return 0
-        const fresh = this.#free[--this.#spare] as number
+        if (this.size === this.max) return 0
+        const fresh = this.#freed > 0 ? (this.#free[--this.#freed] as number) : ++this.#top
         this.words[fresh * 4] = a0
         this.words[fresh * 4 + 1] = a1
         this.words[fresh * 4 + 2] = a2
@@ -182,6 +193,6 @@ export class Addresses6 {
       }
     }
     slots[hole] = 0
-    this.#free[this.#spare++] = row
+    this.#free[this.#freed++] = row
   }
 }

@@ -132,7 +132,7 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
     if (options.mss !== undefined && options.mss !== 'mtu') checkRange('mss', options.mss, 48, 65_495)
     this.#transposition = (options.icmpTransposition ?? true) ? 'translate' : (options.untransposed ?? 'pass')
     this.conntrack = new Conntrack(options)
-    this.addresses = options.addresses ?? new Addresses6({ max: Math.max(1024, this.conntrack.maxFlows), seed })
+    this.addresses = options.addresses ?? new Addresses6({ max: Math.max(1024, this.conntrack.maxFlows * 2), seed })
     this.fragments = new Fragments(this.pool, loop.clock, this, { seed, ...options.fragments })
     this.#fresh = new NewFlows(
       this.conntrack,

@@ -350,7 +350,6 @@ describe.each(worlds)('$world NAT', ({ make, skip }) => {
       tcp_timeout_time_wait: 120,
       tcp_timeout_close: 10,
       tcp_timeout_unacknowledged: 300,
-      tcp_timeout_max_retrans: 300,
       icmp_timeout: 30,
       generic_timeout: 600,
     })

@@ -336,7 +336,6 @@ export async function ours(options: WorldOptions, more: OurOptions = {}): Promis
       tcp_timeout_time_wait: timeouts.tcpTimeWait,
       tcp_timeout_close: timeouts.tcpClose,
       tcp_timeout_unacknowledged: timeouts.tcpUnacknowledged,
-      tcp_timeout_max_retrans: timeouts.tcpMaxRetrans,
       icmp_timeout: timeouts.icmp,
       generic_timeout: timeouts.generic,
     }),

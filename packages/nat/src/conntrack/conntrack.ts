@@ -13,9 +13,11 @@ import { type TimeoutProfile, type Timeouts, timeoutsOf } from './timeouts.ts'
  *
  *     TCP       those of tcp.ts. Assured once both sides have acknowledged. An open connection whose packets are plain ACKs
  *               changes no state: such packets are FAST.
+ *               Sequence numbers are not followed, so that anyone who knows the ports may end a connection here with a reset.
+ *               But it lives on if the side whose reset that was does: then it was not its own (RFC 7857, 2.2).
  *     UDP       unanswered, answered, and - two seconds after its first packet - a stream, which is assured and lasts longer
  *     ICMP      a query and its answers; each renews it
- *     SCTP      opening, established, closing, by the chunks that come first in packets
+ *     SCTP      opening, established, closing, by the chunks that come first in packets; aborted, like a reset of TCP
  *     others    nothing but time
  *
  * FAST flags in a record say that a plain packet of a direction only renews the flow: the fast run (fast-run.ts) then need not
@@ -60,6 +62,10 @@ const STREAM_AFTER = 2000
 const SCTP_OPENING = 1
 const SCTP_ESTABLISHED = 2
 const SCTP_CLOSING = 3
+const SCTP_ABORTED = 4
+
+/** Connections of TCP of which a SYN that was let pass unbelieved is remembered, at most; a power of two. */
+const IGNORED = 256
 
 /** Tracks flows. */
 export class Conntrack extends FlowTable {
@@ -68,6 +74,8 @@ export class Conntrack extends FlowTable {
   readonly tcpEndAtOnce: boolean
   readonly inboundRefresh: boolean
   readonly #tcp: Int32Array
+  /** Of SYNs that changed nothing: id of the flow, and the number that acknowledges it. */
+  readonly #ignored: Int32Array = new Int32Array(IGNORED * 2)
 
   constructor(options: ConntrackOptions = {}) {
     super(options)
@@ -95,7 +103,7 @@ export class Conntrack extends FlowTable {
       case Proto.UdpLite:
         return udpSound(b, place) ? R.FAST : -1
       case Proto.Sctp:
-        return end - l4 < 12 ? -1 : sctpAfter(b, place, SCTP_OPENING)
+        return end - l4 < 12 ? -1 : sctpAfter(b, place, SCTP_OPENING, false)
       case Proto.Icmp:
       case Proto.Icmpv6:
         return (kind & QUERY) !== 0 && (kind & ANSWER) === 0 ? R.FAST : -1
@@ -171,14 +179,14 @@ export class Conntrack extends FlowTable {
   #udpPacket(at: number, direction: number): void {
     const { records } = this
     let state = records[at + R.STATE] as number
+    // The first answer makes no stream, however late it comes.
+    const answered = (state & R.SEEN_REPLY) !== 0
     if (direction === 1) state |= R.SEEN_REPLY
     if ((state & R.SEEN_REPLY) !== 0) {
       // Until it is a stream, each packet may be the one that makes it one.
       state &= ~(R.FAST | (R.FAST << 1))
-      if (
-        ((this.ms - (this.rest[(at >>> (R.RECORD_SHIFT - R.REST_SHIFT)) + R.CREATED] as number)) | 0) >
-        STREAM_AFTER
-      ) {
+      const created = this.rest[(at >>> (R.RECORD_SHIFT - R.REST_SHIFT)) + R.CREATED] as number
+      if (answered && (this.ms - created) >>> 0 > STREAM_AFTER) {
         state |= R.ASSURED | R.FAST | (R.FAST << 1)
         records[at + R.TIMEOUT] = this.timeouts.udpStream * 1000
       }
@@ -199,41 +207,48 @@ export class Conntrack extends FlowTable {
     const before = state & R.PROTO_STATE
     let after = tcpNext(direction, segment, before)
     if (after === TCP_INVALID) return Verdict.Invalid
-    if (after === TcpState.SynSent && before >= TcpState.TimeWait) {
-      // A SYN on what was closed, or refused, opens anew (RFC 9293, 3.6.1); on anything else it is old.
-      if ((state & (R.CLOSING | R.RESET)) !== 0) return Verdict.Reopen
-      after = TCP_IGNORED
+    // A SYN on what was closed, or reset, opens anew (RFC 9293, 3.6.1).
+    if (after === TcpState.SynSent && before >= TcpState.TimeWait) return Verdict.Reopen
+    const challenge = direction === 1 && before === TcpState.LastAck && segment === Segment.Ack && this.#isIgnored(at)
+    if (after === TCP_IGNORED || challenge) {
+      if (segment === Segment.SynAck && this.#acknowledgesIgnored(at, tcp.ack(b, place.l4))) {
+        // The other side believed the SYN: both begin anew, and so does their flow.
+        after = TcpState.SynRecv
+        state &= ~(R.RESET | (R.RESET << 1))
+      } else {
+        if (direction === 0 && segment === Segment.Syn) this.#ignore(at, b, place)
+        // It changes no state, but it is an answer (nf_conntrack_in).
+        if (direction === 1) records[at + R.STATE] = state | R.SEEN_REPLY
+        return Verdict.Pass
+      }
     }
-    if (after === TCP_IGNORED) {
-      // It changes no state, but it is an answer (nf_conntrack_in).
-      if (direction === 1) records[at + R.STATE] = state | R.SEEN_REPLY
-      return Verdict.Pass
+    const revived = before === TcpState.Close && (state & (R.RESET << direction)) !== 0 && (state & R.ASSURED) !== 0
+    if (segment === Segment.Rst) state |= R.RESET << direction
+    else if (revived) {
+      after = segment === Segment.Fin ? TcpState.FinWait : TcpState.Established
+      state &= ~(R.RESET | (R.RESET << 1))
     }
-    if (after === TcpState.FinWait && before !== TcpState.FinWait) state |= R.CLOSING
-    state = segment === Segment.Rst && direction === 1 ? state | R.RESET : state & ~R.RESET
-    const seenReply = (state & R.SEEN_REPLY) !== 0 || direction === 1
+    const seenReply = (state & R.SEEN_REPLY) !== 0
     let timeout = segment === Segment.Rst ? timeouts.tcpClose * 1000 : (this.#tcp[after] as number)
     let last = false
     let refresh = true
     if (!seenReply) {
-      // A reset before any answer: there was no connection.
+      // A reset before any answer, or as the only one: there was no connection.
       if (segment === Segment.Rst) last = true
       // Asking again and again does not keep the door open.
       if (segment === Segment.Syn && before === TcpState.SynSent) refresh = false
       if (after === TcpState.Established) timeout = Math.min(timeout, timeouts.tcpUnacknowledged * 1000)
+    } else if (revived && after === TcpState.Established) {
+      timeout = Math.min(timeout, timeouts.tcpUnacknowledged * 1000)
     } else if (after === TcpState.Established) {
       if ((state & R.SEEN_REPLY) !== 0 && (before === TcpState.SynRecv || before === TcpState.Established)) {
         state |= R.ASSURED
       }
     }
-    if (direction === 1) {
-      // A reset as the only answer: likewise.
-      if ((state & R.SEEN_REPLY) === 0 && segment === Segment.Rst) last = true
-      state |= R.SEEN_REPLY
-    }
+    if (direction === 1) state |= R.SEEN_REPLY
     state &= ~(R.PROTO_STATE | R.FAST | (R.FAST << 1))
     state |= after
-    if (after === TcpState.Established && (state & R.ASSURED) !== 0) state |= R.FAST | (R.FAST << 1)
+    if (after === TcpState.Established && (state & R.ASSURED) !== 0 && !revived) state |= R.FAST | (R.FAST << 1)
     records[at + R.STATE] = state
     if (refresh) {
       records[at + R.TIMEOUT] = timeout
@@ -248,13 +263,38 @@ export class Conntrack extends FlowTable {
     return last ? Verdict.Last : Verdict.Pass
   }
 
+  /** Remembers the SYN that passes and changes nothing. */
+  #ignore(at: number, b: Uint8Array, { l4, end }: Place): void {
+    const slot = ((at >>> R.RECORD_SHIFT) & (IGNORED - 1)) << 1
+    this.#ignored[slot] = this.id(at >>> R.RECORD_SHIFT)
+    this.#ignored[slot + 1] = tcp.seq(b, l4) + 1 + (end - l4 - tcp.headerLength(b, l4))
+  }
+
+  /** Whether the last SYN of a flow was one of those. */
+  #isIgnored(at: number): boolean {
+    const flow = at >>> R.RECORD_SHIFT
+    return this.#ignored[(flow & (IGNORED - 1)) << 1] === (this.id(flow) | 0)
+  }
+
+  #acknowledgesIgnored(at: number, ack: number): boolean {
+    if (!this.#isIgnored(at)) return false
+    const slot = ((at >>> R.RECORD_SHIFT) & (IGNORED - 1)) << 1
+    if (this.#ignored[slot + 1] !== (ack | 0)) return false
+    this.#ignored[slot] = 0
+    return true
+  }
+
   #sctpPacket(at: number, direction: number, b: Uint8Array, place: Place): Verdict {
     if (place.end - place.l4 < 12) return Verdict.Invalid
     const { records } = this
     let state = records[at + R.STATE] as number
     if (direction === 1) state |= R.SEEN_REPLY
     const before = state & R.PROTO_STATE
-    const after = sctpAfter(b, place, before)
+    // Who goes on after an abort in its name has not sent it.
+    const revived = before === SCTP_ABORTED && (state & (R.RESET << direction)) !== 0 && (state & R.ASSURED) !== 0
+    const after = sctpAfter(b, place, before, revived)
+    state &= ~(R.RESET << direction)
+    if (after === SCTP_ABORTED) state |= R.RESET << direction
     if (after === SCTP_ESTABLISHED && (state & R.SEEN_REPLY) !== 0) state |= R.ASSURED
     records[at + R.STATE] = (state & ~R.PROTO_STATE) | after
     records[at + R.TIMEOUT] = this.#sctpTimeout(after)
@@ -282,16 +322,18 @@ function udpSound(b: Uint8Array, place: Place): boolean {
   return length === 0 ? end - l4 > 0xffff : length >= 8 && length <= end - l4
 }
 
-/** The state of an association after a packet, by its first chunk (RFC 9260, 3.2): data and acknowledgements leave it. */
-function sctpAfter(b: Uint8Array, { l4, end }: Place, before: number): number {
+/** The state of an association after a packet, by its first chunk (RFC 9260, 3.2): data and acknowledgements leave it, but that they
+ * may revive one that was aborted. */
+function sctpAfter(b: Uint8Array, { l4, end }: Place, before: number, revived: boolean): number {
   if (end - l4 < 16) return before
   switch (b[l4 + 12]) {
     // INIT, INIT ACK: also of an association that starts anew (5.2).
     case 1:
     case 2:
       return before === SCTP_ESTABLISHED ? before : SCTP_OPENING
-    // ABORT, SHUTDOWN, SHUTDOWN ACK, SHUTDOWN COMPLETE
     case 6:
+      return SCTP_ABORTED
+    // SHUTDOWN, SHUTDOWN ACK, SHUTDOWN COMPLETE
     case 7:
     case 8:
     case 14:
@@ -302,7 +344,7 @@ function sctpAfter(b: Uint8Array, { l4, end }: Place, before: number): number {
     case 4:
     case 5:
     case 11:
-      return before === SCTP_CLOSING ? before : SCTP_ESTABLISHED
+      return before === SCTP_CLOSING || (before === SCTP_ABORTED && !revived) ? before : SCTP_ESTABLISHED
     default:
       return before
   }

@@ -23,6 +23,13 @@ import * as R from './record.ts'
 const PROBES = 128
 /** Records that are looked at to make room. */
 const SAMPLE = 64
+/** Flows that a sweep takes out, at most: its time is theirs, and what their ends have to tell must find room. */
+const SWEPT = 2048
+/** Nanoseconds in which every flow that nobody looked at has ended: more than the longest timeout, less than 32 bits of
+ * milliseconds can tell from the past. */
+const LONG = 2 ** 30 * 1e6
+/** The oldest that a flow is said to be, in milliseconds. */
+const OLDEST = 2 ** 31 - 1
 
 /** What becomes of a new flow when the table is full: it is refused, or takes the place of the idlest of a sample of 64, of those
  * that are not assured (answered, established) if there are any. Expired ones go first in either case. */
@@ -31,7 +38,7 @@ export type WhenFull = 'refuse' | 'evict'
 /** Settings of the table. */
 export interface FlowTableOptions {
   /** Flows at most; 16 to 4,194,304. Default 65,536. A flow takes 116 bytes where that is a power of two (else up to
-   * 196). */
+   * 196), and with the first of IPv6 another 56 to 88 for addresses. */
   maxFlows?: number
   /** Default `refuse`. */
   whenFull?: WhenFull
@@ -125,8 +132,16 @@ export class FlowTable {
   /** Says what time it is, in nanoseconds of the clock. */
   at(now: number): void {
     if (now === this.#ns) return
+    const long = now - this.#ns > LONG
     this.#ns = now
     this.ms = Math.floor(now / 1e6) | 0
+    if (long) this.#endAll()
+  }
+
+  /** The clock has jumped, and everything has ended since. */
+  #endAll(): void {
+    const { records, ms } = this
+    for (let flow = 0; flow < this.#top; flow++) records[(flow << R.RECORD_SHIFT) + R.EXPIRES] = ms
   }
 
   /** The flow and direction of a tuple, or NO_FLOW. */
@@ -196,7 +211,7 @@ export class FlowTable {
   /** Makes a flow of two tuples that `find` does not know, with `state` and a time to live in milliseconds; NO_FLOW when there is
    * no room. */
   insert(original: Tuple, reply: Tuple, state: number, timeout: number): number {
-    if (this.#spare === 0 && !this.#makeRoom()) {
+    if (this.#spare === 0 && !this.makeRoom()) {
       this.counters.refused++
       return NO_FLOW
     }
@@ -243,13 +258,20 @@ export class FlowTable {
     this.records[(flow << R.RECORD_SHIFT) + R.EXPIRES] = this.ms
   }
 
-  /** Looks at the next `n` records, and takes out the flows whose time is up. Gives how many. */
+  /** Looks at the next `n` records, and takes out the flows whose time is up, 2,048 at most. Gives how many. */
   sweep(n: number): number {
+    const { rest, ms } = this
     let gone = 0
-    for (let i = Math.min(n, this.#top); i > 0; i--) {
+    for (let i = Math.min(n, this.#top); i > 0 && gone < SWEPT; i--) {
       if (this.#hand >= this.#top) this.#hand = 0
       const flow = this.#hand++
-      if (!this.has(flow) || this.isAlive(flow)) continue
+      if (!this.has(flow)) continue
+      if (this.isAlive(flow)) {
+        // Its age comes to an end before its 32 bits do.
+        const created = (flow << R.REST_SHIFT) + R.CREATED
+        if ((ms - (rest[created] as number)) >>> 0 > OLDEST) rest[created] = ms - OLDEST
+        continue
+      }
       this.#expire(flow)
       gone++
     }
@@ -273,14 +295,15 @@ export class FlowTable {
     this.remove(flow)
   }
 
-  /** Takes out what is expired in a sample, or else, where the policy says so, the idlest. */
-  #makeRoom(): boolean {
+  /** Takes out what is expired in a sample, or else, where the policy says so, the idlest; false where it finds none.
+   * @param of bits of a flow's kind that it must have: those of IPv6 make room for addresses */
+  makeRoom(of = 0): boolean {
     let worst = NO_FLOW
     let worstIdle = -1
     for (let i = 0; i < SAMPLE; i++) {
       const flow = this.#victimHand
-      this.#victimHand = flow + 1 < this.maxFlows ? flow + 1 : 0
-      if (!this.has(flow)) continue
+      this.#victimHand = flow + 1 < this.#top ? flow + 1 : 0
+      if (!this.has(flow) || ((this.records[(flow << R.RECORD_SHIFT) + 3] as number) & of) !== of) continue
       if (!this.isAlive(flow)) {
         this.#expire(flow)
         return true

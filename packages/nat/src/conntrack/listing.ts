@@ -43,8 +43,9 @@ export interface FlowInfo {
   /** Whether its destination, and its source, are translated. */
   readonly dnat: boolean
   readonly snat: boolean
-  /** Seconds until it ends if nothing comes, and since its first packet. */
+  /** Seconds until it ends if nothing comes. */
   readonly expiresIn: number
+  /** Seconds since its first packet; 2,147,483 (24 days) where they are more. */
   readonly age: number
 }
 
@@ -99,7 +100,7 @@ export function flowInfo(conntrack: Conntrack, addresses: Addresses6, flow: numb
     dnat: (state & R.DNAT) !== 0,
     snat: (state & R.SNAT) !== 0,
     expiresIn: (((records[at + R.EXPIRES] as number) - ms) | 0) / 1000,
-    age: ((ms - (rest[(flow << R.REST_SHIFT) + R.CREATED] as number)) | 0) / 1000,
+    age: Math.min((ms - (rest[(flow << R.REST_SHIFT) + R.CREATED] as number)) >>> 0, 2 ** 31 - 1) / 1000,
   }
 }
 

@@ -63,10 +63,8 @@ export const SNAT = 0x200
 export const ROUTED = 0x400
 /** The record is in use. */
 export const USED = 0x800
-/** TCP: an end has begun to close. */
-export const CLOSING = 0x1000
-/** TCP: the last packet was a reset of the answering side. */
-export const RESET = 0x2000
+/** A reset of TCP, or an abort of SCTP, came from the side that began; shifted by one, from the side that answers. */
+export const RESET = 0x1000
 /** Packets of the original direction do not renew the flow; shifted by one, of the answers. */
 export const NO_REFRESH = 0x4000
 /** Number of the destination policy, and of the source policy, each 8 bits, 0 for none. */

@@ -6,7 +6,7 @@ import { checkRange } from '@l2l3/switch-core'
  *     linux   the defaults of Linux' conntrack (modes.md 18.9), measured
  *     winnat  those of WinNAT (modes.md 6): ICMP 30, TCP 1800 and 120, UDP 120 and not renewed from outside
  *     rfc     the least that RFC 4787, 5382 and 5508 allow: UDP 5 minutes (REQ-5 recommends), TCP 2 hours 4 minutes and
- *             4 minutes, ICMP 60 seconds
+ *             4 minutes, also after a reset (RFC 7857), ICMP 60 seconds
  */
 
 /** Timeouts in seconds, each 1 to 1,000,000. */
@@ -20,10 +20,8 @@ export interface Timeouts {
   readonly tcpTimeWait: number
   /** After a reset. */
   readonly tcpClose: number
-  /** Picked up in mid-stream, and not answered yet. */
+  /** Picked up in mid-stream and not answered yet, or alive after all after a reset. */
   readonly tcpUnacknowledged: number
-  /** Segments are sent again and again, or the window is closed. */
-  readonly tcpMaxRetrans: number
   /** UDP and UDP-Lite until the stream is settled. */
   readonly udp: number
   /** UDP that is answered and goes on for more than two seconds. */
@@ -53,7 +51,6 @@ export const TIMEOUTS: Readonly<Record<TimeoutProfile, Timeouts>> = {
     tcpTimeWait: 120,
     tcpClose: 10,
     tcpUnacknowledged: 300,
-    tcpMaxRetrans: 300,
     udp: 30,
     udpStream: 120,
     icmp: 30,
@@ -72,7 +69,6 @@ export const TIMEOUTS: Readonly<Record<TimeoutProfile, Timeouts>> = {
     tcpTimeWait: 120,
     tcpClose: 10,
     tcpUnacknowledged: 120,
-    tcpMaxRetrans: 120,
     udp: 120,
     udpStream: 120,
     icmp: 30,
@@ -89,9 +85,8 @@ export const TIMEOUTS: Readonly<Record<TimeoutProfile, Timeouts>> = {
     tcpCloseWait: 240,
     tcpLastAck: 240,
     tcpTimeWait: 240,
-    tcpClose: 10,
+    tcpClose: 240,
     tcpUnacknowledged: 300,
-    tcpMaxRetrans: 300,
     udp: 300,
     udpStream: 300,
     icmp: 60,

@@ -53,3 +53,13 @@ it('says text and sums', () => {
   expect(table.size).toBe(1)
   expect(() => new Addresses6({ max: 1 })).toThrow('max')
 })
+
+it('takes no memory before the first address comes', () => {
+  const table = new Addresses6({ max: 1 << 22 })
+  expect(table.bytes).toBeLessThan(100)
+  expect(table.find(address(1), 0)).toBe(0)
+  expect(table.size).toBe(0)
+  const row = table.intern(address(1), 0)
+  expect(table.find(address(1), 0)).toBe(row)
+  expect(table.bytes).toBeGreaterThan(28 << 22)
+})

@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { FlowTable, NO_FLOW } from '../../src/conntrack/flow-table.ts'
+import { CREATED, EXPIRES, RECORD_SHIFT, REST_SHIFT } from '../../src/conntrack/record.ts'
 import { opposite, Query, Tuple } from '../../src/tuple.ts'
 
 const text = (t: Tuple): string => `${t.src} ${t.dst} ${t.ports} ${t.kind}`
@@ -150,4 +151,44 @@ describe('a large table', () => {
     table.at((2 ** 31 + 6) * 1e6)
     expect(table.isAlive(flow)).toBe(false)
   })
+})
+
+describe('time', () => {
+  const DAY = 86_400e9
+  const two = (): [Tuple, Tuple] => [new Tuple().set(1, 2, 3, 4, 17), new Tuple().set(2, 1, 4, 3, 17)]
+
+  it.each([26, 40, 100])('that jumps by %i days ends everything', (days) => {
+    const table = new FlowTable({ maxFlows: 16 })
+    table.at(1e9)
+    const [there, back] = two()
+    table.insert(there, back, 0, 30_000)
+    table.at(1e9 + days * DAY)
+    expect(table.find(there)).toBe(NO_FLOW)
+    expect(table.find(back)).toBe(NO_FLOW)
+    expect(table.next(0)).toBe(NO_FLOW)
+  })
+
+  it('does not make a flow that lives on younger', () => {
+    const table = new FlowTable({ maxFlows: 16 })
+    table.at(0)
+    const flow = table.insert(...two(), 0, 0)
+    const age = (): number => (table.ms - (table.rest[(flow << REST_SHIFT) + CREATED] as number)) >>> 0
+    for (let day = 1; day <= 120; day++) {
+      table.at(day * DAY)
+      table.records[(flow << RECORD_SHIFT) + EXPIRES] = table.ms + 1000
+      table.sweep(16)
+      expect(age()).toBe(Math.min(day * 86_400_000, 2 ** 31 - 1))
+    }
+  })
+})
+
+it('takes out 2,048 flows in a sweep, whatever the slice, and all of them in the end', () => {
+  const table = new FlowTable({ maxFlows: 8192 })
+  table.at(0)
+  for (let i = 0; i < 8192; i++) {
+    table.insert(new Tuple().set(i, 2, 3, 4, 17), new Tuple().set(2, i, 4, 3, 17), 0, 1000)
+  }
+  table.at(2e9)
+  const gone = [1, 2, 3, 4, 5].map(() => table.sweep(8192))
+  expect(gone).toEqual([2048, 2048, 2048, 2048, 0])
 })

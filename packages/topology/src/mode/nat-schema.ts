@@ -181,7 +181,7 @@ const balancer: Schema = {
 const seconds: Schema = { type: 'integer', minimum: 1, maximum: 1_000_000 }
 const TIMEOUTS = [
   ...['tcpSynSent', 'tcpSynRecv', 'tcpEstablished', 'tcpFinWait', 'tcpCloseWait', 'tcpLastAck', 'tcpTimeWait'],
-  ...['tcpClose', 'tcpUnacknowledged', 'tcpMaxRetrans', 'udp', 'udpStream', 'icmp'],
+  ...['tcpClose', 'tcpUnacknowledged', 'udp', 'udpStream', 'icmp'],
   ...['sctpOpening', 'sctpEstablished', 'sctpClosing', 'generic'],
 ]
 
