@@ -1,10 +1,12 @@
 /**
- * ARP (RFC 826, 1027, 5227) and IPv6 neighbour discovery (RFC 4861, 4862), for a node and for those it stands in for.
+ * ARP (RFC 826, 1027, 5227) and IPv6 neighbour discovery (RFC 4861, 4862), for a node and for those it stands in for; and
+ * its multicast groups (RFC 2236, 2710).
  * Read in this order: `message` (what a frame says) and `speaker` (how messages are made); `address-index` (how all
  * tables find an address); `neighbour-table` with `neighbour-input`, `waiting` and `own-addresses` (an interface that
  * resolves next hops and defends its addresses); `responder`, `proxy-arp`, `proxy-nd`, `suppressor` (answers on behalf
- * of others); `arp-guard`, `source-guard`, `dhcp-guard`, `arp-limiter` (what a port may not send). The codecs are in
- * `@l2l3/switch-core/wire`: `arp` and `icmpv6`.
+ * of others); `arp-guard`, `source-guard`, `dhcp-guard`, `arp-limiter` (what a port may not send);
+ * `memberships` with `group-speaker` (the groups that an interface is in). The codecs are in `@l2l3/switch-core/wire`:
+ * `arp`, `icmpv6`, `igmp` and `mld`.
  */
 export { linkLocal } from './address.ts'
 export { ArpGuard } from './arp-guard.ts'
@@ -12,6 +14,7 @@ export { ArpLimiter } from './arp-limiter.ts'
 export { DhcpGuard } from './dhcp-guard.ts'
 export { type Dice, seededDice } from './dice.ts'
 export { type KnownNeighbour, KnownNeighbours } from './known-neighbours.ts'
+export { type MembershipCounters, type MembershipOptions, Memberships } from './memberships.ts'
 export { Kind, Message, readMessage } from './message.ts'
 export type {
   Neighbour,

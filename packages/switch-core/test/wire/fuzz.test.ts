@@ -7,9 +7,11 @@ import {
   describe,
   icmp,
   icmpv6,
+  igmp,
   ipv4,
   ipv6,
   Layers,
+  mld,
   tcp,
   udp,
 } from '../../src/wire/index.ts'
@@ -67,6 +69,13 @@ function readAll(b: Uint8Array, o: number, end: number): number {
     expect(o + udp.length(b, o)).toBeLessThanOrEqual(end)
   }
   if (icmp.check(b, o, end)) icmp.checksumOk(b, o, end)
+  if (igmp.check(b, o, end)) {
+    expect(igmp.maxResponse(b, o, end)).toBeLessThanOrEqual(31_744)
+    expect(igmp.group(b, o)).toBeGreaterThanOrEqual(0)
+    igmp.checksumOk(b, o, end)
+  }
+  if (mld.check(b, o, end)) expect(mld.maxResponse(b, o, end)).toBeLessThanOrEqual(8_387_584)
+  mld.hasRouterAlert(b, o, end)
   if (icmpv6.checkNd(b, o, end)) yes++
   for (const kind of [1, 2, 3, 5]) {
     const option = icmpv6.option(b, o, end, kind)
