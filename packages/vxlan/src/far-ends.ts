@@ -1,4 +1,5 @@
 import type { FramePool } from '@l2l3/switch-core'
+import { equal } from '@l2l3/switch-core/wire'
 import { addressText, isGroupAddress, OuterTable } from './outer.ts'
 import type { Underlay } from './underlay.ts'
 
@@ -150,16 +151,19 @@ export class FarEnds {
     return gone
   }
 
-  /** Calls `each` for every far end with the address whose bytes stand at `at` in `b`. */
-  withAddress(b: Uint8Array, at: number, size: 4 | 16, each: (n: number) => void): void {
-    const view = new DataView(b.buffer, b.byteOffset)
+  /** Tells whether there is a far end with the address whose 4 or 16 bytes stand at `at` in `b`. */
+  hasAddress(b: Uint8Array, at: number, size: number): boolean {
     for (let n = 0; n < this.#specs.length; n++) {
       const spec = this.#specs[n]
       if (spec === null || spec === undefined || spec.address.length !== size) continue
-      let same = true
-      for (let i = 0; 4 * i < size && same; i++) same = this.#words[n * 4 + i] === view.getInt32(at + 4 * i, true)
-      if (same) each(n)
+      if (equal(b, at, spec.address, 0, size)) return true
     }
+    return false
+  }
+
+  /** The far end of a spec, if it is there; else `NONE`. */
+  known(spec: Pick<FarEndSpec, 'network' | 'vni' | 'address' | 'kind'>): number {
+    return this.#byKey.get(keyOf(spec)) ?? NONE
   }
 
   /** Their numbers. */
@@ -203,7 +207,7 @@ export class FarEnds {
   }
 }
 
-function keyOf(spec: FarEndSpec): string {
+function keyOf(spec: Pick<FarEndSpec, 'network' | 'vni' | 'address' | 'kind'>): string {
   return `${spec.network} ${spec.vni} ${addressText(spec.address)} ${spec.kind}`
 }
 

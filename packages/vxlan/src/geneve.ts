@@ -61,11 +61,6 @@ export function vni(b: Uint8Array, o: number): number {
   return u32(b, o + 4) >>> 8
 }
 
-/** Tells whether the reserved bits are zero. */
-export function reservedZero(b: Uint8Array, o: number): boolean {
-  return ((b[o + 1] as number) & 0x3f) === 0 && b[o + 7] === 0
-}
-
 /** An option's class. */
 export function optionClass(b: Uint8Array, at: number): number {
   return u16(b, at)

@@ -72,18 +72,22 @@ export class TooBig {
   }
 
   /**
-   * Makes the answer about the untagged Ethernet frame `f`, which is only read: a fresh row, entered in the ledger, or
-   * `NO_FRAME` where none is to be given.
+   * Makes the answer about the Ethernet frame `f`, which is only read: a fresh row, entered in the ledger, with the VLAN tags
+   * that the frame has; or `NO_FRAME` where none is to be given.
    * @param mtu of the longest IP packet that would have fit
    */
   answer(f: Frame, mtu: number): Frame | -1 {
     const pool = this.#pool
     const o = pool.off[f] as number
     const end = o + (pool.len[f] as number)
-    const l3 = o + eth.HLEN
+    let l3 = o + eth.HLEN
     let g: Frame | -1 = NO_FRAME
     if (eth.fits(o, end) && !eth.isGroup(pool.bytes, o) && !eth.isGroup(pool.bytes, o + eth.SRC)) {
-      const type = eth.type(pool.bytes, o)
+      let type = eth.type(pool.bytes, o)
+      for (let tags = 0; (type === 0x8100 || type === 0x88a8) && tags < 2 && end - l3 >= 4; tags++) {
+        type = u16(pool.bytes, l3 + 2)
+        l3 += 4
+      }
       if (type === eth.EtherType.IPv4) g = this.#answer4(o, l3, end, mtu)
       else if (type === eth.EtherType.IPv6) g = this.#answer6(o, l3, end, mtu)
     }
@@ -106,8 +110,8 @@ export class TooBig {
     const g = pool.alloc()
     if (g === NO_FRAME) return g
     const at = pool.off[g] as number
-    const quote = Math.min(end - l3, QUOTE4, pool.frameSize - eth.HLEN - ipv4.HLEN - icmp.HLEN)
-    const ip = this.#ethernet(at, o, eth.EtherType.IPv4)
+    const quote = Math.min(end - l3, QUOTE4, pool.frameSize - (l3 - o) - ipv4.HLEN - icmp.HLEN)
+    const ip = this.#ethernet(at, o, l3)
     put32(b, ip, 0x4500_0000 | (ipv4.HLEN + icmp.HLEN + quote))
     put32(b, ip + 4, ipv4.Flag.DontFragment)
     put16(b, ip + ipv4.TTL, (ipv4.ttl(b, l3) << 8) | ipv4.Protocol.Icmp)
@@ -135,8 +139,8 @@ export class TooBig {
     const g = pool.alloc()
     if (g === NO_FRAME) return g
     const at = pool.off[g] as number
-    const quote = Math.min(end - l3, QUOTE6, pool.frameSize - eth.HLEN - ipv6.HLEN - icmpv6.HLEN)
-    const ip = this.#ethernet(at, o, eth.EtherType.IPv6)
+    const quote = Math.min(end - l3, QUOTE6, pool.frameSize - (l3 - o) - ipv6.HLEN - icmpv6.HLEN)
+    const ip = this.#ethernet(at, o, l3)
     put32(b, ip, 0x6000_0000)
     put16(b, ip + 4, icmpv6.HLEN + quote)
     put16(b, ip + ipv6.NEXT_HEADER, (ipv4.Protocol.Icmpv6 << 8) | ipv6.hopLimit(b, l3))
@@ -150,13 +154,13 @@ export class TooBig {
     return g
   }
 
-  /** Writes the Ethernet header of the answer: MACs as in the frame at `o`, swapped. Gives where IP goes. */
-  #ethernet(at: number, o: number, type: number): number {
+  /** Writes the Ethernet header of the answer: that of the frame at `o`, up to `l3`, MACs swapped. Gives where IP goes. */
+  #ethernet(at: number, o: number, l3: number): number {
     const b = this.#pool.bytes
     copy(b, at, b, o + eth.SRC, 6)
     copy(b, at + eth.SRC, b, o, 6)
-    put16(b, at + eth.TYPE, type)
-    return at + eth.HLEN
+    copy(b, at + eth.TYPE, b, o + eth.TYPE, l3 - o - eth.TYPE)
+    return at + l3 - o
   }
 }
 

@@ -18,7 +18,7 @@ import {
 import { copy, eth, formatMac, ipv4, ipv6, parseMac, u16, u32 } from '@l2l3/switch-core/wire'
 import { tunnelHeader } from './encap.ts'
 import { type FarEnd, type FarEnds, NONE } from './far-ends.ts'
-import { Fate, fateOf, TooBig } from './mtu.ts'
+import { Fate, fateOf, MIN_MTU6, TooBig } from './mtu.ts'
 import {
   boolean,
   macWords,
@@ -30,7 +30,7 @@ import {
   type RemoteSpec,
   unicast,
 } from './network-options.ts'
-import { addressBytes, addressText, isGroupAddress } from './outer.ts'
+import { addressBytes, addressText, hostAddress, isGroupAddress } from './outer.ts'
 import type { Underlay } from './underlay.ts'
 import * as vxlan from './vxlan.ts'
 
@@ -58,13 +58,17 @@ import * as vxlan from './vxlan.ts'
 /** What a network needs of its VTEP. */
 export interface NetworkHost {
   readonly pool: FramePool
-  readonly fdb: Fdb
   readonly ends: FarEnds
   readonly encapsulation: 'vxlan' | 'geneve'
+  /** Makes a MAC table. */
+  fdb(): Fdb
+  /** Bytes that the outer header of far end `n` has. */
+  headerOf(n: number): number
   /** Makes the outer header of a far end. */
   row(tunnel: Uint8Array, address: Uint8Array, via: RemoteSpec['interface']): number
-  /** Wraps a frame for far end `n` and sends it; gives the bytes that left, or 0. */
-  wrap(f: Frame, n: number): number
+  /** Wraps a frame for far end `n` and sends it; gives the bytes that left, or 0.
+   * @param cuttable whether the underlay may cut the outer packet, whatever the settings say */
+  wrap(f: Frame, n: number, cuttable: boolean): number
   /** The longest inner IP packet that the path to far end `n` is known to take. */
   pathFits(n: number): number
   /** Brings the far ends' limits up to date. */
@@ -95,11 +99,14 @@ export class TunnelNetwork implements Element {
   readonly ownLo: number
   /** The number that its VTEP knows it by. */
   readonly index: number
+  /** Where MACs are: far ends by number. */
+  readonly fdb: Fdb
   readonly #host: NetworkHost
   readonly #pool: FramePool
   readonly #options: NetworkOptions
-  readonly #key: number
   readonly #mtu: number
+  /** Bytes of the tunnel's header, where a far end has none of its own. */
+  readonly #headerLength: number
   readonly #flood: number[] = []
   /** Far ends of configured MACs. */
   readonly #statics: Map<string, number> = new Map()
@@ -111,7 +118,9 @@ export class TunnelNetwork implements Element {
   readonly #tooBig: TooBig
   readonly #n: Float64Array = new Float64Array(4)
   #open = true
-  #fits = 0
+  /** Whether the sender of the frame at hand has been told that it is too long. */
+  #told = false
+  #now = -1
   #to = 0
 
   /** Use `Vtep.addNetwork`. */
@@ -120,7 +129,7 @@ export class TunnelNetwork implements Element {
     this.#pool = host.pool
     this.#options = options
     this.index = index
-    this.#key = index << 16
+    this.fdb = host.fdb()
     if (options.vni !== 'any') checkRange('vni', options.vni, 0, vxlan.MAX_VNI)
     this.vni = options.vni
     if (!(options.out instanceof Link) || options.out.pool !== host.pool) {
@@ -142,7 +151,7 @@ export class TunnelNetwork implements Element {
     this.#destinations = macs === undefined ? null : Int32Array.from(macs.flat())
     this.#tooBig = new TooBig(host.pool)
     // Throws where group or options are none.
-    this.#header({ address: '' })
+    this.#headerLength = this.#header({ address: '' }).length
   }
 
   get counters(): NetworkCounters {
@@ -155,7 +164,7 @@ export class TunnelNetwork implements Element {
     const text = formatMac(unicast('mac', mac))
     const n = this.#obtain(remote)
     this.deleteAddress(mac)
-    if (!this.#host.fdb.add(fdbKey(parseMac(mac), this.index), n, 'static')) return false
+    if (!this.fdb.add(fdbKey(parseMac(mac)), n, 'static')) return false
     this.#host.ends.hold(n, 1)
     this.#statics.set(text, n)
     return true
@@ -168,7 +177,7 @@ export class TunnelNetwork implements Element {
     const n = this.#statics.get(text)
     if (n !== undefined) this.#host.ends.hold(n, -1)
     this.#statics.delete(text)
-    return this.#host.fdb.delete(fdbKey(bytes, this.index))
+    return this.fdb.delete(fdbKey(bytes))
   }
 
   /** Has packets to a prefix go through a far end; replaces the route that was there. */
@@ -208,7 +217,7 @@ export class TunnelNetwork implements Element {
 
   /** Takes a far end off the flood list; false where it is not there. */
   deleteFlood(remote: string | RemoteSpec): boolean {
-    const i = this.#flood.indexOf(this.#obtain(remote))
+    const i = this.#flood.indexOf(this.#known(remote))
     if (i < 0) return false
     this.#host.ends.hold(this.#flood[i] as number, -1)
     this.#flood.splice(i, 1)
@@ -217,13 +226,12 @@ export class TunnelNetwork implements Element {
 
   /** Forgets what was learnt. */
   flush(): number {
-    return this.#host.fdb.flush({ vlan: this.index })
+    return this.fdb.flush()
   }
 
   /** Its MACs, for people. */
   *entries(): Generator<NetworkEntry> {
-    for (const e of this.#host.fdb.list()) {
-      if (e.vlan !== this.index) continue
+    for (const e of this.fdb.list()) {
       yield { mac: e.mac, remote: this.#name(e.port), kind: e.kind, age: e.age }
     }
   }
@@ -251,8 +259,8 @@ export class TunnelNetwork implements Element {
   /** For the VTEP: it is taken away. */
   close(): void {
     this.#open = false
-    const { ends, fdb } = this.#host
-    fdb.flush({ vlan: this.index, static: true })
+    const { ends } = this.#host
+    this.fdb.flush({ static: true })
     for (const n of [...this.#flood, ...this.#statics.values()]) ends.hold(n, -1)
     this.#flood.length = 0
     this.#statics.clear()
@@ -268,7 +276,16 @@ export class TunnelNetwork implements Element {
 
   /** For the VTEP: the longest frame for far end `n` without a second look. */
   limit(n: number): number {
-    return Math.min(this.#mtu, this.#host.pathFits(n)) + eth.HLEN
+    // The network's limit is for its own header: a far end with options of its own takes less.
+    const more = this.#mtu === UNLIMITED ? 0 : Math.max(0, this.#host.headerOf(n) - this.#headerLength)
+    return Math.max(0, Math.min(this.#mtu - more, this.#host.pathFits(n))) + eth.HLEN
+  }
+
+  /** For the VTEP: tells the MAC table the time, where it has changed. */
+  setNow(now: number): void {
+    if (now === this.#now) return
+    this.#now = now
+    this.fdb.setNow(now)
   }
 
   /** For the VTEP: may the frame at `o`, out of the tunnel, come in? */
@@ -293,14 +310,14 @@ export class TunnelNetwork implements Element {
   process(batch: Batch): void {
     const pool = this.#pool
     const { data, off, len, port } = pool
-    const { fdb } = this.#host
+    const { fdb } = this
     const { frames, length } = batch
-    const key = this.#key
     const routed = this.#vias.length > 0
     this.#host.lookAtPaths()
     for (let i = 0; i < length; i++) {
       const f = frames[i] as Frame
       const o = off[f] as number
+      this.#told = false
       if (!this.#open || (len[f] as number) < eth.HLEN) {
         pool.drop(f, this.#open ? Drop.Runt : Drop.PortDown)
         continue
@@ -316,7 +333,7 @@ export class TunnelNetwork implements Element {
       }
       const lo = data.getInt32(o + 2, true)
       if (routed && this.#byPrefix(f, o, hi, lo)) continue
-      const n = fdb.lookup(key | hi, lo)
+      const n = fdb.lookup(hi, lo)
       if (n >= 0) this.#send(f, n)
       else if (this.#options.unknown === 'drop') pool.drop(f, Drop.NoRemote)
       else this.#replicate(f)
@@ -373,24 +390,24 @@ export class TunnelNetwork implements Element {
   /** Sends a frame to far end `n`, if it fits. */
   #send(f: Frame, n: number): void {
     const pool = this.#pool
-    if ((pool.len[f] as number) > (this.#host.ends.limits[n] as number) && !this.#fitsAfterAll(f, n)) return
-    this.#wrap(f, n)
+    if ((pool.len[f] as number) <= (this.#host.ends.limits[n] as number)) this.#wrap(f, n, false)
+    else this.#sendLong(f, n)
   }
 
-  #wrap(f: Frame, n: number): void {
-    const sent = this.#host.wrap(f, n)
+  #wrap(f: Frame, n: number, cuttable: boolean): void {
+    const sent = this.#host.wrap(f, n, cuttable)
     if (sent === 0) return
     ;(this.#n[2] as number)++
     ;(this.#n[3] as number) += sent
   }
 
-  /** Looks twice at a frame that is long: true where it goes on as it is; else it has been dealt with. */
-  #fitsAfterAll(f: Frame, n: number): boolean {
+  /** Looks twice at a frame that is long. */
+  #sendLong(f: Frame, n: number): void {
     const pool = this.#pool
     const { ends } = this.#host
     // What was known of the path may have ended.
     ends.limits[n] = this.limit(n)
-    const fits = (ends.limits[n] as number) - eth.HLEN
+    const room = (ends.limits[n] as number) - eth.HLEN
     const b = pool.bytes
     const o = pool.off[f] as number
     let l3 = o + eth.HLEN
@@ -400,27 +417,37 @@ export class TunnelNetwork implements Element {
       type = u16(b, l3 + 2)
       l3 += 4
     }
-    const isIp = (type === 0x0800 && end - l3 >= 20) || (type === 0x86dd && end - l3 >= 40)
+    // Tags are carried, and take room.
+    const fits = room - (l3 - o - eth.HLEN)
+    const v6 = type === 0x86dd && end - l3 >= 40
+    const isIp = v6 || (type === 0x0800 && end - l3 >= 20)
     const fate = isIp ? fateOf(pool, f, l3, fits) : end - l3 <= fits ? Fate.Fits : Fate.Cut
-    if (fate === Fate.Fits) return true
-    if (fate === Fate.Refuse) {
-      const g = this.#tooBig.answer(f, fits)
-      if (g !== NO_FRAME) this.out.push(g)
-    } else if ((this.#options.oversize ?? 'outer') === 'outer') return true
+    if (fate === Fate.Fits) this.#wrap(f, n, false)
+    else if (fate === Fate.Refuse) this.#refuse(f, v6 ? Math.max(fits, MIN_MTU6) : fits)
+    // IPv6 that every link has to take (RFC 8200, 5) goes, and the outer packet is cut if that is so: never what somebody
+    // says of the path ends it.
+    else if (v6) this.#wrap(f, n, true)
+    else if ((this.#options.oversize ?? 'outer') === 'outer') this.#wrap(f, n, false)
     else if (this.#options.oversize === 'inner' && type === 0x0800 && l3 === o + eth.HLEN && pool.gsoType[f] === 0) {
       const g = pool.own(f)
-      if (g === NO_FRAME) return false
-      this.#fits = fits
+      if (g === NO_FRAME) return
       this.#to = n
       pool.len[g] = Math.min(pool.len[g] as number, eth.HLEN + ipv4.totalLength(b, (pool.off[g] as number) + eth.HLEN))
-      fragment(pool, g, this.#fits, this.#piece, this.#lost)
-      return false
-    }
-    pool.drop(f, Drop.TooBig)
-    return false
+      fragment(pool, g, fits, this.#piece, this.#lost)
+    } else pool.drop(f, Drop.TooBig)
   }
 
-  readonly #piece = (f: Frame): void => this.#wrap(f, this.#to)
+  /** Drops a frame that does not fit, and tells its sender: once, however many copies of it there are. */
+  #refuse(f: Frame, mtu: number): void {
+    if (!this.#told) {
+      this.#told = true
+      const g = this.#tooBig.answer(f, mtu)
+      if (g !== NO_FRAME) this.out.push(g)
+    }
+    this.#pool.drop(f, Drop.TooBig)
+  }
+
+  readonly #piece = (f: Frame): void => this.#wrap(f, this.#to, false)
 
   readonly #lost = (f: Frame, why: Drop): void => this.#pool.drop(f, why)
 
@@ -449,6 +476,7 @@ export class TunnelNetwork implements Element {
   #obtain(remote: string | RemoteSpec): number {
     const spec = typeof remote === 'string' ? { address: remote } : remote
     const address = addressBytes('remote', spec.address)
+    if (!isGroupAddress(address)) hostAddress('remote', spec.address)
     if (isGroupAddress(address) && spec.interface === undefined) {
       throw new TypeError(`interface is needed: ${spec.address} is a multicast group, to which no route leads`)
     }
@@ -457,23 +485,36 @@ export class TunnelNetwork implements Element {
     return n
   }
 
+  /** The far end of a spec, if it is there. */
+  #known(remote: string | RemoteSpec): number {
+    const spec = typeof remote === 'string' ? { address: remote } : remote
+    const address = addressBytes('remote', spec.address)
+    const vni = spec.vni ?? (this.vni === 'any' ? 0 : this.vni)
+    return this.#host.ends.known({ network: this.index, vni, address, kind: kindOf(spec) })
+  }
+
   #make(spec: RemoteSpec, address: Uint8Array, vni: number): number {
     const { ends } = this.#host
-    const kind: string[] = []
-    if (spec.group !== undefined) kind.push(`group ${spec.group}`)
-    for (const o of spec.options ?? []) kind.push(`option ${o.class}/${o.type} ${Array.from(o.data).join('.')}`)
     const via = spec.interface
-    if (via !== undefined) kind.push(`by ${via.out.name}`)
     const underlay: Underlay | null = via === undefined ? null : { send: (f) => via.out.push(f) }
     const n = ends.obtain({
       network: this.index,
       vni,
       address,
-      kind: kind.join(', '),
+      kind: kindOf(spec),
       row: () => this.#host.row(this.#header(spec), address, via),
       underlay,
     })
     if (n !== NONE) ends.limits[n] = this.limit(n)
     return n
   }
+}
+
+/** What tells a far end from others of the same network, address and VNI. */
+function kindOf(spec: RemoteSpec): string {
+  const kind: string[] = []
+  if (spec.group !== undefined) kind.push(`group ${spec.group}`)
+  for (const o of spec.options ?? []) kind.push(`option ${o.class}/${o.type} ${Array.from(o.data).join('.')}`)
+  if (spec.interface !== undefined) kind.push(`by ${spec.interface.out.name}`)
+  return kind.join(', ')
 }

@@ -300,6 +300,17 @@ export function addressBytes(key: string, text: string): Uint8Array {
   }
 }
 
+/** The bytes of the address of one host. Throws a RangeError that names the key where it can be none's: a group, everybody,
+ * nobody. */
+export function hostAddress(key: string, text: string): Uint8Array {
+  const b = addressBytes(key, text)
+  if (isGroupAddress(b)) throw new RangeError(`${key} must be a host's address, not the group ${text}`)
+  if (b.every((v) => v === 0) || (b.length === 4 && (b[0] === 0 || (b[0] as number) >= 240))) {
+    throw new RangeError(`${key} must be a host's address, not ${text}`)
+  }
+  return b
+}
+
 /** Writes an address of 4 or 16 bytes. */
 export function addressText(b: Uint8Array): string {
   return b.length === 4 ? formatIpv4(new DataView(b.buffer, b.byteOffset).getUint32(0)) : formatIpv6(b)

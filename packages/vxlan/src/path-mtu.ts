@@ -10,7 +10,7 @@ import { MIN_MTU4, MIN_MTU6 } from './mtu.ts'
  *     <── ICMP "fragmentation needed", 1400 | the outer packet's beginning |
  *
  * `readTooBig` takes the message apart, the tunnel sees whether what is quoted is a packet that it can have sent - its own
- * source, protocol, port or key, and a remote of its own - and then lowers the path's MTU. The message comes from anybody, so that it
+ * source, protocol, ports or key, a remote of its own, DF - and then lowers the path's MTU. The message comes from anybody, so that it
  * never raises a path, never takes one below what a link must carry, and is forgotten after ten minutes (RFC 1191, 6.3; RFC
  * 8201, 5.3; Linux mtu_expires). A router that does not say how much is too much gets the next plateau below the packet
  * that it quotes (RFC 1191, 5 and 7.1).
@@ -193,7 +193,8 @@ function read4(b: Uint8Array, l3: number, frameEnd: number, report: TooBigReport
   if (end - l4 < icmp.HLEN + ipv4.HLEN + 8 || u16(b, l4) !== 0x0304 || !icmp.checksumOk(b, l4, end)) return false
   const ip = l4 + icmp.HLEN
   const quoted = ipv4.checkHeader(b, ip, end)
-  if (quoted === -1 || end - quoted < 8 || ipv4.fragmentOffset(b, ip) !== 0) return false
+  // Nobody may complain of a packet that may be cut.
+  if (quoted === -1 || end - quoted < 8 || u16(b, ip + 6) !== ipv4.Flag.DontFragment) return false
   const length = ipv4.totalLength(b, ip)
   const said = icmp.mtu(b, l4)
   report.mtu = said === 0 ? plateauBelow(length) : said

@@ -41,8 +41,8 @@ export interface TunnelSettings {
   ipId: 'counter' | 'zero'
   /** Outer IPv6 flow label: 0 to 0xfffff, or made of the inner flow (RFC 6438). */
   flowLabel: number | 'hash'
-  /** What becomes of a packet with unknown flags or reserved bits that are not zero: it is dropped (`linux`), or they are
-   * not looked at (`rfc`; RFC 7348, 5; RFC 8926, 3.4). */
+  /** VXLAN: what becomes of a packet with unknown flags or reserved bits that are not zero: it is dropped (`linux`), or they
+   * are not looked at (`rfc`; RFC 7348, 5). GENEVE's never are (RFC 8926, 3.4), by nobody. */
   reservedBits: 'linux' | 'rfc'
   /** Whether an outer UDP checksum that is there is verified. */
   verifyChecksum: boolean

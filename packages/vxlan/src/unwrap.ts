@@ -8,8 +8,9 @@ import { ETH, NEEDS_CSUM, swap, TUNNEL_BITS } from './outer-row.ts'
  * What a tunnel's end takes, and what it drops for which reason (modes.md 20.2, 20.5).
  *
  *     outer Ethernet, IP, UDP   cut short, lengths that contradict           Malformed
- *                               not UDP, not our port                        not ours: `NOT_OURS`, somebody else's
- *                               a fragment                                   OuterFragment
+ *                               not UDP, not our port; a later fragment,
+ *                               in which no port stands                      not ours: `NOT_OURS`, somebody else's
+ *                               a first fragment for our port                OuterFragment
  *                               wrong checksum; none over IPv6               BadChecksum
  *     VXLAN                     I clear, unknown flags                       TunnelFlags
  *                               P: VXLAN-GPE                                 TunnelProtocol
@@ -20,7 +21,7 @@ import { ETH, NEEDS_CSUM, swap, TUNNEL_BITS } from './outer-row.ts'
  *                               a critical option that is not known          CriticalOption
  *                               O: a control message                         TunnelControl
  *                               not an Ethernet frame                        TunnelProtocol
- *                               reserved bits not zero (`linux`)             TunnelReserved
+ *                               reserved bits: ignored (RFC 8926, 3.4)
  *     both                      unknown VNI                                  UnknownVni
  *                               less than 14 bytes inside                    InnerRunt
  *                               a VLAN tag inside, where none is carried     InnerVlan
@@ -107,11 +108,10 @@ export function makeUnwrap({ pool, seen, rows, known, table }: EndArrays): Unwra
   }
 
   /** Bytes of a GENEVE header, or why it is not taken. */
-  const geneveLength = (at: number, end: number, bits: number, known: ReadonlySet<number>): number => {
+  const geneveLength = (at: number, end: number, known: ReadonlySet<number>): number => {
     if (geneve.version(bytes, at) !== 0) return ~Drop.TunnelVersion
     const inner = geneve.check(bytes, at, end)
     if (inner === -1) return ~Drop.TunnelOptions
-    if ((bits & STRICT) !== 0 && !geneve.reservedZero(bytes, at)) return ~Drop.TunnelReserved
     const verdict = geneve.checkOptions(bytes, at, known)
     if (verdict === geneve.Options.UnknownCritical) return ~Drop.CriticalOption
     if (verdict !== geneve.Options.Ok) return ~Drop.TunnelOptions
@@ -120,11 +120,10 @@ export function makeUnwrap({ pool, seen, rows, known, table }: EndArrays): Unwra
     return inner - at
   }
 
-  /** Where UDP starts behind IPv6 extension headers; NOT_OURS, or why not. */
+  /** Where UDP starts behind IPv6 extension headers; 0 where it does not. */
   const udp6 = (ip: number, end: number): number => {
-    if (!ipv6.upper(bytes, ip, end, upper)) return ~Drop.Malformed
-    if (upper.protocol !== ipv4.Protocol.Udp) return NOT_OURS
-    return upper.more || upper.fragmentOffset !== 0 ? ~Drop.OuterFragment : upper.offset
+    if (!ipv6.upper(bytes, ip, end, upper) || upper.protocol !== ipv4.Protocol.Udp) return 0
+    return upper.fragmentOffset === 0 ? upper.offset : 0
   }
 
   /** Makes inner ECN true; false where the frame ends. */
@@ -160,11 +159,12 @@ export function makeUnwrap({ pool, seen, rows, known, table }: EndArrays): Unwra
     const o = off[f] as number
     const n = len[f] as number
     const kind = gsoType[f] as number
-    if (n < ETH + 28) return ~Drop.Malformed
+    if (n < ETH + 28) return NOT_OURS
     const type = data.getUint16(o + 12, true)
     let end: number
     let udp: number
     let tos: number
+    let fragment = false
     const ip = o + ETH
     if (type === 0x0008) {
       const first = bytes[ip] as number
@@ -173,7 +173,9 @@ export function makeUnwrap({ pool, seen, rows, known, table }: EndArrays): Unwra
       if (total === 0 && kind !== 0) total = n - ETH
       if (first >>> 4 !== 4 || header < 20 || total < header || total > n - ETH) return ~Drop.Malformed
       if (bytes[ip + 9] !== 17) return NOT_OURS
-      if ((data.getUint16(ip + 6, true) & 0xff3f) !== 0) return ~Drop.OuterFragment
+      const place = data.getUint16(ip + 6, true)
+      if ((place & 0xff1f) !== 0) return NOT_OURS
+      fragment = (place & 0x20) !== 0
       tos = bytes[ip + 1] as number
       udp = ip + header
       end = ip + total
@@ -186,12 +188,13 @@ export function makeUnwrap({ pool, seen, rows, known, table }: EndArrays): Unwra
       udp = ip + 40
       if (bytes[ip + 6] !== 17) {
         udp = udp6(ip, end)
-        if (udp < 0) return udp
+        if (udp === 0) return NOT_OURS
+        fragment = upper.more
       }
       tos = swap(data.getUint16(ip, true)) >>> 4
     } else return NOT_OURS
-    if (end - udp < 8) return ~Drop.Malformed
-    if (data.getUint16(udp + 2, true) !== rows[row + PORT]) return NOT_OURS
+    if (end - udp < 8 || data.getUint16(udp + 2, true) !== rows[row + PORT]) return NOT_OURS
+    if (fragment) return ~Drop.OuterFragment
     if (kind !== 0 && (kind & TUNNEL_BITS) === 0) return CUT_TRAIN
     let size = swap(data.getUint16(udp + 4, true))
     if (size === 0 && kind !== 0) size = end - udp
@@ -207,7 +210,7 @@ export function makeUnwrap({ pool, seen, rows, known, table }: EndArrays): Unwra
     if (end - at < 8) return ~Drop.Malformed
     let header = 8
     if ((bits & GENEVE) !== 0) {
-      header = geneveLength(at, end, bits, known[endpoint] as ReadonlySet<number>)
+      header = geneveLength(at, end, known[endpoint] as ReadonlySet<number>)
       if (header < 0) return header
     } else if (data.getInt32(at, true) !== 8 || bytes[at + 7] !== 0) {
       const why = vxlanWrong(at, bits)

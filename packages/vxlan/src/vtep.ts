@@ -6,6 +6,7 @@ import {
   type Element,
   Fdb,
   type FdbCounters,
+  type FdbOptions,
   type Frame,
   type FramePool,
   type Link,
@@ -13,7 +14,7 @@ import {
   NO_FRAME,
   type Ticker,
 } from '@l2l3/switch-core'
-import { equal, eth, ipv4, u32 } from '@l2l3/switch-core/wire'
+import { equal, eth, ipv4, ipv6, u16, u32 } from '@l2l3/switch-core/wire'
 import { optionKeys } from './decap.ts'
 import { checkEncapsulation, usualPort } from './encap.ts'
 import { EndTable } from './end-table.ts'
@@ -21,10 +22,12 @@ import { FarEnds, NONE } from './far-ends.ts'
 import { nestsTooDeep, TUNNEL_PORTS } from './nesting.ts'
 import { type NetworkHost, TunnelNetwork } from './network.ts'
 import type { NetworkOptions, RemoteSpec } from './network-options.ts'
-import { addressBytes, addressText, isGroupAddress, OuterTable } from './outer.ts'
+import { addressBytes, addressText, hostAddress, isGroupAddress, OuterTable } from './outer.ts'
+import { OuterIds } from './outer-ids.ts'
 import { CUT_FIRST, WRAPPED, WRAPPED_TUNNEL } from './outer-loops.ts'
 import { PathMtu, type PathMtuOptions, readTooBig, TooBigReport } from './path-mtu.ts'
 import { type ProfileOptions, type TunnelSettings, tunnelSettings } from './profile.ts'
+import { Reassembly } from './reassembly.ts'
 import { asUnderlay, type Underlay } from './underlay.ts'
 import { CUT_TRAIN, NOT_OURS, Seen } from './unwrap.ts'
 
@@ -38,14 +41,19 @@ import { CUT_TRAIN, NOT_OURS, Seen } from './unwrap.ts'
  * Read `network` for where frames go, `far-ends` for what is kept of a far end, `unwrap` for what is taken and dropped, `outer`
  * for what is put in front.
  *
- * MACs of all networks are in one table, by network: its size and ageing are the VTEP's. An address is learnt where it was
- * heard: network, inner source, outer source.
+ * Each network has a table of MACs of its own, all of one size: a network that is full of them takes no room from another.
+ * An address is learnt where it was heard: network, inner source, outer source.
  *
  * ICMP errors that say that an outer packet was too big lower the path's MTU, if what they quote is a packet that can be
  * ours; from then on inner packets that do not fit are answered here.
  *
- * What it is not: it puts no outer fragments together, and does not join multicast groups by IGMP: what it takes for a group
- * has to reach it.
+ * Outer IPv4 fragments are put together, as long as they fit into a slot of the pool (`reassembly`): inner IPv6 of 1,280 bytes
+ * has to get through, whatever the underlay takes.
+ *
+ * Where several VTEPs share a router, address and UDP port tell whose a packet is: two may not have the same.
+ *
+ * What it is not: it puts no fragments of IPv6 together, nor cuts outer IPv6, and does not join multicast groups by IGMP: what
+ * it takes for a group has to reach it.
  */
 
 /** Settings of a VTEP. */
@@ -60,7 +68,8 @@ export interface VtepOptions extends ProfileOptions {
   out: Link | Underlay
   /** Far ends at most, configured and heard; 1 to 65,000. Default 4,096. */
   maxRemotes?: number
-  /** MAC addresses at most, and seconds until one that is not heard is forgotten, and more: see `FdbOptions`. */
+  /** MAC addresses of each network at most, and seconds until one that is not heard is forgotten, and more: see
+   * `FdbOptions`. */
   maxEntries?: number
   ageing?: number
   seed?: number
@@ -87,9 +96,22 @@ export interface VtepCounters {
   readonly fdb: Readonly<FdbCounters>
 }
 
-/** Slots of the MAC table that a tick looks at, at most. */
+/** Slots of MAC tables that a tick looks at, at most. */
 const SWEEP = 65_536
 const ENTRY_PORT = 0xffff
+
+/** Addresses and ports of VTEPs that are open, by where they send to. */
+const places = new WeakMap<object, Map<string, string>>()
+
+function placesOf(out: object): Map<string, string> {
+  const there = places.get(out) ?? new Map<string, string>()
+  places.set(out, there)
+  return there
+}
+
+function addCounts(sum: FdbCounters, more: Readonly<FdbCounters>): void {
+  for (const key of Object.keys(sum) as (keyof FdbCounters)[]) sum[key] += more[key]
+}
 
 /** A node's end of tunnels. */
 export class Vtep implements Element, Ticker {
@@ -106,10 +128,19 @@ export class Vtep implements Element, Ticker {
   readonly #outers: OuterTable
   readonly #ends: EndTable
   readonly #end: number
-  readonly #fdb: Fdb
+  /** What tables of networks that are gone have counted. */
+  readonly #gone: FdbCounters = { learned: 0, moved: 0, aged: 0, evicted: 0, refused: 0, watchersLost: 0 }
   readonly #far: FarEnds
+  readonly #pieces: Reassembly
+  readonly #ids: OuterIds
+  readonly #upper: ipv6.Upper = new ipv6.Upper()
+  /** Addresses and ports of VTEPs on the same underlay. */
+  readonly #places: Map<string, string>
+  readonly #place: string
   readonly #host: NetworkHost
   readonly #address: Uint8Array
+  /** Bytes of outer Ethernet, IP and UDP. */
+  readonly #outside: number
   readonly #groups: readonly Uint8Array[]
   readonly #maxNesting: number
   readonly #ports: readonly number[]
@@ -120,8 +151,10 @@ export class Vtep implements Element, Ticker {
   #to = 0
   #sent = 0
   #lowered = 0
+  #cuttable = false
   #open = true
-  #now = -1
+  /** The network that was swept last. */
+  #hand = 0
 
   /**
    * @example
@@ -137,9 +170,9 @@ export class Vtep implements Element, Ticker {
     this.#pool = pool
     this.#clock = clock
     this.encapsulation = checkEncapsulation(options.encapsulation ?? 'vxlan')
-    this.#address = addressBytes('local', options.local)
-    if (isGroupAddress(this.#address)) throw new RangeError(`local must be a host's address, not ${options.local}`)
+    this.#address = hostAddress('local', options.local)
     this.local = addressText(this.#address)
+    this.#outside = eth.HLEN + (this.#address.length === 4 ? ipv4.HLEN : ipv6.HLEN) + 8
     this.port = checkRange('port', options.port ?? usualPort(this.encapsulation), 1, 65_535)
     this.settings = tunnelSettings(options, this.encapsulation)
     this.#groups = (options.groups ?? []).map((text, i) => {
@@ -150,7 +183,11 @@ export class Vtep implements Element, Ticker {
     this.#maxNesting = checkRange('maxNesting', options.maxNesting ?? 3, 0, 7)
     this.#ports = [this.port, ...TUNNEL_PORTS]
     this.#out = asUnderlay('out', options.out, pool)
-    this.#fdb = new Fdb(options)
+    const fdbOptions: FdbOptions = { ...options }
+    // Made at once, so that settings that are none throw here.
+    let table: Fdb | null = new Fdb(fdbOptions)
+    this.#pieces = new Reassembly(pool, clock)
+    this.#ids = new OuterIds(pool)
     this.#far = new FarEnds(pool, checkRange('maxRemotes', options.maxRemotes ?? 4096, 1, 65_000))
     this.#used = new Uint8Array(this.#far.most)
     this.pathMtu = options.pathMtu instanceof PathMtu ? options.pathMtu : new PathMtu(clock, options.pathMtu)
@@ -167,19 +204,34 @@ export class Vtep implements Element, Ticker {
     })
     this.#host = {
       pool,
-      fdb: this.#fdb,
+      fdb: () => {
+        const fdb = table ?? new Fdb(fdbOptions)
+        table = null
+        return fdb
+      },
       ends: this.#far,
       encapsulation: this.encapsulation,
+      headerOf: (n) => this.#outers.lengthOf(this.#far.rows[n] as number) - this.#outside,
       row: (tunnel, address, via) => this.#row(tunnel, address, via),
-      wrap: (f, n) => this.#wrap(f, n),
+      wrap: (f, n, cuttable) => this.#wrap(f, n, cuttable),
       pathFits: (n) => this.#pathFits(n),
       lookAtPaths: () => this.#lookAtPaths(),
     }
     this.take = (f) => this.#take(f)
+    this.#places = placesOf(options.out)
+    this.#place = `${this.local} port ${this.port}`
+    const there = this.#places.get(this.#place)
+    if (there !== undefined) {
+      this.#ends.remove(this.#end)
+      throw new Error(`local ${this.local}: there is a VTEP of ${there} at this address and port ${this.port} already`)
+    }
+    this.#places.set(this.#place, this.encapsulation)
   }
 
   get counters(): VtepCounters {
-    return { ...this.#n, fdb: { ...this.#fdb.counters } }
+    const fdb = { ...this.#gone }
+    for (const network of this.networks) addCounts(fdb, network.fdb.counters)
+    return { ...this.#n, fdb }
   }
 
   /** Its networks, in the order of their numbers. */
@@ -211,7 +263,7 @@ export class Vtep implements Element, Ticker {
     if (this.#networks[network.index] !== network) throw new Error(`network ${network.vni} is not this VTEP's`)
     if (network.vni === 'any') this.#ends.setAnyVni(this.#end, -1)
     else this.#ends.deleteNetwork(this.#end, network.vni)
-    network.close()
+    this.#retire(network)
     this.#networks[network.index] = undefined
     this.#reclaim()
   }
@@ -221,24 +273,29 @@ export class Vtep implements Element, Ticker {
     if (!this.#open) return
     this.#open = false
     this.#ends.remove(this.#end)
-    for (const network of this.networks) network.close()
+    this.#places.delete(this.#place)
+    this.#pieces.close()
+    for (const network of this.networks) this.#retire(network)
     this.#networks.length = 0
     this.#reclaim()
   }
 
-  /** Sweeps a slice of the MAC table, and forgets far ends that nothing leads to; have the loop call it about once a
-   * second. */
+  #retire(network: TunnelNetwork): void {
+    network.close()
+    addCounts(this.#gone, network.fdb.counters)
+  }
+
+  /** Sweeps a slice of the MAC tables, and forgets far ends that nothing leads to, and packets of which a fragment is
+   * missing; have the loop call it about once a second. */
   tick(now: number): void {
-    this.#now = now
-    this.#fdb.setNow(now)
-    this.#fdb.sweep(Math.min(this.#fdb.slots, SWEEP))
+    this.#sweep(now)
+    this.#pieces.tick(now)
     if (this.#far.size * 2 > this.#far.most) this.#reclaim()
   }
 
   /** Takes what is for it from an underlay that is a port; the rest stays in the batch. */
   process(batch: Batch): void {
     const { frames, length } = batch
-    this.#atTime()
     let kept = 0
     for (let i = 0; i < length; i++) {
       const f = frames[i] as Frame
@@ -247,24 +304,13 @@ export class Vtep implements Element, Ticker {
     batch.length = kept
   }
 
-  /** A packet for one of the router's addresses, or for a group. */
+  /** A packet for one of the router's addresses, or for a group: another address may be another VTEP's. */
   #take(f: Frame): boolean {
+    if (!this.#isHere(f)) return false
     const { bytes: b, off } = this.#pool
     const l3 = (off[f] as number) + eth.HLEN
-    const v6 = (b[l3] as number) >>> 4 === 6
-    const protocol = b[l3 + (v6 ? 6 : 9)] as number
-    if (protocol === 1 || protocol === 58) return this.#hear(f)
-    if ((v6 ? b[l3 + 24] === 0xff : (b[l3 + 16] as number) >= 224) && !this.#isHere(f)) return false
-    this.#atTime()
-    return this.#accept(f)
-  }
-
-  /** Tells the MAC table the time, where it has changed. */
-  #atTime(): void {
-    const { now } = this.#clock
-    if (now === this.#now) return
-    this.#now = now
-    this.#fdb.setNow(now)
+    const protocol = b[l3 + (this.#address.length === 16 ? 6 : 9)] as number
+    return protocol === 1 || protocol === 58 ? this.#hear(f) : this.#accept(f)
   }
 
   /** Whether the outer destination is ours, or a group that we take packets for. */
@@ -289,18 +335,23 @@ export class Vtep implements Element, Ticker {
     const pool = this.#pool
     let f: Frame | -1 = frame
     if (pool.refs[frame] !== 1) {
-      if (!this.#isOurPort(frame)) return false
+      // It is read before it is owned: what is left to others has to stay the row it was.
+      if (!this.#isOurPort(frame) && !this.#pieces.awaits(frame)) return false
       f = pool.own(frame)
       if (f === NO_FRAME) return true
     }
     const said = this.#ends.unwrap(f, this.#end)
-    if (said === NOT_OURS) return false
     if (said === CUT_TRAIN) this.#outers.cut(f, this.#each)
-    else this.#unwrapped(f, said)
+    else if (said === ~Drop.OuterFragment || (said === NOT_OURS && this.#pieces.awaits(f))) {
+      const whole = this.#pieces.take(f)
+      if (whole !== NO_FRAME) this.#each(whole)
+    } else if (said !== NOT_OURS) this.#unwrapped(f, said)
+    else if (f === frame) return false
+    else pool.drop(f, Drop.Malformed)
     return true
   }
 
-  /** A datagram of a train. */
+  /** A datagram of a train, or one that was put together. */
   readonly #each = (f: Frame): void => {
     const said = this.#ends.unwrap(f, this.#end)
     this.#unwrapped(f, said === NOT_OURS || said === CUT_TRAIN ? ~Drop.Malformed : said)
@@ -311,12 +362,16 @@ export class Vtep implements Element, Ticker {
     const { bytes: b, off, len } = this.#pool
     const l3 = (off[f] as number) + eth.HLEN
     const end = l3 - eth.HLEN + (len[f] as number)
-    if (end - l3 < 28) return false
-    const v6 = (b[l3] as number) >>> 4 === 6
-    const l4 = l3 + (v6 ? 40 : ipv4.headerLength(b, l3))
-    // Behind extension headers anything may be; who wants to know gets a copy.
-    if (v6 && b[l3 + 6] !== 17) return true
-    return (v6 || b[l3 + 9] === 17) && end - l4 >= 8 && ((b[l4 + 2]! << 8) | b[l4 + 3]!) === this.port
+    let l4: number
+    if ((b[l3] as number) >>> 4 === 6) {
+      const upper = this.#upper
+      if (!ipv6.upper(b, l3, end, upper) || upper.protocol !== 17 || upper.fragmentOffset !== 0) return false
+      l4 = upper.offset
+    } else {
+      if (end - l3 < 28 || b[l3 + 9] !== 17 || ipv4.fragmentOffset(b, l3) !== 0) return false
+      l4 = l3 + ipv4.headerLength(b, l3)
+    }
+    return end - l4 >= 8 && ((b[l4 + 2]! << 8) | b[l4 + 3]!) === this.port
   }
 
   /** What came out of a tunnel: learns, and hands it to its network.
@@ -330,6 +385,7 @@ export class Vtep implements Element, Ticker {
     const { data } = pool
     const { seen } = this.#ends
     const network = this.#networks[said] as TunnelNetwork
+    network.setNow(this.#clock.now)
     const o = pool.off[f] as number
     const hi = data.getUint16(o + 6, true)
     const lo = data.getInt32(o + 8, true)
@@ -353,7 +409,7 @@ export class Vtep implements Element, Ticker {
           return
         }
         if (n === NONE) n = this.#heard(network)
-        if (n !== NONE) this.#fdb.learn((said << 16) | hi, lo, n, false)
+        if (n !== NONE) network.fdb.learn(hi, lo, n, false)
       }
     }
     network.deliver(f)
@@ -361,27 +417,30 @@ export class Vtep implements Element, Ticker {
 
   /** A far end that was not heard before. */
   #heard(network: TunnelNetwork): number {
-    const { seen } = this.#ends
-    const address = new Uint8Array(seen[Seen.Version] === 6 ? 16 : 4)
-    const view = new DataView(address.buffer)
-    for (let i = 0; 4 * i < address.length; i++) view.setInt32(4 * i, seen[Seen.Src + i] as number, true)
-    // Frames go to ends of the own family only; and nobody is at a group's address.
-    if (address.length !== this.#address.length || isGroupAddress(address)) return NONE
+    // Anybody can claim any source: where there is no room nothing is made of it.
     if (this.#far.size >= this.#far.most) {
       this.#n.remotesRefused++
       return NONE
     }
-    return network.heard(address)
+    const { seen } = this.#ends
+    const address = new Uint8Array(this.#address.length)
+    // Frames go to ends of the own family only; and nobody is at a group's address.
+    if ((seen[Seen.Version] === 6 ? 16 : 4) !== address.length) return NONE
+    const view = new DataView(address.buffer)
+    for (let i = 0; 4 * i < address.length; i++) view.setInt32(4 * i, seen[Seen.Src + i] as number, true)
+    return isGroupAddress(address) ? NONE : network.heard(address)
   }
 
-  /** Wraps a frame for far end `n` and sends it; gives the bytes of it that left, or 0. */
-  #wrap(frame: Frame, n: number): number {
+  /** Wraps a frame for far end `n` and sends it; gives the bytes of it that left, or 0.
+   * @param cuttable whether the underlay may cut the outer packet, whatever the settings say */
+  #wrap(frame: Frame, n: number, cuttable: boolean): number {
     const pool = this.#pool
     const f = pool.own(frame)
     if (f === NO_FRAME) return 0
     const said = this.#outers.wrap(f, this.#far.rows[n] as number)
     if (said === WRAPPED || (said === WRAPPED_TUNNEL && !this.#tooDeep(f))) {
       const bytes = pool.len[f] as number
+      if (cuttable) this.#ids.clearDf(f)
       const by = this.#far.underlays[n] as Underlay | null
       if (by === null) this.#out.send(f)
       else by.send(f)
@@ -392,13 +451,14 @@ export class Vtep implements Element, Ticker {
       return 0
     }
     this.#to = n
+    this.#cuttable = cuttable
     this.#sent = 0
     this.#outers.cut(f, this.#segment)
     return this.#sent
   }
 
   readonly #segment = (f: Frame): void => {
-    this.#sent += this.#wrap(f, this.#to)
+    this.#sent += this.#wrap(f, this.#to, this.#cuttable)
   }
 
   #tooDeep(f: Frame): boolean {
@@ -430,11 +490,9 @@ export class Vtep implements Element, Ticker {
     const src = r.ip + (r.v6 ? 8 : 12)
     const dst = src + size
     if (!equal(b, src, this.#address, 0, size)) return false
-    let ours = false
-    this.#far.withAddress(b, dst, r.v6 ? 16 : 4, () => {
-      ours = true
-    })
-    if (!ours) return false
+    const [low, high] = this.settings.sourcePorts
+    const port = u16(b, r.l4)
+    if (port < low || port > high || !this.#far.hasAddress(b, dst, size)) return false
     if (r.v6 ? this.pathMtu.lower6(b, dst, r.mtu) : this.pathMtu.lower4(u32(b, dst), r.mtu)) {
       this.#n.lowered++
     }
@@ -460,13 +518,31 @@ export class Vtep implements Element, Ticker {
     return mtu - this.#outers.lengthOf(this.#far.rows[n] as number)
   }
 
+  /** Looks for addresses that have aged out: at so many slots in all, each network's in turn. */
+  #sweep(now: number): void {
+    const networks = this.#networks
+    let left = SWEEP
+    for (let i = 0; i < networks.length && left > 0; i++) {
+      this.#hand = (this.#hand + 1) % networks.length
+      const network = networks[this.#hand]
+      if (network === undefined || network.fdb.size === 0) continue
+      network.setNow(now)
+      const slots = Math.min(network.fdb.slots, left)
+      network.fdb.sweep(slots)
+      left -= slots
+    }
+  }
+
   /** Forgets far ends that nothing leads to. */
   #reclaim(): void {
     const used = this.#used.fill(0)
-    const { table } = this.#fdb
-    for (let at = 2; at < table.length; at += 4) {
-      const word = table[at] as number
-      if (word !== 0) used[(word & ENTRY_PORT) - 1] = 1
+    for (const network of this.#networks) {
+      if (network === undefined || network.fdb.size === 0) continue
+      const { table } = network.fdb
+      for (let at = 2; at < table.length; at += 4) {
+        const word = table[at] as number
+        if (word !== 0) used[(word & ENTRY_PORT) - 1] = 1
+      }
     }
     this.#n.remotesForgotten += this.#far.reclaim(used)
   }

@@ -116,7 +116,10 @@ test('nothing is said about errors, fragments, groups, and to nobody', () => {
   expect(answer(V4.slice(0, 60), 1400)).toBeNull()
   expect(answer(V4, 67)).toBeNull()
   expect(answer(flat('020000000002 020000000001 0806') + counting(1400), 1400)).toBeNull()
-  expect(answer(flat('020000000002 020000000001 8100 0064 0800') + V4.slice(28), 1400)).toBeNull()
+  // A tagged frame's answer has the tag.
+  const tagged = answer(flat('020000000002 020000000001 8100 0064 0800') + V4.slice(28), 1400)
+  expect(tagged?.slice(0, 36)).toBe(flat('020000000001 020000000002 8100 0064 0800'))
+  expect(tagged?.slice(36)).toBe(answer(V4, 1400)?.slice(28))
   const v6 = (p: Parameters<typeof packet>[0]) => ETH6 + packet({ src: 'fd00::1', dst: 'fd00::2', payload: 1400, ...p })
   expect(answer(v6({}), 1400)).not.toBeNull()
   expect(answer(v6({}), 1279)).toBeNull()

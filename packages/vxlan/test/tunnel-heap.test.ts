@@ -1,4 +1,5 @@
 import { Batch, type Frame, FramePool, Link, VirtualClock } from '@l2l3/switch-core'
+import { icmp, ipv4 } from '@l2l3/switch-core/wire'
 import { expect, it } from 'vitest'
 import { Decap, Encap, Vtep } from '../src/index.ts'
 import { ANN, BEN, udpFrame } from './tunnel-lab.ts'
@@ -108,4 +109,79 @@ it('two VTEPs that learn, flood and answer', () => {
   expect(heap() - before).toBeLessThan(64 * 1024)
   expect(got).toBe(ROUNDS * 1.25 * 64)
   expect([...one.net.entries()].map((e) => e.mac)).toEqual([BEN])
+})
+
+it('a VTEP that has no room for another far end, and hears of a million; ICMP errors about nothing it sent', () => {
+  const pool = new FramePool({ frames: 64 })
+  const clock = new VirtualClock()
+  const out = { send: (f: Frame) => pool.sent(f) }
+  let got = 0
+  const end = new Link(
+    pool,
+    { schedule() {} },
+    {
+      process(b) {
+        got += b.length
+        for (let i = 0; i < b.length; i++) pool.sent(b.frames[i] as Frame)
+        b.length = 0
+      },
+    },
+  )
+  const vtep = new Vtep(pool, clock, { local: '10.0.0.2', out, maxRemotes: 2 })
+  const net = vtep.addNetwork({ vni: 1, out: end })
+  net.addFlood('10.0.0.1')
+  net.addFlood('10.0.0.3')
+  // One of VXLAN, with a UDP checksum that is not there; one of ICMP that quotes a packet to who is no far end.
+  let wrapped: Uint8Array = new Uint8Array()
+  const wire = {
+    send(f: Frame) {
+      wrapped = Uint8Array.from(pool.copyOut(f))
+      pool.sent(f)
+    },
+  }
+  const ends = { local: '10.0.0.1', remote: '10.0.0.2', vni: 1, udpChecksum: false, df: 'set' } as const
+  const batch = new Batch()
+  batch.push(pool.from(udpFrame({ from: ANN, to: BEN })) as Frame)
+  pool.ledger.receive(1)
+  new Encap(pool, { ...ends, out: wire }).process(batch)
+  const icmpError = new Uint8Array(70)
+  icmpError.set(wrapped.subarray(0, 34))
+  icmpError.set([0, 56], 16)
+  icmpError[23] = 1
+  icmpError.set([3, 4, 0, 0, 0, 0, 2, 0], 34)
+  icmpError.set(wrapped.subarray(14, 42), 42)
+  // Quoted: from us to who is none of ours, of 1,500 bytes.
+  icmpError.set([5, 220], 44)
+  icmpError.set([10, 0, 0, 2, 10, 0, 0, 9], 54)
+  ipv4.fillChecksum(icmpError, 42)
+  icmp.fillChecksum(icmpError, 34, 70)
+  const give = (bytes: Uint8Array, source: number): void => {
+    const f = pool.alloc() as Frame
+    const o = pool.off[f] as number
+    pool.bytes.set(bytes, o)
+    pool.len[f] = bytes.length
+    pool.ledger.receive(1)
+    pool.bytes[o + 27] = source & 255
+    pool.bytes[o + 28] = (source >>> 8) & 255
+    pool.bytes[o + 29] = 100 + (source >>> 16)
+    ipv4.fillChecksum(pool.bytes, o + 14)
+    if (!vtep.take(f, null as never)) pool.sent(f)
+  }
+  const run = (n: number): void => {
+    for (let i = 0; i < n; i++) {
+      give(wrapped, i)
+      give(icmpError, i)
+      if (i % 32 === 0) end.target.process(end.take())
+    }
+    end.target.process(end.take())
+  }
+  run(ROUNDS * 4)
+  const before = heap()
+  const began = process.memoryUsage().heapUsed
+  // Few enough that nothing is collected meanwhile: what is made for each frame would still be there.
+  run(ROUNDS)
+  expect(process.memoryUsage().heapUsed - began).toBeLessThan(16 * ROUNDS)
+  expect(heap() - before).toBeLessThan(64 * 1024)
+  expect(got).toBe(ROUNDS * 5)
+  expect(vtep.counters).toMatchObject({ remotesRefused: ROUNDS * 5, lowered: 0 })
 })

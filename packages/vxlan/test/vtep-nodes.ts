@@ -101,7 +101,7 @@ export class Node {
   /** Its port of the underlay. */
   readonly wire: SwitchPort
 
-  constructor(world: World, address: string, options: Partial<VtepOptions> = {}) {
+  constructor(world: World, address: string, options: Partial<VtepOptions> = {}, mtu = 1500, more: string[] = []) {
     this.world = world
     this.address = address
     world.nodes.push(this)
@@ -116,7 +116,8 @@ export class Node {
       name: 'eth0',
       mac: `02:01:${bytes}`,
       out: loop.link(wire, 'wire'),
-      addresses: [`${address}/${v6 ? 64 : 24}`],
+      addresses: [`${address}/${v6 ? 64 : 24}`, ...more],
+      mtu,
       neighbours: neighbours(pool),
     })
     late.port = world.join(this.eth0)
