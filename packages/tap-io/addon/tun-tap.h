@@ -7,7 +7,7 @@
  *   device.c    create, attach and set up a TAP or TUN; move it to another namespace
  *   frames.c    batches of frames between a TAP and the arena of a frame pool
  *   packet.c    a packet socket on an interface that exists, and its batches
- *   udp.c       UDP sockets as an underlay; udp-send.c and udp-receive.c are their batches, sum.h checksums
+ *   udp.c       UDP sockets as an underlay; udp-send.c, udp-cut.c and udp-receive.c are their batches, sum.h checksums
  *   wait.c      waiting for several descriptors: on Node's event loop, or blocking on a worker thread
  *   icmp.c      a socket for ICMP echo
  *

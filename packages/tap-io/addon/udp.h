@@ -1,5 +1,6 @@
 /*
- * The UDP sockets of an underlay port: what udp.c (opening), udp-send.c and udp-receive.c share.
+ * The UDP sockets of an underlay port: what udp.c (opening), udp-send.c, udp-cut.c and udp-receive.c
+ * share.
  */
 #ifndef UDP_H
 #define UDP_H
@@ -53,6 +54,29 @@ struct udp {
 /* udp-send.c */
 struct udp_sender *udp_sender_new(void);
 void udp_sender_free(struct udp_sender *s);
+
+/* udp-cut.c */
+
+/* What is known of a frame's outer headers. */
+struct outgoing {
+  const uint8_t *bytes;
+  uint32_t length, l4, payload; /* offsets in the frame */
+  uint8_t tos, ttl;
+  uint32_t socket;
+};
+
+/* What is known of a super-frame's inner packet; offsets in the frame. */
+struct inner {
+  uint32_t l3, l4, data, size;
+  bool v6, tcp;
+  uint64_t base; /* sum of the pseudo-header, but for the length */
+};
+
+/* Finds the inner headers of a tunnel super-frame of `kind`; false where metadata and headers do not agree. */
+bool udp_lay_out(const struct pool *t, uint32_t row, const struct outgoing *g, uint8_t kind, struct inner *in);
+/* Makes the headers of segment `n`, whose payload is [at, at + size) of the frame, at `to`. */
+void udp_make_headers(const struct outgoing *g, const struct inner *in, uint8_t *to, uint32_t n, uint32_t at, uint32_t size);
+
 /* udp-receive.c */
 struct udp_receiver *udp_receiver_new(void);
 void udp_receiver_free(struct udp_receiver *r);
