@@ -16,7 +16,7 @@ import {
   X,
   Y,
 } from '../../tap-io/test/nat-packets.ts'
-import { type OurOptions, type OurWorld, ours } from '../../tap-io/test/nat-worlds.ts'
+import { type OurOptions, type OurWorld, ours, SIX } from '../../tap-io/test/nat-worlds.ts'
 import { natTrial } from '../src/index.ts'
 
 /* Mode nat, with what its options are for. The node and who is around it are drawn in nat-worlds; what it shares with the
@@ -174,6 +174,21 @@ describe('outbound rules', () => {
     nat.node.balancer.services.add(service)
     expect(await said(nat, 'up', datagram(`${X}:4000`, `${OUTSIDE}:30053`))).toEqual({
       up: [`udp ${OUTSIDE}:4000 > ${Y}:53`],
+    })
+  })
+
+  it('several IPv6 addresses of an uplink: the one that RFC 6724 chooses', async () => {
+    const nat = await make()
+    const [{ iface }] = nat.node.uplinks as [(typeof nat.node.uplinks)[0]]
+    const { router } = nat.node
+    router.removeAddress(iface, `${SIX.outside}/64`)
+    router.addAddress(iface, 'fd99::1/64')
+    router.addAddress(iface, `${SIX.outside}/64`)
+    expect(await said(nat, 'p1', datagram(`[${SIX.p1}]:5000`, `[${SIX.x}]:9`))).toEqual({
+      up: [`udp [${SIX.outside}]:5000 > [${SIX.x}]:9`],
+    })
+    expect(await said(nat, 'up', datagram(`[${SIX.x}]:9`, `[${SIX.outside}]:5000`))).toEqual({
+      p1: [`udp [${SIX.x}]:9 > [${SIX.p1}]:5000`],
     })
   })
 
