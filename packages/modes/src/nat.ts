@@ -28,6 +28,7 @@ import {
 import { u32 } from '@l2l3/switch-core/wire'
 import { Entrance } from './entrance.ts'
 import { type Ground, linkTo } from './ground.ts'
+import { NodeAddresses } from './nat-addresses.ts'
 import { checkMapping, type PortMappingOptions, type PortMappingRules } from './nat-mappings.ts'
 import { InterfaceAddresses, networksOf, type OutboundOptions, outboundNat } from './nat-outbound.ts'
 import {
@@ -121,18 +122,30 @@ export function nat(ground: Ground, options: NatModeOptions): NatNode {
   const { name = 'inside' } = options.gateway
   const entry = new Entrance()
   const up = bridge.addPort(linkTo(ground, entry, name, size), { name })
-  const own = { ...options.gateway, name, addresses: withLinkLocal(options.gateway) }
+  const node = nodeAddresses(options)
+  const held = (link: Pick<InterfaceSpec, 'mac' | 'addresses'>): string[] => {
+    return [...withLinkLocal(link), ...node.held(link.addresses, options)]
+  }
+  const own = { ...options.gateway, name, addresses: held(options.gateway) }
   const gateway = joinedLink(ground, router, own, linkTo(ground, up, `${name} (switch)`, size))
   entry.next = new Pipeline(gateway.neighbours.input, gateway.iface)
   bridge.addStatic(own.mac, up)
   const uplinks = options.uplinks.map((spec) => {
-    const link = routedLink(ground, router, { ...spec, addresses: withLinkLocal(spec) }, size)
+    const link = routedLink(ground, router, { ...spec, addresses: held(spec) }, size)
     loop.add(spec.port, new Pipeline(link.neighbours.input, link.iface))
     return link
   })
   addRoutes(router, [gateway, ...uplinks], options.routes ?? [])
   const translation = translate(ground, options, router, gateway, uplinks)
   return { router, switch: bridge, inside: new Map(inside), gateway, uplinks, ...translation }
+}
+
+/** The addresses that the node's interfaces are given. */
+function nodeAddresses({ gateway, uplinks }: NatModeOptions): NodeAddresses {
+  return new NodeAddresses(
+    gateway.addresses,
+    uplinks.flatMap((link) => link.addresses),
+  )
 }
 
 /** Ports that mappings may have: all of two protocols in both families. */
@@ -192,14 +205,20 @@ function translate(
     outside.add(number, iface, addresses)
     numbers.set(name, number)
   }
+  const node = nodeAddresses(options)
   const portMappings = new PortMappings(addresses, { outsidePorts: ports, seed })
   const mappings = (options.portMappings ?? []).map(({ hairpin = true, ...mapping }, i) => {
     checkMapping(`portMappings[${i}]`, { hairpin, ...mapping }, options.portMappingRules)
+    node.checkMapping(`portMappings[${i}]`, mapping, options)
     return { ...mapping, masqueradeFrom: hairpin ? networks : [] }
   })
   portMappings.addAll(mappings)
   const balancer = new Balancer(addresses, { seed, bridged: networks, outsidePorts: ports, ...options.balancer })
-  for (const service of options.services ?? []) balancer.services.add(service)
+  node.checkBalancer(options.balancer ?? {})
+  for (const service of options.services ?? []) {
+    balancer.services.add(service)
+    node.checkService(service, options.portMappings ?? [])
+  }
   numbers.delete(gateway.name)
   const outbound = outboundNat({ addresses, outside, inside: networks, uplinks: numbers, ports, seed, maxFlows }, rules)
   destination.push(portMappings, balancer, outbound.inbound)

@@ -126,6 +126,54 @@ describe('mode nat', () => {
     expect(of('portMappings: [{ port: 8080-8081, to: four, protocol: sctp, hostIp: 203.0.113.1 }]')).toEqual([])
   })
 
+  it('wants addresses that packets come to, each port of them once', () => {
+    expect(of('portMappings: [{ port: 80, to: four, hostIp: 203.0.113.99 }]')).toEqual([
+      '7:20 nodes.n.portMappings[0]: hostIp: 203.0.113.99 is no address of the node',
+    ])
+    const pool = '    outbound: [{ addresses: [203.0.113.98-203.0.113.99] }]\n'
+    expect(problems(`${pool}    portMappings: [{ port: 80, to: four, hostIp: 203.0.113.99 }]\n`)).toEqual([])
+    const wide =
+      '    ports: { other: { ip: 100.64.0.1/16 } }\n    outbound: [{ addresses: [100.64.1.0-100.64.1.255] }]\n'
+    expect(problems(wide)).toEqual([])
+    expect(problems(wide.replace('1.255', '2.0'))).toEqual([
+      '8:16 nodes.n.outbound[0]: addresses[0]: more than 256 addresses in the network of a link',
+    ])
+    expect(of('outbound: [{ addresses: [198.51.100.0-198.51.103.255] }]')).toEqual([])
+    expect(of('balancer: { nodePortAddresses: [203.0.113.0/24, 192.0.2.0/24] }')[0]).toMatch(
+      /balancer: nodePortAddresses\[1\]: the node has no address in 192\.0\.2\.0\/24$/,
+    )
+    expect(of('balancer: { sourceVips: [10.22.0.99, "fd22::11"] }')).toEqual([
+      '7:15 nodes.n.balancer: sourceVips[1]: fd22::11 is the address of web',
+    ])
+    for (const key of ['clusterIps', 'externalIps', 'loadBalancerIps']) {
+      expect(of(`services: { s: { port: 80, ${key}: [10.22.0.200], backends: [{ to: web }] } }`)[0]).toContain(
+        `services.s: service s: ${key}[0]: 10.22.0.200 is in the network of the inside, 10.22.0.0/24, where nobody answers`,
+      )
+      expect(of(`services: { s: { port: 80, ${key}: ["fd96::1"], backends: [{ to: four }] } }`)[0]).toContain(
+        `services.s: ${key}[0]: no backend has an IPv6 address, as fd96::1 is`,
+      )
+      // The gateway's own address is the node's; and who has no backends yet may get them.
+      expect(of(`services: { s: { port: 80, ${key}: [10.22.0.1] } }`)).toEqual([])
+    }
+    const conflict = (mapping: string, service: string): string[] =>
+      problems(`    portMappings: [{ port: 8000-8100, to: four${mapping} }]\n    services: { s: { ${service} } }\n`)
+    for (const [mapping, service, message] of [
+      ['', 'port: 80, nodePort: 8080', 'nodePort 8080: port mapping tcp *:8000-8100 has the port'],
+      [', hostIp: 203.0.113.1', 'port: 80, nodePort: 8080', 'port mapping tcp 203.0.113.1:8000-8100 has the port'],
+      ['', 'port: 8080, externalIps: [203.0.113.1]', 'externalIps[0]: port mapping tcp *:8000-8100 has the port'],
+      [', hostIp: 203.0.113.1', 'port: 8100, externalIps: [203.0.113.1]', 'externalIps[0]: port mapping'],
+      ['', 'port: 80, nodePort: 8101', null],
+      ['', 'protocol: udp, port: 80, nodePort: 8080', null],
+      ['', 'port: 80, clusterIps: ["fd96::1"], nodePort: 8080', null],
+      ['', 'port: 8080, externalIps: [198.51.100.1]', null],
+      [', hostIp: 203.0.113.1', 'port: 8080, externalIps: [10.22.0.1]', null],
+    ] as const) {
+      const said = conflict(mapping, service)
+      if (message === null) expect([service, said]).toEqual([service, []])
+      else expect(said).toEqual([expect.stringContaining(message)])
+    }
+  })
+
   it('wants services that are reached somewhere, each place once', () => {
     expect(of('services: { s: { port: 80, backends: [{ to: nobody }] } }')[0]).toContain(
       'there is no endpoint "nobody"',

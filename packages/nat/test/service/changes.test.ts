@@ -333,7 +333,7 @@ describe('configuration', () => {
       [{ bridged: '10.0.0.0/8' }, 'bridged must be a list, not "10.0.0.0/8"'],
       [{ masquerade: true }, 'balancer: unknown key "masquerade"'],
       [null, 'balancer must be an object with settings, not null'],
-    ] as [BalancerOptions, string][]) {
+    ] as unknown as [BalancerOptions, string][]) {
       expect(() => new Balancer(new Addresses6({ max: 16 }), options)).toThrow(message)
     }
     expect(() => new Asking({ clusterPrefixes: ['10.0.0.1/8'] })).toThrow('clusterPrefixes[0]')

@@ -174,12 +174,40 @@ function serviceOf(node: NodeSpec, name: string, raw: RawService): ServiceOption
   }
 }
 
+/** Throws a RangeError for a frontend of which no backend has the family: no packet that comes there could be served. */
+function checkFamilies({
+  clusterIps = [],
+  externalIps = [],
+  loadBalancerIps = [],
+  backends = [],
+}: ServiceOptions): void {
+  if (backends.length === 0) return
+  const families = new Set(backends.map((b) => parseIp(b.address).family))
+  for (const [key, list] of Object.entries({ clusterIps, externalIps, loadBalancerIps })) {
+    for (const [i, text] of list.entries()) {
+      const { family } = parseIp(text)
+      if (!families.has(family))
+        throw new RangeError(`${key}[${i}]: no backend has an IPv${family} address, as ${text} is`)
+    }
+  }
+}
+
+/** Throws a RangeError for a SourceVIP that a host has. */
+function checkSourceVips(node: NodeSpec, vips: readonly string[]): void {
+  for (const [i, text] of vips.entries()) {
+    const { text: vip } = parseIp(text)
+    const host = node.ports.find((p) => p.endpoint?.addresses.some((a) => a.text === vip))?.endpoint
+    if (host) throw new RangeError(`sourceVips[${i}]: ${text} is the address of ${host.name}`)
+  }
+}
+
 /** Tries everything that the node will be built of, each for itself, so that each mistake is told at its place. */
 function checkPolicies(node: NodeSpec, gateways: readonly Address[], report: Report): void {
   const { outbound = [], portMappings = [], portMappingRules, services = {}, balancer, conntrack } = of(node)
   const trial = natTrial({
     inside: gateways.filter((g) => !isLinkLocal(g)).map((g) => `${g.text}/${g.prefix}`),
     uplinks: uplinksOf(node).map((p) => p.name),
+    outside: uplinksOf(node).flatMap((p) => p.interface.addresses.map((a) => `${a.text}/${a.prefix}`)),
   })
   outbound.forEach((rule, i) => {
     const path: Path = ['outbound', i]
@@ -201,9 +229,17 @@ function checkPolicies(node: NodeSpec, gateways: readonly Address[], report: Rep
       for (const mapping of mappingsOf(node, raw)) trial.portMapping(mapping, portMappingRules)
     })
   })
-  if (tried(report, ['balancer'], () => trial.balancer(balancer ?? {}))) {
+  const balanced = tried(report, ['balancer'], () => {
+    trial.balancer(balancer ?? {})
+    checkSourceVips(node, balancer?.sourceVips ?? [])
+  })
+  if (balanced) {
     for (const [name, raw] of Object.entries(services)) {
-      tried(report, ['services', name], () => trial.service(serviceOf(node, name, raw)))
+      tried(report, ['services', name], () => {
+        const service = serviceOf(node, name, raw)
+        trial.service(service)
+        checkFamilies(service)
+      })
     }
   }
   tried(report, ['conntrack'], () => trial.conntrack(conntrack ?? {}))
@@ -216,7 +252,7 @@ function tried(report: Report, path: Path, make: () => void): boolean {
     make()
     return true
   } catch (error) {
-    const message = (error as Error).message.replace(/^(outbound\[0\]|portMapping)(: |\.)/, '')
+    const message = (error as Error).message.replace(/^(outbound\[\d+\]|portMapping)(: |\.)/, '')
     report(path, message.replace(/^address\b/, 'hostIp'))
     return false
   }
