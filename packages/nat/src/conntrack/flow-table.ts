@@ -235,11 +235,13 @@ export class FlowTable {
     records[at + R.EXPIRES] = this.ms + timeout
     records[at + R.TIMEOUT] = timeout
     records[at + R.STATE] = state | R.USED
-    records.fill(0, at + R.COUNTS, at + R.COUNTS + 4)
+    // Stores: of so few words, fill() takes four times as long (measured).
+    for (let i = at + R.COUNTS; i < at + R.COUNTS + 4; i++) records[i] = 0
+    const { rest } = this
     const more = flow << R.REST_SHIFT
-    this.rest.fill(0, more, more + (1 << R.REST_SHIFT))
-    this.rest[more + R.CREATED] = this.ms
-    this.rest[more + R.ID] = ++this.counters.made
+    for (let i = more; i < more + (1 << R.REST_SHIFT); i++) rest[i] = 0
+    rest[more + R.CREATED] = this.ms
+    rest[more + R.ID] = ++this.counters.made
     return flow
   }
 

@@ -79,8 +79,10 @@ export class RowIndex {
     if (row !== NO_ROW) this.#free = this.#next[row] as number
     else if (this.#fresh < this.max) row = this.#fresh++
     else return NO_ROW
-    this.#keys.set(this.key, row * this.#width)
-    const chain = this.#chain(this.key, 0)
+    const { key } = this
+    const at = row * this.#width
+    for (let w = 0; w < this.#width; w++) this.#keys[at + w] = key[w] as number
+    const chain = this.#chain(key, 0)
     this.#next[row] = this.#heads[chain] as number
     this.#heads[chain] = row + 1
     this.#size++
