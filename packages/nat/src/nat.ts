@@ -100,6 +100,8 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
   readonly #errors: Errors
   readonly #events: FlowEvents = new FlowEvents()
   readonly #sides: Side[] = [new Side(0, '', {})]
+  /** The zones of all sides, each once. */
+  readonly #zones: number[] = [0]
   readonly #byInterface: Map<RouterInterface, Side> = new Map()
   /** The packet under way: its row, NO_FRAME where it belongs to no flow, and what it is. */
   #row: number = NO_FRAME
@@ -165,6 +167,7 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
   addSide(name: string, options: SideOptions = {}): Side {
     const side = new Side(checkRange('sides', this.#sides.length, 1, 0xffff), name, options)
     this.#sides.push(side)
+    if (!this.#zones.includes(side.zone)) this.#zones.push(side.zone)
     return side
   }
 
@@ -438,7 +441,7 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
     const end = (this.pool.off[f] as number) + (this.pool.len[f] as number)
     const read = readTuple(this.#ownTuple, place, b, l3, end, this.addresses, out.zone)
     this.conntrack.at(this.#clock.now)
-    if (read === Read.IcmpError && !place.isFragment) this.#errors.own(f, l3, place, out.zone)
+    if (read === Read.IcmpError && !place.isFragment) this.#errors.own(f, l3, place, out.zone, this.#zones)
   }
 
   /** For `Fragments`: a frame has waited, and the first of its packet has come. */

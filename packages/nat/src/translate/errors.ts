@@ -15,7 +15,8 @@ import type { NewFlows } from './new-flows.ts'
  * travels, and if there is such a flow, the error is translated as a packet of that direction is, and what it quotes at the other end
  * (icmp/rewrite.ts). It neither renews nor ends the flow (RFC 5508, REQ-4 and 5).
  *
- * The node's own errors pass only the second half: they are made between both, and quote packets as they were there.
+ * The node's own errors pass only the second half: they are made between both, and quote packets as they were there. What they
+ * quote may be of another zone than where they go: its flow is one that leads from any zone to that.
  */
 
 /** Finds the flow of an error, and translates it. */
@@ -80,15 +81,24 @@ export class Errors {
     this.#source(f, R.wordAddress(records[other + 1] as number, records[base + 3] as number), port)
   }
 
-  /** Translates an error of the node itself: it quotes a packet whose destination was translated and whose source was not yet. */
-  own(f: Frame, l3: number, place: Place, zone: number): void {
-    const who = this.find(f, l3, place, zone)
-    if (who >= 0) {
+  /** Translates an error of the node itself, which goes to `zone`: it quotes a packet whose destination was translated and whose
+   * source was not yet.
+   * @param zones all that there are, each once */
+  own(f: Frame, l3: number, place: Place, zone: number, zones: readonly number[]): void {
+    if (this.#read(f, l3, place, zone) !== IS_AN_ERROR) return
+    const { records } = this.#conntrack
+    const inverse = this.#inverse.invert(this.#at.tuple)
+    for (let i = 0; i < zones.length; i++) {
+      inverse.kind = (((zones[i] as number) << 16) | (inverse.kind & 0xffff)) >>> 0
+      const who = this.#conntrack.find(inverse)
+      if (who === NO_FLOW) continue
+      const other = ((who >>> 1) << R.RECORD_SHIFT) + (((who & 1) ^ 1) << 2)
+      if ((records[other + 3] as number) >>> 16 !== zone) continue
       this.source(f, who)
       return
     }
     // The packet of a flow that was never made: its first.
-    if (who !== NO_FLOW || !this.#fresh.isOpen) return
+    if (!this.#fresh.isOpen) return
     const { question } = this.#fresh
     if (question.toAddress === 0 || !samePacket(this.#at.tuple, question.tuple)) return
     this.#source(f, question.original.dst, question.original.dstPort)

@@ -4,7 +4,7 @@ import { ipv4, parseIpv4 } from '@l2l3/switch-core/wire'
 import { describe, expect, it } from 'vitest'
 import type { DestinationPolicy } from '../../src/index.ts'
 import { cut } from '../nat-lab.ts'
-import { hex, INSIDE, icmpPacket, Lab, OUTSIDE, tcpPacket, udpPacket } from './lab.ts'
+import { describe as describePacket, hex, INSIDE, icmpPacket, Lab, OUTSIDE, tcpPacket, udpPacket } from './lab.ts'
 
 const IN = '0200000000a0 02000000000a 0800'
 
@@ -121,4 +121,27 @@ it('a flow whose packet did not leave is given up at the next tick', () => {
   lab.send(OUTSIDE, udpPacket('203.0.113.2#6000 > 203.0.113.1#8080', { ttl: 1 }))
   lab.seconds(0.1)
   expect(ended).toEqual([7])
+})
+
+describe.each([
+  ['one zone', [0, 0]],
+  ['two zones', [1, 2]],
+] as const)('the router’s own error, with %s', (_, zones) => {
+  // Time exceeded quotes 28 bytes and more of the packet, as its sender knows it.
+  const quoted = (lines: string[]): string => describePacket(hex((lines[0] as string).slice(3)).subarray(28))
+
+  it('names the address that the client asked for, for a new flow and one that stands', () => {
+    const lab = new Lab(() => ({ destination: [toAnn], zones }))
+    const dying = udpPacket('203.0.113.2#6000 > 203.0.113.1#8080', { ttl: 1 })
+    expect(quoted(lab.send(OUTSIDE, dying))).toBe('udp 203.0.113.2#6000 > 203.0.113.1#8080')
+    lab.send(OUTSIDE, udpPacket('203.0.113.2#6000 > 203.0.113.1#8080'))
+    expect(quoted(lab.send(OUTSIDE, dying))).toBe('udp 203.0.113.2#6000 > 203.0.113.1#8080')
+  })
+
+  it('names the outside address to who answers', () => {
+    const lab = Lab.masquerading({ zones })
+    lab.send(INSIDE, udpPacket('10.22.0.11#5000 > 203.0.113.2#53'))
+    const dying = udpPacket('203.0.113.2#53 > 203.0.113.1#5000', { ttl: 1 })
+    expect(quoted(lab.send(OUTSIDE, dying))).toBe('udp 203.0.113.2#53 > 203.0.113.1#5000')
+  })
 })

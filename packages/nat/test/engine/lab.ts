@@ -63,6 +63,8 @@ const HEADERS = [hex('0200000000a0 02000000000a'), hex('0200000000b0 02000000000
 
 export interface LabOptions extends NatOptions {
   mtu?: number
+  /** Zones of both interfaces. Default 0. */
+  zones?: readonly [number, number]
 }
 
 export class Lab {
@@ -98,8 +100,8 @@ export class Lab {
       ...settings,
     })
     this.router.gate = this.nat
-    this.#plug(['10.22.0.1/24', 'fd00:22::1/64'], 0x0a, settings.mtu ?? 1500)
-    this.#plug(['203.0.113.1/24', '2001:db8:7::1/64'], 0x0b, settings.mtu ?? 1500)
+    this.#plug(['10.22.0.1/24', 'fd00:22::1/64'], 0x0a, settings.mtu ?? 1500, settings.zones?.[0])
+    this.#plug(['203.0.113.1/24', '2001:db8:7::1/64'], 0x0b, settings.mtu ?? 1500, settings.zones?.[1])
     this.router.addRoute({ to: '0.0.0.0/0', via: '203.0.113.254' })
     this.router.addRoute({ to: '::/0', via: '2001:db8:7::fe' })
   }
@@ -120,7 +122,7 @@ export class Lab {
     }, pool)
   }
 
-  #plug(addresses: string[], neighbour: number, mtu: number): void {
+  #plug(addresses: string[], neighbour: number, mtu: number, zone = 0): void {
     const name = `eth${this.ports.length}`
     const port = new MemoryPort(this.pool, name)
     const iface = this.router.addInterface({
@@ -134,7 +136,7 @@ export class Lab {
     this.ports.push(port)
     this.ifaces.push(iface)
     this.loop.add(port, iface)
-    this.nat.attach(iface)
+    this.nat.attach(iface, { zone })
   }
 
   /** Sends IP packets into an interface and gives what comes out: `0: packet` for inside, `1: packet` for outside. */
