@@ -10,7 +10,7 @@ import {
 } from '@l2l3/switch-core'
 import { formatIpv6, parseMac } from '@l2l3/switch-core/wire'
 import type { Ground } from './ground.ts'
-import { type RoutedLink, type RoutedPort, routedLink, withLinkLocal } from './routed-link.ts'
+import { type RoutedLink, type RoutedPort, routedLink, uplink, withLinkLocal } from './routed-link.ts'
 import { addRoutes, icmp, type Route, type RoutedNode } from './router.ts'
 
 /** The IPv4 gateway of every pod, which nobody has: proxy ARP answers for it. */
@@ -78,11 +78,9 @@ export function l3(ground: Ground, options: L3Options): RoutedNode {
   const { pods, uplinks, gatewayMac = POD_GATEWAY_MAC } = options
   const node = new Router(pool, clock, icmp(options))
   const size = pods.length + uplinks.length
-  const links: RoutedLink[] = uplinks.map((spec) => {
-    const link = routedLink(ground, node, { ...spec, addresses: withLinkLocal(spec) }, size)
-    loop.add(spec.port, new Pipeline(link.neighbours.input, link.iface))
-    return link
-  })
+  const links: RoutedLink[] = uplinks.map((spec) =>
+    uplink(ground, node, { ...spec, addresses: withLinkLocal(spec) }, size),
+  )
   const own = uplinks.flatMap((spec) => spec.addresses).find((a) => !a.includes(':'))
   const askFrom = own?.slice(0, own.indexOf('/')) ?? POD_GATEWAY
   for (const pod of pods) {

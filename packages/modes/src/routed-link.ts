@@ -1,7 +1,8 @@
-import { linkLocal, NeighbourTable } from '@l2l3/arp'
+import { linkLocal, Memberships, NeighbourTable } from '@l2l3/arp'
 import {
   type Link,
   MILLISECOND,
+  Pipeline,
   type Port,
   type ReversePathFilter,
   type Router,
@@ -10,7 +11,7 @@ import {
 import { formatIpv6, parseMac } from '@l2l3/switch-core/wire'
 import { type Ground, linkTo } from './ground.ts'
 
-/** How often a neighbour table looks at its timers. */
+/** How often neighbour tables and memberships look at their timers. */
 const NEIGHBOUR_TICK: number = 100 * MILLISECOND
 
 /** A port of a routed node. */
@@ -47,6 +48,12 @@ export interface JoinedLink {
 /** A port that is joined to a router. */
 export interface RoutedLink extends JoinedLink {
   readonly port: Port
+}
+
+/** A port of a network that others are on too. */
+export interface Uplink extends RoutedLink {
+  /** The multicast groups that the node is in there. */
+  readonly groups: Memberships
 }
 
 /**
@@ -93,6 +100,23 @@ export function joinedLink(
   iface.neighbours = neighbours
   loop.every(NEIGHBOUR_TICK, neighbours)
   return { name, iface, neighbours, out }
+}
+
+/**
+ * Joins a port to a router, both ways, and to the groups of its IPv6 addresses: a switch that snoops would keep from it what
+ * its neighbours ask (RFC 4861, 7.2.1).
+ *
+ *     port --> neighbours.input, groups.input, iface --> router
+ */
+export function uplink(ground: Ground, router: Router, spec: RoutedPort, ports: number): Uplink {
+  const { pool, clock, loop } = ground
+  const { mac, addresses } = spec
+  const link = routedLink(ground, router, spec, ports)
+  const groups = new Memberships(pool, clock, { mac, addresses, out: link.out })
+  for (const address of addresses) groups.joinSolicitedNode(address)
+  loop.every(NEIGHBOUR_TICK, groups)
+  loop.add(spec.port, new Pipeline(link.neighbours.input, groups.input, link.iface))
+  return { ...link, groups }
 }
 
 /** The addresses of a port, and the link-local one where it speaks IPv6 and has none. */

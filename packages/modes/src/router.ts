@@ -1,6 +1,6 @@
-import { Pipeline, Router, type RouterInterface, type RouterOptions } from '@l2l3/switch-core'
+import { Router, type RouterInterface, type RouterOptions } from '@l2l3/switch-core'
 import type { Ground } from './ground.ts'
-import { type RoutedLink, type RoutedPort, routedLink, withLinkLocal } from './routed-link.ts'
+import { type RoutedLink, type RoutedPort, uplink, withLinkLocal } from './routed-link.ts'
 import { addTunnels, type RoutedTunnel, type TunnelLink } from './tunnels.ts'
 import { isWithin } from './underlay.ts'
 
@@ -50,11 +50,7 @@ export interface RoutedNode {
 export function router(ground: Ground, options: RouterModeOptions): RoutedNode {
   const node = new Router(ground.pool, ground.clock, icmp(options))
   const { ports } = options
-  const links = ports.map((spec) => {
-    const link = routedLink(ground, node, { ...spec, addresses: withLinkLocal(spec) }, ports.length)
-    ground.loop.add(spec.port, new Pipeline(link.neighbours.input, link.iface))
-    return link
-  })
+  const links = ports.map((spec) => uplink(ground, node, { ...spec, addresses: withLinkLocal(spec) }, ports.length))
   const { routes = [], tunnels: specs = [] } = options
   // Routes to far ends come first: a tunnel asks what they take.
   const inside = ({ port, via = [] }: Route): boolean =>

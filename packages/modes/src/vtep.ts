@@ -1,7 +1,6 @@
 import {
   type Element,
   type LocalTaker,
-  Pipeline,
   type Port,
   Router,
   type RouterOptions,
@@ -26,7 +25,7 @@ import {
 } from '@l2l3/vxlan'
 import { Entrance } from './entrance.ts'
 import { type Ground, linkTo } from './ground.ts'
-import { type RoutedLink, type RoutedPort, routedLink, withLinkLocal } from './routed-link.ts'
+import { type RoutedPort, type Uplink, uplink, withLinkLocal } from './routed-link.ts'
 import { addRoutes, icmp, type Route } from './router.ts'
 import { underlayMtu } from './underlay.ts'
 import { outerOf, type SocketUplink, VtepEnds } from './vtep-ends.ts'
@@ -112,7 +111,7 @@ export interface OverlayTunnel {
 /** A node with networks. */
 export interface VtepNode {
   readonly router: Router
-  readonly links: readonly RoutedLink[]
+  readonly links: readonly Uplink[]
   readonly networks: readonly Overlay[]
   readonly vteps: readonly Vtep[]
 }
@@ -142,11 +141,7 @@ export function vtep(ground: Ground, options: VtepModeOptions): VtepNode {
   const { loop, pool, clock } = ground
   const router = new Router(pool, clock, icmp(options))
   const size = options.uplinks.length + options.ports.length + options.networks.length
-  const links = options.uplinks.map((spec) => {
-    const link = routedLink(ground, router, { ...spec, addresses: withLinkLocal(spec) }, size)
-    loop.add(spec.port, new Pipeline(link.neighbours.input, link.iface))
-    return link
-  })
+  const links = options.uplinks.map((spec) => uplink(ground, router, { ...spec, addresses: withLinkLocal(spec) }, size))
   addRoutes(router, links, options.routes ?? [])
   const { ageing, maxEntries } = options
   const tables = given({ ageing, maxEntries })
@@ -175,7 +170,7 @@ export function vtep(ground: Ground, options: VtepModeOptions): VtepNode {
 interface Place {
   readonly ground: Ground
   readonly router: Router
-  readonly links: readonly RoutedLink[]
+  readonly links: readonly Uplink[]
   readonly bridge: Switch
   readonly size: number
 }
@@ -218,10 +213,13 @@ function udpTunnel(place: Place, spec: OverlayNetwork, ends: VtepEnds): OverlayT
   })
   way.next = network
   if (multicast !== undefined) {
+    const link = links.find((l) => l.name === multicast.uplink)
     const bySocket = socket === undefined ? undefined : { mac: new Uint8Array(6), out: socket.out }
-    const via = bySocket ?? links.find((l) => l.name === multicast.uplink)?.iface
+    const via = bySocket ?? link?.iface
     if (via === undefined) throw new RangeError(`multicast of ${name}: there is no uplink ${multicast.uplink}`)
     network.addFlood({ address: multicast.group, interface: via })
+    // Sockets join by themselves.
+    if (bySocket === undefined) link?.groups.join(multicast.group)
   }
   for (const remote of remotes) network.addFlood(remote)
   for (const { mac, remote } of entries) {
