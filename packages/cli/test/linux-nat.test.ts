@@ -52,6 +52,39 @@ describe.each(['nat', 'services'])('examples/%s.yaml on Linux', (name) => {
   })
 })
 
+it('masquerades with the address that the host outside can answer, and loops back by destinations of HNS', async () => {
+  const path = join(dir, 'addresses.yaml')
+  // The first address of each family is one that nobody outside has a way back to.
+  writeFileSync(
+    path,
+    `name: ${NAME}
+nodes:
+  home:
+    mode: nat
+    inside: { ip: [10.22.0.1/24, "fd00:22::1/64"] }
+    endpoints:
+      a: { ip: [10.22.0.11/24, "fd00:22::b/64"] }
+    uplink: { ip: [198.51.100.1/24, 203.0.113.1/24, "fd00:99::1/64", "2001:db8:7::1/64"] }
+    balancer: { style: windows, dsr: true }
+    outbound: [{ behaviour: hns, destinations: [10.22.0.11/32] }, {}]
+    services: { web: { port: 80, clusterIps: [10.96.0.1], backends: [{ to: a }] } }
+  street:
+    mode: switch
+    endpoints:
+      o: { ip: [203.0.113.2/24, "2001:db8:7::2/64"] }
+    uplink: {}
+links: [[home/uplink, street/uplink]]
+checks:
+  - ping: { from: a, to: 203.0.113.2 }
+  - ping: { from: a, to: "2001:db8:7::2" }
+  - tcp: { from: a, to: 10.96.0.1, port: 80, server: a, timeout: 5 }
+`,
+  )
+  const { stdout } = await l2l3(['up', path, '--check', '--json'])
+  const { checks } = JSON.parse(stdout) as { checks: { ok: boolean }[] }
+  expect(checks.map((c) => c.ok)).toEqual([true, true, true])
+})
+
 describe('l2l3 show', () => {
   it('flows: as they come, and as their answers do', async (context) => {
     const found = process.env.PATH?.split(':').some((path) => existsSync(join(path, 'ping')))
