@@ -100,6 +100,9 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
   readonly #errors: Errors
   readonly #events: FlowEvents = new FlowEvents()
   readonly #sides: Side[] = [new Side(0, '', {})]
+  /** Numbers of sides that were detached. */
+  readonly #spare: number[] = []
+  readonly #stop: () => void
   /** The zones of all sides, each once. */
   readonly #zones: number[] = [0]
   readonly #byInterface: Map<RouterInterface, Side> = new Map()
@@ -151,22 +154,54 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
     for (const policy of destination) policy.attached?.(this)
     this.#slice = Math.max(64, Math.ceil(this.conntrack.maxFlows / ROUND))
     this.conntrack.at(this.#clock.now)
-    loop.every(TICK, this)
+    this.#stop = loop.every(TICK, this)
   }
 
   /** Says that packets come and go by an interface of the router, and gives the number by which policies know it. */
   attach(iface: RouterInterface, options: SideOptions = {}): number {
     if (this.#byInterface.has(iface)) throw new Error(`interface ${iface.name} is attached already`)
     const side = this.addSide(iface.name, { mtu: iface.mtu, ...options })
-    side.again = this.loop.link(iface, `${iface.name}, fragments`)
+    side.again = this.loop.link(iface.again, `${iface.name}, fragments`)
     this.#byInterface.set(iface, side)
     return side.number
   }
 
+  /** Says that nothing comes or goes by an interface any more. What waited there is dropped as `PortDown`, its number is given to
+   * the next one that is attached, and flows of its zone end where no other side is in it. (Others stay until their time is up, as
+   * those of Linux do; `endFlows` ends them.) Throws where it is not attached. */
+  detach(iface: RouterInterface): void {
+    const side = this.#byInterface.get(iface)
+    if (side === undefined) throw new Error(`interface ${iface.name} is not attached`)
+    this.fragments.drop(side.number, Drop.PortDown)
+    this.#byInterface.delete(iface)
+    side.again = null
+    this.#spare.push(side.number)
+    const { zone } = side
+    if (zone === 0 || this.#sides.some((s) => s !== side && s.zone === zone && !this.#spare.includes(s.number))) return
+    this.#zones.splice(this.#zones.indexOf(zone), 1)
+    const { records } = this.conntrack
+    for (let flow = this.conntrack.next(0); flow >= 0; flow = this.conntrack.next(flow + 1)) {
+      const at = (flow << R.RECORD_SHIFT) + 3
+      if ((records[at] as number) >>> 16 !== zone && (records[at + 4] as number) >>> 16 !== zone) continue
+      this.conntrack.remove(flow)
+    }
+  }
+
+  /** Ends all flows and what waits, tells it to those who watch, and does nothing more on its own. Its router has lost its gate
+   * before. */
+  close(): void {
+    this.#stop()
+    this.#fresh.close()
+    this.fragments.drop(null, Drop.PortDown)
+    for (let flow = 0; flow < this.conntrack.maxFlows; flow++) if (this.conntrack.has(flow)) this.conntrack.remove(flow)
+    this.#events.tell()
+  }
+
   /** Adds a side that is no interface of a router, for `Passage`. */
   addSide(name: string, options: SideOptions = {}): Side {
-    const side = new Side(checkRange('sides', this.#sides.length, 1, 0xffff), name, options)
-    this.#sides.push(side)
+    const number = this.#spare.pop() ?? checkRange('sides', this.#sides.length, 1, 0xffff)
+    const side = new Side(number, name, options)
+    this.#sides[number] = side
     if (!this.#zones.includes(side.zone)) this.#zones.push(side.zone)
     return side
   }

@@ -60,7 +60,7 @@ export class Loop {
   readonly #rounds: number
   readonly #onPortFailed: ((port: Port, error: Error) => void) | undefined
   readonly #sources: Source[] = []
-  readonly #due: Due[] = []
+  #due: Due[] = []
   readonly #batch: Batch = new Batch()
   #pending: Link[] = []
   #pendingLength = 0
@@ -102,10 +102,15 @@ export class Loop {
     return new Link(this.pool, this, target, name, capacity)
   }
 
-  /** Calls `ticker.tick` once every `every` nanoseconds of the clock (at most once a turn). */
-  every(every: number, ticker: Ticker): void {
+  /** Calls `ticker.tick` once every `every` nanoseconds of the clock (at most once a turn), until the function that comes back
+   * is called. */
+  every(every: number, ticker: Ticker): () => void {
     if (!(every > 0)) throw new RangeError(`a ticker's period must be above 0 ns, not ${every}`)
-    this.#due.push({ ticker, every, next: this.clock.now + every })
+    const due = { ticker, every, next: this.clock.now + every }
+    this.#due.push(due)
+    return () => {
+      this.#due = this.#due.filter((d) => d !== due)
+    }
   }
 
   /** When the next ticker is due, in nanoseconds of the clock; Infinity without tickers. */
@@ -183,8 +188,10 @@ export class Loop {
 
   #tick(): void {
     const { now } = this.clock
-    for (let i = 0; i < this.#due.length; i++) {
-      const due = this.#due[i] as Due
+    // Whoever takes a ticker off from within a tick takes it off a copy.
+    const all = this.#due
+    for (let i = 0; i < all.length; i++) {
+      const due = all[i] as Due
       if (now < due.next) continue
       due.ticker.tick(now)
       due.next += due.every * Math.max(1, Math.ceil((now - due.next + 1) / due.every))

@@ -252,6 +252,21 @@ export class Fragments implements Ticker {
     if (row !== -1) this.#evict(row)
   }
 
+  /** Drops the fragments that came with this token, or with any, and wait, for a reason, and with them the rest of their packets. */
+  drop(token: number | null, why: Drop): void {
+    const table = this.#table
+    for (let row = table.oldest(WAITING); row !== -1; ) {
+      const next = table.younger(row)
+      let found = table.first(row)
+      while (found !== NO_FRAME && token !== null && table.token(found) !== token) found = table.after(found)
+      if (found !== NO_FRAME) {
+        this.#end(row, why)
+        table.remove(row)
+      }
+      row = next
+    }
+  }
+
   #fillKey(l3: number, zone: number): void {
     const { data, bytes: b } = this.#pool
     const { key } = this.#table

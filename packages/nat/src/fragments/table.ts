@@ -181,6 +181,16 @@ export class FragmentTable {
     return this.#oldest[list]
   }
 
+  /** The next younger row of the same list, or -1. */
+  younger(row: number): number {
+    return this.#younger[row]
+  }
+
+  /** The frame that hangs longest from a row, or -1. */
+  first(row: number): Frame | -1 {
+    return this.#first[row] as Frame | -1
+  }
+
   #append(row: number, state: number): void {
     const list = listOf(state)
     if (list === WAITING) this.waiting++

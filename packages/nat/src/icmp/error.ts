@@ -1,5 +1,5 @@
 import { Drop, type Frame, type FramePool } from '@l2l3/switch-core'
-import { checksum, icmp, icmpv6, ipv4, ipv6, tcp } from '@l2l3/switch-core/wire'
+import { checksum, icmp, icmpv6, ipv4, ipv6 } from '@l2l3/switch-core/wire'
 import type { Addresses6 } from '../addresses6.ts'
 import { Place, Proto, Read, readTuple, Tuple } from '../tuple.ts'
 
@@ -28,7 +28,7 @@ import { Place, Proto, Read, readTuple, Tuple } from '../tuple.ts'
  * Anyone can send an ICMP error, so it is believed only as far as it proves that its sender saw the packet: the quoted
  * source is where the error goes to (what Linux checks as well), the quoted packet is whole as far as its ports, no later
  * fragment, and no ICMP error itself; the checksum of the message and that of the quoted IPv4 header are right (RFC 5508,
- * REQ-3). `seq` lets the engine ask whether a quoted TCP segment can have been on its way (RFC 5927, 4.1).
+ * REQ-3). Whether a quoted TCP segment can have been on its way (RFC 5927, 4.1) is left to who gets the error.
  */
 
 /** `read` found a message that is no error. */
@@ -60,8 +60,6 @@ export class IcmpError {
   readonly place: Place = new Place()
   /** The tuple of the quoted packet as it stands there, not inverted. */
   readonly tuple: Tuple = new Tuple()
-  /** Sequence number of a quoted TCP segment, else -1. */
-  seq = -1
 
   /**
    * Reads the ICMP or ICMPv6 message at `l4` of the packet `[l3, end)`, whose headers up to there are whole; `fragment`
@@ -109,7 +107,6 @@ export class IcmpError {
       if (tuple.src !== ipv4.dst(b, l3)) return Drop.InvalidState
       if (!ipv4.checksumOk(b, ip)) return Drop.BadChecksum
     }
-    this.seq = place.protocol === Proto.Tcp ? tcp.seq(b, place.l4) : -1
     return IS_AN_ERROR
   }
 }

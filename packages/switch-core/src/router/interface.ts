@@ -117,6 +117,14 @@ export class RouterInterface implements Element, NeighbourClient {
   readonly addresses6: Address6[] = []
   /** The next hop of what is on the link itself. */
   readonly onLink: Hop
+  /** Where frames come in again that a gate has held: they have been counted. */
+  readonly again: Element = {
+    process: (batch) => {
+      if (this.attached) this.#take(batch)
+      else for (let i = 0; i < batch.length; i++) this.end(batch.frames[i] as Frame, Drop.PortDown)
+      batch.length = 0
+    },
+  }
   readonly #inlet: Inlet
   readonly #pool: FramePool
   readonly #mac32: number
@@ -181,6 +189,15 @@ export class RouterInterface implements Element, NeighbourClient {
       this.#refuse(batch)
       return
     }
+    const { length } = batch
+    const bytes = this.#take(batch)
+    batch.length = 0
+    this.#n[RX_FRAMES]! += length
+    this.#n[RX_BYTES]! += bytes
+  }
+
+  /** Gives a batch to the router, frame by frame, and says how many bytes it had. */
+  #take(batch: Batch): number {
     const inlet = this.#inlet
     const { off, len, bytes: b, data } = this.#pool
     const { frames, length } = batch
@@ -209,9 +226,7 @@ export class RouterInterface implements Element, NeighbourClient {
       else if (type === 0x86dd) inlet.input6(this, f, o, n, group)
       else this.end(f, Drop.NotIp)
     }
-    batch.length = 0
-    this.#n[RX_FRAMES]! += length
-    this.#n[RX_BYTES]! += bytes
+    return bytes
   }
 
   /** Ends what still comes in after the interface was taken away. */
