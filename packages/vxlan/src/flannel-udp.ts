@@ -83,9 +83,9 @@ export class FlannelUdp implements Element {
   constructor(pool: FramePool, clock: Clock, options: FlannelUdpOptions) {
     const port = checkRange('port', options.port ?? 8285, 1, 65_535)
     // A UDP socket's packets: its own TTL and TOS, path MTU discovery on.
-    const { profile, ...rest } = options
+    const { profile, udpChecksum = true, ...rest } = options
     const usual = { ttl: 64, df: 'set', ecnIngress: 'compatibility', ...(profile && { profile }) } as const
-    this.#tunnel = new IpTunnel(pool, clock, new UdpShim(pool, port, options.udpChecksum ?? true), {
+    this.#tunnel = new IpTunnel(pool, clock, new UdpShim(pool, port, udpChecksum), {
       ...usual,
       ...rest,
       remote: 'next-hop',

@@ -1,4 +1,4 @@
-import type { FramePool, Link } from '@l2l3/switch-core'
+import type { Clock, FramePool, Link } from '@l2l3/switch-core'
 import type { IpAddress, OuterIp } from './ip-tunnel-outer.ts'
 import type { Remotes } from './ip-tunnel-remote.ts'
 import type { Shim } from './ip-tunnel-shim.ts'
@@ -8,6 +8,7 @@ import type { Underlay } from './underlay.ts'
 /** What the ways into and out of a tunnel have in common: an `IpTunnel`'s settings, checked. */
 export interface TunnelEnd {
   readonly pool: FramePool
+  readonly clock: Clock
   readonly shim: Shim
   readonly local: IpAddress
   readonly remotes: Remotes
@@ -20,8 +21,10 @@ export interface TunnelEnd {
   readonly mtu: number
   readonly overhead: number
   readonly pathMtu: PathMtu
-  /** Whether what is too long is cut before it is wrapped. */
-  readonly cutInner: boolean
+  /** What becomes of IPv4 without DF that is too long. */
+  readonly cut: 'inner' | 'outer' | 'drop'
+  /** Whether the underlay may cut what comes of it. */
+  readonly mayCutOuter: boolean
   /** How often a packet may be wrapped already; whether further tunnels are told. */
   readonly limit: number
   readonly tellLimit: boolean

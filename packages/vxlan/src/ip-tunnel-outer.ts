@@ -1,7 +1,7 @@
 import { type FramePool, Offload } from '@l2l3/switch-core'
 import { checksum, copy, eth, ipv4, ipv6, put16, put32, u16, u32 } from '@l2l3/switch-core/wire'
 import { tosTable } from './ecn.ts'
-import { addressBytes, isGroupAddress } from './outer.ts'
+import { addressBytes, isHostAddress } from './outer.ts'
 import type { TunnelSettings } from './profile.ts'
 
 /*
@@ -34,9 +34,7 @@ export interface IpAddress {
 export function parseIp(key: string, text: string): IpAddress {
   const bytes = addressBytes(key, text)
   const v6 = bytes.length === 16
-  if (isGroupAddress(bytes) || bytes.every((b) => b === 0)) {
-    throw new RangeError(`${key} must be one host's address, not ${text}`)
-  }
+  if (!isHostAddress(bytes)) throw new RangeError(`${key} must be one host's address, not ${text}`)
   return { v6, ip: v6 ? 0 : u32(bytes, 0), bytes }
 }
 

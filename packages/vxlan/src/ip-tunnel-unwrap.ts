@@ -3,13 +3,15 @@ import { eth, ipv4, ipv6, u32 } from '@l2l3/switch-core/wire'
 import { ecnEgress } from './ecn.ts'
 import type { TunnelEnd } from './ip-tunnel-end.ts'
 import { readTooBig, TooBigReport } from './path-mtu.ts'
+import { Reassembly } from './reassembly.ts'
 
 /*
  * The way out of a tunnel. What is refused, and why, in this order:
  *
  *     not for this end    NotIp, OtherHost, TunnelProtocol, UnknownPeer, and of the shim UnknownVni, TunnelProtocol: another
  *                         end may want it, or it is an ICMP error about a packet of ours
- *     for it, and wrong   BadChecksum, OuterFragment, what else the shim says, InnerRunt, Malformed, EcnMismatch
+ *     for it, and wrong   BadChecksum, what else the shim says, InnerRunt, Malformed, EcnMismatch
+ *     for it, a piece     put together over IPv4 (`reassembly`), else OuterFragment
  *
  * Up to there the frame is only read. What is taken loses all in front of the inner packet, and what was padding behind it;
  * a packet gets a fresh Ethernet header with the MACs of the interface, which it is for.
@@ -17,6 +19,8 @@ import { readTooBig, TooBigReport } from './path-mtu.ts'
 
 const NOT_OURS = -1
 const OURS = -2
+/** A fragment of a packet for this tunnel. */
+const PIECE = -3
 
 /** Unwraps what comes from an underlay. */
 export class TunnelUnwrap implements Element {
@@ -27,6 +31,7 @@ export class TunnelUnwrap implements Element {
   readonly #of: TunnelEnd
   readonly #report: TooBigReport = new TooBigReport()
   readonly #upper: ipv6.Upper = new ipv6.Upper()
+  readonly #pieces: Reassembly
   readonly #one: Batch = new Batch(1)
   #why: Drop = 0
   /* The version of the inner packet that was judged, where it ends, its outer TOS, and where what the shim reads starts. */
@@ -37,6 +42,7 @@ export class TunnelUnwrap implements Element {
 
   constructor(end: TunnelEnd) {
     this.#of = end
+    this.#pieces = new Reassembly(end.pool, end.clock)
   }
 
   /** Takes what comes from an underlay that is a port: what is not for the tunnel ends here. */
@@ -45,6 +51,7 @@ export class TunnelUnwrap implements Element {
       const f = batch.frames[i] as Frame
       const inner = this.#judge(f)
       if (inner >= 0) this.#open(f, inner)
+      else if (inner === PIECE) this.#gather(f)
       else if (inner === OURS || !this.#error(f)) this.#of.pool.drop(f, this.#why)
     }
     batch.length = 0
@@ -54,6 +61,7 @@ export class TunnelUnwrap implements Element {
   take(f: Frame): boolean {
     const inner = this.#judge(f)
     if (inner >= 0) this.#open(f, inner)
+    else if (inner === PIECE) this.#gather(f)
     else if (inner === OURS) this.#of.pool.drop(f, this.#why)
     else return this.#error(f)
     return true
@@ -112,8 +120,11 @@ export class TunnelUnwrap implements Element {
     if (!this.#of.shim.carries(protocol)) return this.#no(NOT_OURS, Drop.TunnelProtocol)
     if (!this.#of.remotes.accepts(b, src)) return this.#no(NOT_OURS, Drop.UnknownPeer)
     if (!v6 && !ipv4.checksumOk(b, l3)) return this.#no(OURS, Drop.BadChecksum)
-    if (fragmented)
-      return this.#no(this.#of.shim.protocolFor(4) === ipv4.Protocol.Tcp ? NOT_OURS : OURS, Drop.OuterFragment)
+    if (fragmented) {
+      if (this.#of.shim.protocolFor(4) === ipv4.Protocol.Tcp) return this.#no(NOT_OURS, Drop.OuterFragment)
+      if (v6) return this.#no(OURS, Drop.OuterFragment)
+      return this.#no(this.#wants(f, l3, l4, protocol) ? PIECE : NOT_OURS, Drop.OuterFragment)
+    }
     const inner = this.#of.shim.read(f, l3, l4, this.#end, protocol)
     if (inner === -1) {
       // Another tunnel between the same two ends may know the key, or the port.
@@ -122,6 +133,26 @@ export class TunnelUnwrap implements Element {
     }
     this.#shimAt = l4
     return this.#insideOk(inner, protocol) ? inner : OURS
+  }
+
+  /** Tells whether an outer fragment is of a packet for this tunnel: the first says so, the others belong to one that is here. */
+  #wants(f: Frame, l3: number, l4: number, protocol: number): boolean {
+    if (ipv4.fragmentOffset(this.#of.pool.bytes, l3) !== 0) return this.#pieces.awaits(f)
+    const { shim } = this.#of
+    if (shim.read(f, l3, l4, this.#end, protocol) !== -1) return true
+    return shim.why !== Drop.UnknownVni && shim.why !== Drop.TunnelProtocol
+  }
+
+  /** Adds an outer fragment to its packet; unwraps that when it is whole. */
+  #gather(f: Frame): void {
+    const pool = this.#of.pool
+    const g = pool.own(f)
+    if (g === NO_FRAME) return
+    const whole = this.#pieces.take(g)
+    if (whole === NO_FRAME) return
+    const inner = this.#judge(whole)
+    if (inner >= 0) this.#unwrap(whole, inner)
+    else pool.drop(whole, this.#why)
   }
 
   #no(verdict: number, why: Drop): number {

@@ -56,9 +56,8 @@ export class TunnelWrap implements Element, Inside {
     if (fate === Fate.Refuse) this.#refuse(f)
     else if (pool.gsoType[f] !== 0) this.#finish(f, Offload.Checksum, fate === Fate.Fits ? this.#wrapAll : this.#cutAll)
     else if (fate === Fate.Fits) this.#wrap(f, true)
-    else if (this.#end.cutInner && this.version === 4) this.#finish(f, 0, this.#cutAll)
-    else if (this.#end.outer.mayBeCut || (!this.#end.outer.v6 && this.version === 6)) this.#wrap(f, false)
-    else pool.drop(f, Drop.TooBig)
+    else if (this.#end.cut === 'inner' && this.version === 4) this.#finish(f, 0, this.#cutAll)
+    else this.#wrapLong(f)
   }
 
   /** Bytes of the packet at which `#look` has looked, without Ethernet's padding; of a super-frame its longest segment's. */
@@ -100,6 +99,8 @@ export class TunnelWrap implements Element, Inside {
     const to = this.#end.remotes.bytes
     const path = this.#end.local.v6 ? this.#end.pathMtu.to6(to, 0) : this.#end.pathMtu.to4(u32(to, 0))
     this.#fits = Math.min(path, this.#end.mtu) - this.#end.overhead
+    // VLAN tags are carried, and take room.
+    if (this.version !== 0) this.#fits -= l3 - o - eth.HLEN
     return true
   }
 
@@ -156,16 +157,22 @@ export class TunnelWrap implements Element, Inside {
     for (let i = 0; i < batch.length; i++) {
       const f = batch.frames[i] as Frame
       if (!this.#look(f)) pool.drop(f, this.#why)
-      else if (!this.#end.cutInner || this.version !== 4 || this.#reader.found[Found.Tags] !== 0) {
-        if (this.#end.outer.mayBeCut) this.#wrap(f, false)
-        else pool.drop(f, Drop.TooBig)
-      } else {
+      else if (this.#end.cut !== 'inner' || this.version !== 4 || this.#reader.found[Found.Tags] !== 0)
+        this.#wrapLong(f)
+      else {
         const g = pool.own(f)
         if (g === NO_FRAME) continue
         pool.len[g] = eth.HLEN + ipv4.totalLength(pool.bytes, pool.off[g]! + eth.HLEN)
         fragment(pool, g, this.#fits, this.#piece, this.#lost)
       }
     }
+  }
+
+  /** Wraps what is too long and may not be refused, for the underlay to cut. IPv6 goes, whatever the settings say: every link
+   * has to take 1,280 bytes of it (RFC 4213, 3.2; RFC 2473, 7.1), and what was said of the path need not be true. */
+  #wrapLong(f: Frame): void {
+    if (this.version === 6 || (this.#end.cut !== 'drop' && this.#end.mayCutOuter)) this.#wrap(f, false)
+    else this.#end.pool.drop(f, Drop.TooBig)
   }
 
   readonly #piece = (f: Frame): void => {

@@ -37,8 +37,10 @@ import { asUnderlay, type Underlay } from './underlay.ts'
  * missing checksum stays missing, since where it goes is told by offset. Segments cost a copy each; between two nodes in one
  * process a VXLAN tunnel carries super-frames whole, these do not.
  *
- * What it is not: outer fragments are not put together (`OuterFragment`), outer IPv6 packets are not cut (RFC 2473, 7.2 would
- * have it for IPv6 of up to 1,280 bytes; give the underlay 1,328 and more), ICMP errors other than "too big" are not relayed inside.
+ * Outer IPv4 fragments are put together (`reassembly`), but for STT's.
+ *
+ * What it is not: outer IPv6 packets are not cut, nor put together (RFC 2473, 7.1 would have it for IPv6 of up to 1,280 bytes; give
+ * the underlay 1,328 and more), ICMP errors other than "too big" are not relayed inside.
  */
 
 /** Settings of a tunnel. The fields of a profile are those of the `linux` profile unless said otherwise; `ttl` is `inherit`
@@ -58,9 +60,10 @@ export interface IpTunnelOptions extends ProfileOptions {
   mac?: string
   /** The MTU of the underlay, 576 (1,280 of IPv6) to 65,535. Default 1,500. */
   mtu?: number
-  /** What becomes of an IPv4 packet without DF that does not fit: cut before it is wrapped, or after, by the underlay, which
-   * takes an outer header without DF. Default `inner` for packets, `outer` for frames. */
-  cut?: 'inner' | 'outer'
+  /** What becomes of an IPv4 packet without DF that does not fit: cut before it is wrapped; or after, by the underlay, for
+   * which its outer header has no DF (over IPv4 only); or dropped. Default `inner` for packets; for frames `outer`, if `df` lets
+   * it be. */
+  cut?: 'inner' | 'outer' | 'drop'
   /** How many IP headers a packet may be wrapped in already, 0 to 255; over IPv6 also told to further tunnels, and `none` to
    * say nothing (RFC 2473, 4.1.1). Default 4, as of Linux' ip6tnl. */
   encapLimit?: number | 'none'
@@ -120,12 +123,16 @@ export class IpTunnel implements Element {
     }
     const mtu = checkRange('mtu', options.mtu ?? 1500, local.v6 ? 1280 : 576, 65_535)
     this.mtu = mtu - this.overhead
-    if (options.cut !== undefined && options.cut !== 'inner' && options.cut !== 'outer') {
-      throw new RangeError(`cut must be inner or outer, not ${String(options.cut)}`)
+    if (options.cut !== undefined && !['inner', 'outer', 'drop'].includes(options.cut)) {
+      throw new RangeError(`cut must be inner, outer or drop, not ${String(options.cut)}`)
+    }
+    if (options.cut === 'outer' && local.v6) {
+      throw new RangeError(`cut cannot be outer over IPv6, which nobody cuts on its way: local is ${options.local}`)
     }
     this.pathMtu = options.pathMtu instanceof PathMtu ? options.pathMtu : new PathMtu(clock, options.pathMtu)
     const end = {
       pool,
+      clock,
       shim,
       local,
       remotes,
@@ -136,7 +143,8 @@ export class IpTunnel implements Element {
       mtu,
       overhead: this.overhead,
       pathMtu: this.pathMtu,
-      cutInner: (options.cut ?? (shim.ethernet ? 'outer' : 'inner')) === 'inner',
+      cut: options.cut ?? (shim.ethernet ? 'outer' : 'inner'),
+      mayCutOuter: outer.mayBeCut || options.cut === 'outer',
       limit: limit === 'none' ? 255 : limit,
       tellLimit: local.v6 && limit !== 'none',
     }

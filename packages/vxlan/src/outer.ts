@@ -304,11 +304,14 @@ export function addressBytes(key: string, text: string): Uint8Array {
  * nobody. */
 export function hostAddress(key: string, text: string): Uint8Array {
   const b = addressBytes(key, text)
-  if (isGroupAddress(b)) throw new RangeError(`${key} must be a host's address, not the group ${text}`)
-  if (b.every((v) => v === 0) || (b.length === 4 && (b[0] === 0 || (b[0] as number) >= 240))) {
-    throw new RangeError(`${key} must be a host's address, not ${text}`)
-  }
+  if (!isHostAddress(b)) throw new RangeError(`${key} must be a host's address, not ${text}`)
   return b
+}
+
+/** Tells whether an address of 4 or 16 bytes can be one host's. */
+export function isHostAddress(b: Uint8Array): boolean {
+  if (isGroupAddress(b) || b.every((v) => v === 0)) return false
+  return b.length === 16 || (b[0] !== 0 && (b[0] as number) < 240)
 }
 
 /** Writes an address of 4 or 16 bytes. */

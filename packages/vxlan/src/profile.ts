@@ -115,6 +115,17 @@ const GENEVE: Readonly<Record<ProfileName, Partial<TunnelSettings>>> = {
   ovs: {},
 }
 
+/** What only VXLAN and GENEVE have. */
+const UDP_ONLY = [
+  'udpChecksum',
+  'udpChecksum6',
+  'sourcePorts',
+  'reservedBits',
+  'verifyChecksum',
+  'zeroChecksum6',
+  'innerVlan',
+] as const
+
 const CHOICES: { readonly [K in keyof TunnelSettings]?: readonly unknown[] } = {
   df: ['clear', 'set', 'inherit'],
   ecnIngress: ['rfc6040', 'linux', 'compatibility'],
@@ -128,7 +139,7 @@ const CHOICES: { readonly [K in keyof TunnelSettings]?: readonly unknown[] } = {
 }
 
 /** Gives all settings of a profile with what an options object has otherwise. Throws a RangeError that names the key and
- * the value where one is none. */
+ * the value where one is none, or has no meaning for the encapsulation. */
 export function tunnelSettings(
   options: ProfileOptions = {},
   encapsulation: 'vxlan' | 'geneve' | 'other' = 'vxlan',
@@ -136,6 +147,11 @@ export function tunnelSettings(
   const name = options.profile ?? 'linux'
   if (!Object.hasOwn(PROFILES, name)) {
     throw new RangeError(`profile must be one of ${Object.keys(PROFILES).join(', ')}, not ${String(name)}`)
+  }
+  const none = encapsulation === 'other' ? UDP_ONLY : encapsulation === 'geneve' ? (['reservedBits'] as const) : []
+  for (const key of none) {
+    if (options[key] === undefined) continue
+    throw new RangeError(`${key} has no meaning ${encapsulation === 'geneve' ? 'for GENEVE' : 'here'}: ${options[key]}`)
   }
   const settings: TunnelSettings = { ...PROFILES[name], ...(encapsulation === 'geneve' ? GENEVE[name] : {}) }
   for (const key of Object.keys(settings) as (keyof TunnelSettings)[]) {

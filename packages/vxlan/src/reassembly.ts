@@ -12,7 +12,7 @@ import { eth, ipv4, put16, u16, u32 } from '@l2l3/switch-core/wire'
  * Senders send in order, and fragments of a packet take one way, since they have no ports to be spread by.
  *
  * All is bounded: so many packets at a time, of which the oldest gives way; no packet longer than what fits into its slot; none
- * waits longer than 30 seconds (Linux' ipfrag_time). Fragments that overlap end the packet (RFC 5722 for IPv6, Linux for both):
+ * is added to when it has waited for 30 seconds (Linux' ipfrag_time). Fragments that overlap end the packet (RFC 5722 for IPv6, Linux for both):
  * nobody honest makes them. A fragment that comes twice is the same.
  */
 
@@ -62,6 +62,7 @@ export class Reassembly {
   /** Takes over a fragment that the caller owns: the first of a packet, or one that is awaited. Gives the packet when it is
    * whole, else `NO_FRAME`. Any bytes will do. */
   take(f: Frame): Frame | -1 {
+    this.tick(this.#clock.now)
     const pool = this.#pool
     const b = pool.bytes
     const o = pool.off[f] as number

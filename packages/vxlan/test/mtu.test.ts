@@ -1,7 +1,7 @@
 /**
  * What does not fit: answers as Linux' bridged vxlan gives them (bytes recorded on 6.18), cutting, and path MTUs.
  */
-import { type Frame, FramePool, SECOND, VirtualClock } from '@l2l3/switch-core'
+import { Batch, type Frame, FramePool, fragment, GsoType, Offload, SECOND, VirtualClock } from '@l2l3/switch-core'
 import { icmp, ipv4, parseIpv4, parseIpv6 } from '@l2l3/switch-core/wire'
 import { expect, test } from 'vitest'
 import {
@@ -21,6 +21,7 @@ import {
   sttTunnel,
   TooBig,
   TooBigReport,
+  tunnelSettings,
 } from '../src/index.ts'
 import {
   answerOf,
@@ -185,10 +186,133 @@ test('without DF it is cut before it is wrapped, or after', () => {
   const [whole] = ipip({ cut: 'outer', df: 'inherit' }).wrap(TO2 + big)
   expect(whole?.slice(68)).toBe(big)
   expect(ipv4.dontFragment(hex(whole ?? ''), 14)).toBe(false)
-  // With DF outside nobody may cut it.
-  const strict = ipip({ cut: 'outer' })
-  expect(strict.wrap(TO2 + big)).toEqual([])
-  expect(strict.drops).toEqual({ TooBig: 1 })
+  // Asked for, it has no DF outside, which all others have; else nobody may cut it.
+  const outer = ipip({ cut: 'outer' })
+  expect(outer.wrap(TO2 + big, TO2 + packet()).map((f) => ipv4.dontFragment(hex(f), 14))).toEqual([false, true])
+  for (const lab of [ipip({ cut: 'drop' }), gretap({}), gretap({ cut: 'drop' })]) {
+    expect(lab.wrap(TO2 + big)).toEqual([])
+    expect(lab.drops).toEqual({ TooBig: 1 })
+  }
+})
+
+function gretap(options: Partial<IpTunnelOptions>): Lab<IpTunnel> {
+  return new Lab((pool, clock, links) =>
+    gretapTunnel(pool, clock, { local: '192.168.77.1', remote: '192.168.77.2', ...links, ...options }),
+  )
+}
+
+/** An Ethernet frame of IPv4 in pieces that fit into `mtu`. */
+function cut(frame: string | undefined, mtu: number): string[] {
+  const pool = new FramePool({ frames: 32, frameSize: 4000 })
+  const parts: string[] = []
+  const keep = (f: Frame): void => {
+    parts.push(show(pool.view(f)))
+    pool.sent(f)
+  }
+  fragment(pool, pool.from(hex(frame ?? '')) as Frame, mtu, keep, (f, why) => pool.drop(f, why))
+  expect(parts.length).toBeGreaterThan(1)
+  return parts
+}
+
+test.each<[string, (remote: string, local: string) => Lab<IpTunnel>]>([
+  ['IP in IP', (local, remote) => ipip({ local, remote, cut: 'outer' })],
+  [
+    'GRE with a checksum',
+    (local, remote) =>
+      new Lab((pool, clock, links) =>
+        greTunnel(pool, clock, { local, remote, mac: MAC, checksum: true, key: 5, cut: 'outer', ...links }),
+      ),
+  ],
+  ['GRETAP', (local, remote) => gretap({ local, remote, cut: 'outer' })],
+])('outer fragments of %s are put together', (_, make) => {
+  const [one, two] = [make('192.168.77.1', '192.168.77.2'), make('192.168.77.2', '192.168.77.1')]
+  const inner = packet({ payload: datagram('10.244.1.5', '10.244.2.7', 2000) })
+  const parts = cut(one.wrap(TO2 + inner)[0], 600)
+  const last = parts.length - 1
+  for (const part of parts.slice(0, last)) {
+    two.underlay.inject(hex(part))
+    two.loop.settle()
+  }
+  expect(two.pool.report().held).toBe(1)
+  const [got] = two.unwrap(parts[last] as string)
+  expect(got?.slice(28)).toBe(inner)
+  expect(two.drops).toEqual({ Consumed: last })
+})
+
+test('outer fragments for a tunnel with another key are left to it', () => {
+  const make = (local: string, remote: string, key: number): Lab<IpTunnel> =>
+    new Lab((pool, clock, links) => greTunnel(pool, clock, { local, remote, mac: MAC, key, cut: 'outer', ...links }))
+  const [out] = make('192.168.77.1', '192.168.77.2', 5).wrap(TO2 + packet({ payload: 2000 }))
+  const other = make('192.168.77.2', '192.168.77.1', 6)
+  for (const part of cut(out, 600)) {
+    const f = other.pool.from(hex(part)) as Frame
+    other.pool.ledger.receive(1)
+    expect(other.tunnel.take(f, null as never)).toBe(false)
+    other.pool.sent(f)
+  }
+  expect(other.pool.report()).toMatchObject({ balanced: true, held: 0, dropped: {} })
+})
+
+test('IPv6 of 1,280 bytes goes over IPv6 too, however short the path is said to be', () => {
+  const lab = new Lab((pool, clock, links) =>
+    gretapTunnel(pool, clock, { local: 'fd00::1', remote: 'fd00::2', mtu: 1300, ...links }),
+  )
+  const v6 = (n: number) => ETH6 + packet({ src: 'fd01::1', dst: 'fd01::2', payload: n - 40 })
+  expect(lab.wrap(v6(1280)).length).toBe(1)
+  lab.inside.inject(hex(v6(1281)))
+  expect(answerOf(lab.collect().into[0])).toMatchObject({ type: 2, code: 0, mtu: 1280 })
+})
+
+test('a super-frame of IPv6 whose segments are of 1,280 bytes and do not fit: each may be cut outside', () => {
+  const lab = gretap({ mtu: 1280 })
+  // TCP, 20 bytes of header, two segments of 1,220 bytes.
+  const tcp = `1388 1b58 00000001 00000001 5010 ffff 0000 0000 ${'00'.repeat(2440)}`
+  const f = lab.pool.from(
+    hex(ETH6 + packet({ src: 'fd01::1', dst: 'fd01::2', protocol: 6, payload: flat(tcp) })),
+  ) as Frame
+  lab.pool.ledger.receive(1)
+  lab.pool.flags[f] = Offload.Checksum
+  lab.pool.gsoType[f] = GsoType.Tcp6
+  lab.pool.gsoSize[f] = 1220
+  lab.pool.hdrLen[f] = 74
+  lab.pool.csumStart[f] = 54
+  lab.pool.csumOffset[f] = 16
+  const batch = new Batch()
+  batch.push(f)
+  lab.tunnel.process(batch)
+  const out = lab.collect().out.map((b) => hex(b))
+  expect(out.map((b) => [b.length, ipv4.dontFragment(b, 14)])).toEqual([
+    [14 + 24 + 14 + 1280, false],
+    [14 + 24 + 14 + 1280, false],
+  ])
+})
+
+test('VLAN tags are carried by GRETAP, and take room', () => {
+  const lab = gretap({ mtu: 1500 })
+  const tagged = (n: number) => `0200000000020200000000018100006408 00${packet({ df: true, payload: n - 20 })}`
+  expect(hex(lab.wrap(flat(tagged(1458)))[0] ?? '').length).toBe(1514)
+  lab.inside.inject(hex(flat(tagged(1459))))
+  const { out, into } = lab.collect()
+  expect(out).toEqual([])
+  expect(into[0]?.slice(0, 36)).toBe('020000000001020000000002810000640800')
+  expect(Buffer.from(into[0] ?? '', 'hex').readUInt16BE(18 + 26)).toBe(1458)
+})
+
+test('what only VXLAN has is refused elsewhere', () => {
+  for (const [key, value] of Object.entries({
+    udpChecksum: true,
+    udpChecksum6: true,
+    sourcePorts: [1, 2],
+    reservedBits: 'rfc',
+    verifyChecksum: true,
+    zeroChecksum6: false,
+    innerVlan: 'drop',
+  })) {
+    expect(() => gretap({ [key]: value })).toThrow(`${key} has no meaning here: ${value}`)
+    expect(() => ipip({ [key]: value })).toThrow(`${key} has no meaning here: ${value}`)
+  }
+  expect(() => tunnelSettings({ reservedBits: 'rfc' }, 'geneve')).toThrow('reservedBits has no meaning for GENEVE: rfc')
+  expect(() => gretap({ local: 'fd00::1', remote: 'fd00::2', cut: 'outer' })).toThrow(/cut cannot be outer over IPv6/)
 })
 
 test('IPv6 of more than fits is refused, and up to 1,280 has to pass: then the outer packet may be cut', () => {
