@@ -1,3 +1,4 @@
+import { checkKeys } from './known-keys.ts'
 import type { OutboundRule } from './outbound-rule.ts'
 import { readPrefix } from './prefix-set.ts'
 import type { SourceNat } from './source-nat.ts'
@@ -35,6 +36,7 @@ export interface IpMasqOptions {
 /** `ipMasq` (modes.md 8). iptables: to the own subnet ACCEPT, else all but multicast. nftables: multicast returns first,
  * then all but the own subnet; what is not translated goes on to other chains, where iptables has accepted it. */
 export function cniIpMasq(options: IpMasqOptions): OutboundRule[] {
+  checkKeys('', options, ['pods', 'subnet', 'backend', 'nat'] satisfies (keyof IpMasqOptions)[])
   const { pods, subnet, nat } = options
   const backend = options.backend ?? 'iptables'
   const family = familyOf('subnet', subnet)
@@ -66,6 +68,7 @@ export interface FlannelMasqOptions {
 
 /** FLANNEL-POSTRTG (modes.md 11), line by line. The first leaves to kube-proxy what it has marked. */
 export function flannelMasq(options: FlannelMasqOptions): OutboundRule[] {
+  checkKeys('', options, ['network', 'subnet', 'nat'] satisfies (keyof FlannelMasqOptions)[])
   const { network, subnet, nat } = options
   const family = familyOf('network', network)
   sameFamily('subnet', subnet, family)
@@ -97,6 +100,14 @@ export interface CalicoNatOutgoingOptions {
 /** cali-nat-outgoing (modes.md 10.3): from a pool with natOutgoing to no pool at all, nor, if so configured, a node. With a
  * port range TCP and UDP have lines of their own (felix/rules/nat.go). */
 export function calicoNatOutgoing(options: CalicoNatOutgoingOptions): OutboundRule[] {
+  checkKeys('', options, [
+    'family',
+    'masqueradePools',
+    'allPools',
+    'hosts',
+    'nat',
+    'ranged',
+  ] satisfies (keyof CalicoNatOutgoingOptions)[])
   const { family, masqueradePools, allPools, hosts, nat, ranged } = options
   const about = { family, from: masqueradePools, notTo: [...allPools, ...(hosts ?? [])] }
   const rest: OutboundRule = { ...about, verdict: nat }
@@ -119,6 +130,7 @@ export interface AwsSnatOptions {
 /** AWS-SNAT-CHAIN-0 (modes.md 9): RETURN for each CIDR of the VPC, then everything that does not leave by a branch ENI and
  * is not for the node itself. */
 export function awsSnat(options: AwsSnatOptions): OutboundRule[] {
+  checkKeys('', options, ['vpc', 'vlans', 'local', 'nat'] satisfies (keyof AwsSnatOptions)[])
   const { vpc, vlans, local, nat } = options
   return [
     ...vpc.map((cidr): OutboundRule => ({ to: [cidr], verdict: 'return' })),
@@ -137,6 +149,7 @@ export interface DockerMasqOptions {
 
 /** `-s subnet ! -o bridge -j MASQUERADE` (modes.md 8). */
 export function dockerMasq(options: DockerMasqOptions): OutboundRule[] {
+  checkKeys('', options, ['subnet', 'bridge', 'nat'] satisfies (keyof DockerMasqOptions)[])
   const family = familyOf('subnet', options.subnet)
   return [{ family, from: [options.subnet], notOut: [options.bridge], verdict: options.nat }]
 }
@@ -153,6 +166,7 @@ export interface KindnetMasqOptions {
 
 /** kindnet's masquerading: from the node's pods to anywhere but the no-masquerade set. */
 export function kindnetMasq(options: KindnetMasqOptions): OutboundRule[] {
+  checkKeys('', options, ['family', 'pods', 'noMasquerade', 'nat'] satisfies (keyof KindnetMasqOptions)[])
   const { family, pods, noMasquerade, nat } = options
   return [
     { family, to: noMasquerade, verdict: 'return' },

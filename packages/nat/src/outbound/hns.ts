@@ -1,6 +1,7 @@
 import { checkRange } from '@l2l3/switch-core'
 import type { Addresses6 } from '../addresses6.ts'
 import type { OutsideAddresses } from '../policy.ts'
+import { checkKeys, checkObject } from './known-keys.ts'
 import { OutboundNat } from './outbound-nat.ts'
 import type { OutboundRule } from './outbound-rule.ts'
 import type { OutsidePorts } from './outside-ports.ts'
@@ -98,7 +99,7 @@ const V2_KEYS: readonly string[] = ['Exceptions', 'VirtualIP', 'Destinations', '
 
 /** The outbound NAT of an endpoint. Throws a TypeError or RangeError with key and value. */
 export function hnsOutboundNat(addresses: Addresses6, options: HnsOutboundNatOptions): OutboundNat {
-  checkKeys('options', options, KEYS)
+  checkKeys('', options, KEYS)
   const { icmpTransposition = false } = options
   if (typeof icmpTransposition !== 'boolean') {
     throw new TypeError(`icmpTransposition must be true or false, not ${JSON.stringify(icmpTransposition)}`)
@@ -174,8 +175,8 @@ function readPolicy(key: string, policy: OutboundNatPolicyV1 | OutboundNatPolicy
         Destinations: policy.Destinations ?? [],
         MaxPortPoolUsage: policy.MaxPortPoolUsage ?? 0,
       }
-  if (second) checkKeys(`${key}.Settings`, settings, V2_KEYS)
-  checkKeys(key, policy, second ? ['Type', 'Settings'] : V1_KEYS)
+  if (second) checkKeys(`${key}.Settings: `, settings, V2_KEYS)
+  checkKeys(`${key}: `, policy, second ? ['Type', 'Settings'] : V1_KEYS)
   const flags = checkRange(`${key}.Flags`, settings.Flags ?? 0, 0, 3)
   const family = (flags & OutboundNatFlag.IPv6) === 0 ? 4 : 6
   const exceptions = new PrefixSet(`${key}.Exceptions`, settings.Exceptions ?? [])
@@ -198,14 +199,4 @@ function readPolicy(key: string, policy: OutboundNatPolicyV1 | OutboundNatPolicy
     family,
     limit: usage === 0 ? undefined : usage,
   }
-}
-
-/** Throws a TypeError for what is no object. */
-export function checkObject(key: string, o: unknown): void {
-  if (typeof o !== 'object' || o === null) throw new TypeError(`${key} must be an object, not ${JSON.stringify(o)}`)
-}
-
-function checkKeys(key: string, o: object, known: readonly string[]): void {
-  for (const k of Object.keys(o))
-    if (!known.includes(k)) throw new TypeError(`${key}: unknown key ${JSON.stringify(k)}`)
 }

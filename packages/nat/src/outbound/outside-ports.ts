@@ -1,5 +1,7 @@
 import { ANSWER } from '../tuple.ts'
+import { checkKeys } from './known-keys.ts'
 import { NO_ROW, RowIndex } from './row-index.ts'
+import { readSeed } from './source-nat-options.ts'
 
 /*
  * Who has an outside port: (kind, address, port) -> one mapping, or a reservation.
@@ -47,7 +49,8 @@ export class OutsidePorts {
   #owners = 0
 
   constructor(options: OutsidePortsOptions = {}) {
-    this.#index = new RowIndex('maxPorts', options.maxPorts ?? 131_072, 3, options.seed ?? 0)
+    checkKeys('', options, ['maxPorts', 'seed'] satisfies (keyof OutsidePortsOptions)[])
+    this.#index = new RowIndex('maxPorts', options.maxPorts ?? 131_072, 3, readSeed(options.seed ?? 0))
     this.#owner = new Uint16Array(this.#index.max)
     this.#mapping = new Int32Array(this.#index.max)
     this.#insidePort = new Uint16Array(this.#index.max)

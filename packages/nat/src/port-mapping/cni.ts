@@ -1,6 +1,6 @@
 import { checkRange, formatPrefix, parseInterfaceAddress } from '@l2l3/switch-core'
 import { parseIpv4, parseIpv6 } from '@l2l3/switch-core/wire'
-import { checkObject } from '../outbound/hns.ts'
+import { checkKeys, checkObject } from '../outbound/known-keys.ts'
 import { oneOf } from '../outbound/source-nat-options.ts'
 import type { PortMapping } from './port-mapping.ts'
 
@@ -87,11 +87,6 @@ export function cniPortMappings(options: PortmapOptions): PortMapping[] {
       ]
     })
   })
-}
-
-function checkKeys(where: string, o: object, known: readonly string[]): void {
-  for (const k of Object.keys(o))
-    if (!known.includes(k)) throw new TypeError(`${where}unknown key ${JSON.stringify(k)}`)
 }
 
 function checkFlag(key: string, value: unknown): void {

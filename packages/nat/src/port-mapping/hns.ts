@@ -1,6 +1,6 @@
 import { checkRange } from '@l2l3/switch-core'
 import { parseIpv4 } from '@l2l3/switch-core/wire'
-import { checkObject } from '../outbound/hns.ts'
+import { checkKeys, checkObject } from '../outbound/known-keys.ts'
 import { readHost } from '../outbound/prefix-set.ts'
 import { Proto } from '../tuple.ts'
 import type { CniPortMapping } from './cni.ts'
@@ -103,7 +103,7 @@ interface Read {
 
 function readV1(key: string, p: NatPolicyV1): Read {
   if (p.Type !== 'NAT') throw new TypeError(`${key}.Type must be "NAT", not ${JSON.stringify(p.Type)}`)
-  checkKeys(key, p, V1_KEYS)
+  checkKeys(`${key}: `, p, V1_KEYS)
   const protocol = V1_PROTOCOLS[String(p.Protocol).toUpperCase()]
   if (protocol === undefined) {
     throw new TypeError(`${key}.Protocol must be TCP or UDP, not ${JSON.stringify(p.Protocol)}`)
@@ -119,8 +119,8 @@ function readV2(key: string, p: PortMappingPolicyV2): Read {
   const s = p.Settings
   checkObject(`${key}.Settings`, s)
   if (p.Type !== 'PortMapping') throw new TypeError(`${key}.Type must be "PortMapping", not ${JSON.stringify(p.Type)}`)
-  checkKeys(key, p, ['Type', 'Settings'])
-  checkKeys(`${key}.Settings`, s, V2_KEYS)
+  checkKeys(`${key}: `, p, ['Type', 'Settings'])
+  checkKeys(`${key}.Settings: `, s, V2_KEYS)
   if (!V2_PROTOCOLS.includes(s.Protocol)) {
     throw new TypeError(`${key}.Protocol must be 6, 17 or 132, not ${JSON.stringify(s.Protocol)}`)
   }
@@ -179,9 +179,4 @@ function isAll(vip: string): boolean {
 
 function isUnspecified(text: string): boolean {
   return text === '::' || parseIpv4(text) === 0
-}
-
-function checkKeys(key: string, o: object, known: readonly string[]): void {
-  for (const k of Object.keys(o))
-    if (!known.includes(k)) throw new TypeError(`${key}: unknown key ${JSON.stringify(k)}`)
 }

@@ -1,6 +1,8 @@
 import type { Addresses6 } from '../addresses6.ts'
+import { checkKeys } from '../outbound/known-keys.ts'
 import type { OutsidePorts } from '../outbound/outside-ports.ts'
 import { firstOf, lastOf } from '../outbound/port-range.ts'
+import { readSeed } from '../outbound/source-nat-options.ts'
 import type { DestinationPolicy, FlowEnder, NewFlow, StandingFlow } from '../policy.ts'
 import { Frontends, NO_FRONTEND, NODE_PORT } from '../service/frontends.ts'
 import { IPV6, Proto } from '../tuple.ts'
@@ -52,9 +54,10 @@ export class PortMappings implements DestinationPolicy {
   #engines: readonly FlowEnder[] = []
 
   constructor(addresses: Addresses6, options: PortMappingsOptions = {}) {
+    checkKeys('', options, ['outsidePorts', 'seed'] satisfies (keyof PortMappingsOptions)[])
     this.#addresses = addresses
     this.#options = options
-    this.#ports = new Frontends(options.seed ?? 0)
+    this.#ports = new Frontends(readSeed(options.seed ?? 0))
   }
 
   /** Adds a mapping, and gives a number by which it can be removed. Throws a TypeError or RangeError with key and value,

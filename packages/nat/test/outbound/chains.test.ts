@@ -266,3 +266,19 @@ describe('rules', () => {
     expect(() => new OutboundNat([rule as OutboundRule])).toThrow(error)
   })
 })
+
+it('chains refuse settings that they do not know', () => {
+  const nat = new SourceNat(lab.addresses, { to: ['203.0.113.9'] })
+  const made: [(options: never) => unknown, object][] = [
+    [cniIpMasq, { pods: ['10.1.0.5'], subnet: '10.1.0.0/16', nat }],
+    [flannelMasq, { network: '10.1.0.0/16', subnet: '10.1.1.0/24', nat }],
+    [calicoNatOutgoing, { family: 4, masqueradePools: ['10.1.0.0/16'], allPools: ['10.1.0.0/16'], nat }],
+    [awsSnat, { vpc: ['10.0.0.0/8'], nat }],
+    [dockerMasq, { subnet: '172.17.0.0/16', bridge: 1, nat }],
+    [kindnetMasq, { family: 4, pods: ['10.1.0.0/16'], noMasquerade: [], nat }],
+  ]
+  for (const [make, options] of made) {
+    expect(() => make(options as never)).not.toThrow()
+    expect(() => make({ ...options, exclude: [] } as never)).toThrow(/^unknown key "exclude"/)
+  }
+})

@@ -255,9 +255,10 @@ describe('limits', () => {
     expect([go(1).length, go(2).length, go(3).length, go(4).length]).toEqual([1, 1, 0, 0])
     expect(l.drops).toEqual({ NatPortsSpent: 2 })
     expect(go(1)).toEqual(['1: udp 203.0.113.1#5001 > 203.0.113.2#53'])
-    // One becomes a stream: 120 s. The others have 30.
+    // One becomes a stream by what follows its first answer: 120 s. The others have 30.
     l.seconds(3)
     go(2)
+    l.say(OUTSIDE, udpPacket('203.0.113.2#53 > 203.0.113.1#5002'))
     expect(l.say(OUTSIDE, udpPacket('203.0.113.2#53 > 203.0.113.1#5002'))).toHaveLength(1)
     l.seconds(31)
     expect(nat.used).toBe(1)

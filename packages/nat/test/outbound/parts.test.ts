@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { OutsidePorts } from '../../src/outbound/outside-ports.ts'
 import {
   firstOf,
   formatPortRange,
@@ -200,6 +201,14 @@ describe('RowIndex', () => {
     // A chain of all would take minutes.
     expect(performance.now() - started).toBeLessThan(2000)
   })
+})
+
+it.each([
+  [{ seed: 'x' }, /^seed must be a whole number, not "x"/],
+  [{ ports: 5 }, /^unknown key "ports"/],
+  [{ maxPorts: 0 }, /^maxPorts must be a whole number/],
+] as [object, RegExp][])('OutsidePorts refuses %j', (options, error) => {
+  expect(() => new OutsidePorts(options)).toThrow(error)
 })
 
 describe('ranges of ports', () => {

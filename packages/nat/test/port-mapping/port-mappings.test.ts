@@ -227,6 +227,13 @@ it('leaves a port to whom it leads, and to all who have no flow in its way with 
   expect(lab.send(owning, 'udp 10.22.0.12:8085 > 198.51.100.1:53').to).not.toBe('203.0.113.1:8085')
 })
 
+it.each([
+  [{ seed: 'x' }, /^seed must be a whole number, not "x"/],
+  [{ ports: 5 }, /^unknown key "ports"/],
+] as [object, RegExp][])('settings that make no sense: %j', (options, error) => {
+  expect(() => new PortMappings(lab.addresses, options)).toThrow(error)
+})
+
 it('reserves nothing where it is not to, and throws where there is no room', () => {
   const outsidePorts = new OutsidePorts({ maxPorts: 10 })
   const reserving = new PortMappings(lab.addresses, { outsidePorts })
@@ -324,6 +331,8 @@ it.each([
   [{ ...web, local: 1, address: '10.0.0.1' }, /portMapping\.local must be true or false, not 1/],
   [{ ...web, zone: 70000 }, /portMapping\.zone must be a whole number from 0 to 65535/],
   [{ ...web, masqueradeFrom: ['x'] }, /portMapping\.masqueradeFrom\[0\]: not an address or prefix: "x"/],
+  [{ ...web, reserved: 'no' } as never, /portMapping\.reserved must be true or false, not "no"/],
+  [null as never, /portMapping must be a port mapping, not null/],
   [{ ...web, hostPort: 1 }, /portMapping: unknown key "hostPort"/],
 ] as [PortMapping, RegExp][])('%j throws', (mapping, error) => {
   expect(() => table.add(mapping)).toThrow(error)
