@@ -10,14 +10,13 @@ import { type FastRun, STAGE } from './translate/fast-run.ts'
  *                                                       direction, whichever passage a packet takes
  *
  * So it is where a switch port rewrites packets on their way, as VFP does on Windows (modes.md 2.2): MAC addresses, TTL and everything
- * that is not IP stay as they are, and so do frames with a VLAN tag, and those to groups. Most of a batch is done by the fast run; the
+ * that is not IP stay as they are, and so do frames with a VLAN tag, and those to groups. A checksum that is wrong, that of the IPv4
+ * header too, goes on as wrong as it came: who gets the packet finds out. Most of a batch is done by the fast run; the
  * rest, in its order, by the engine.
  */
 
 const ETHERTYPE_IPV4 = 0x0800
 const ETHERTYPE_IPV6 = 0x86dd
-/** The frame's checksums are known to be right, or are not there yet. */
-const CHECKED = 3
 
 /** Translates what passes from one side to another. */
 export class Passage implements Element {
@@ -71,7 +70,6 @@ export class Passage implements Element {
     const type = data.getUint16(o + 12, false)
     if (type === ETHERTYPE_IPV4) {
       if (ipv4.checkHeader(b, l3, end) === -1) return this.#drop(f, Drop.Malformed)
-      if (((pool.flags[f] as number) & CHECKED) === 0 && !ipv4.checksumOk(b, l3)) return this.#drop(f, Drop.BadChecksum)
     } else if (type !== ETHERTYPE_IPV6) return f
     const went = nat.arrive(f, l3, from)
     if (went < NO_FRAME) return this.#drop(f, (-2 - went) as Drop)

@@ -106,8 +106,8 @@ export function fastRun(arrays: RunArrays): FastRun {
         const length = lens[f] as number
         ss[i] = 0
         hs[i] = 0
-        // Room for UDP; 4-aligned; version 4 with a header of five words; EtherType 0800.
-        if (length < 42 || (o & 3) !== 2) continue
+        // Room for UDP; 4-aligned; to one MAC address; version 4 with a header of five words; EtherType 0800.
+        if (length < 42 || (o & 3) !== 2 || (w32[w - 4]! & 0x10000) !== 0) continue
         const word0 = w32[w] as number
         if ((word0 & 255) !== 0x45 || w32[w - 1]! >>> 16 !== 8) continue
         const total = ((word0 >>> 8) & 0xff00) | (word0 >>> 24)

@@ -1,5 +1,6 @@
 // Both halves in one go, and the fast run: it must come to the same as the long way.
 import { Drop, type Frame } from '@l2l3/switch-core'
+import { ipv4, u16 } from '@l2l3/switch-core/wire'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { TwoPassages } from './bench-passage.ts'
@@ -56,12 +57,38 @@ describe('a passage', () => {
     expect(two.pool.report()).toMatchObject({ balanced: true, held: 0 })
   })
 
-  it('a wrong header checksum ends a frame that begins a flow', () => {
+  it('a wrong header checksum stays wrong, of the first packet and of those that follow', () => {
     const two = new TwoPassages()
     const b = hex(udpPacket('10.22.0.11#5000 > 203.0.113.2#53'))
+    // How far it is from the right one, in ones-complement.
+    const error = (p: Uint8Array): number => {
+      const right = Uint8Array.from(p)
+      ipv4.fillChecksum(right, 0)
+      return (u16(p, 10) - u16(right, 10) + 0xffff) % 0xffff
+    }
     b[10] = (b[10] as number) ^ 1
-    expect(two.end(two.pass(two.out, [two.frame(b)]))).toEqual([])
-    expect(two.drops).toEqual({ BadChecksum: 1 })
+    const before = error(b)
+    expect(before).not.toBe(0)
+    for (const again of [0, 1]) {
+      const [f] = two.pass(two.out, [two.frame(b)]) as [Frame]
+      const out = two.pool.copyOut(f).subarray(14)
+      expect([again, say(out)]).toEqual([again, 'udp 203.0.113.1#5000 > 203.0.113.2#53'])
+      expect(error(out)).toBe(before)
+      two.pool.sent(f)
+    }
+    expect(two.drops).toEqual({})
+  })
+
+  it('frames to a group pass as they are, also such as look like a packet of a flow', () => {
+    const two = new TwoPassages()
+    const b = hex(udpPacket('10.22.0.11#5000 > 203.0.113.2#53'))
+    two.end(two.pass(two.out, [two.frame(b)]))
+    const f = two.frame(b)
+    const o = two.pool.off[f] as number
+    two.pool.bytes.set([1, 0, 0x5e], o)
+    const [g] = two.pass(two.out, [f]) as [Frame]
+    expect(say(two.pool.copyOut(g).subarray(14))).toBe('udp 10.22.0.11#5000 > 203.0.113.2#53')
+    two.pool.sent(g)
   })
 
   it('fragments that waited come after the first', () => {
