@@ -58,10 +58,12 @@ export interface NetworkOptions {
   splitHorizon?: boolean
   /** Shares the horizon of another network: frames do not pass from one to the other. */
   horizon?: TunnelNetwork
-  /** The longest inner IP packet; 68 to 65,535. Default: what the underlay takes. */
+  /** The longest inner IP packet in a frame without VLAN tags, behind a header without options of a far end's own: what more is
+   * carried takes room; 68 to 65,535. IPv6 of up to 1,280 bytes is sent all the same, for the underlay to cut. Default: what
+   * the underlay takes. */
   mtu?: number
   /** What becomes of IPv4 without DF that is longer: wrapped all the same, for the underlay to fragment (`outer`, Linux' way);
-   * fragmented first (`inner`); dropped (RFC 7348, 4.3). Default `outer`. */
+   * fragmented first (`inner`; behind a VLAN tag, and of a super-frame, after); dropped (RFC 7348, 4.3). Default `outer`. */
   oversize?: 'outer' | 'inner' | 'drop'
   /** VXLAN: a group policy id for all headers. GENEVE: options for all headers. */
   group?: number

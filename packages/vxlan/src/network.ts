@@ -428,13 +428,16 @@ export class TunnelNetwork implements Element {
     // says of the path ends it.
     else if (v6) this.#wrap(f, n, true)
     else if ((this.#options.oversize ?? 'outer') === 'outer') this.#wrap(f, n, false)
-    else if (this.#options.oversize === 'inner' && type === 0x0800 && l3 === o + eth.HLEN && pool.gsoType[f] === 0) {
+    else if (this.#options.oversize === 'drop' || !isIp) pool.drop(f, Drop.TooBig)
+    // Behind a tag, and in a super-frame, it is not cut here: the outer packet is.
+    else if (l3 !== o + eth.HLEN || pool.gsoType[f] !== 0) this.#wrap(f, n, true)
+    else {
       const g = pool.own(f)
       if (g === NO_FRAME) return
       this.#to = n
       pool.len[g] = Math.min(pool.len[g] as number, eth.HLEN + ipv4.totalLength(b, (pool.off[g] as number) + eth.HLEN))
       fragment(pool, g, fits, this.#piece, this.#lost)
-    } else pool.drop(f, Drop.TooBig)
+    }
   }
 
   /** Drops a frame that does not fit, and tells its sender: once, however many copies of it there are. */

@@ -164,6 +164,16 @@ describe('what is carried beside the packet takes room', () => {
     expect(ben.takeAll()).toEqual([tagged(1446)])
   })
 
+  it('VLAN tags, without DF: not cut before it is wrapped, but after', () => {
+    const { world, ann, ben } = two({ mtu: 1450, oversize: 'inner' }, { profile: 'ovs' })
+    const tagged = udpFrame({ from: ANN, to: BEN, data: bytes(1450), tag: 5 })
+    ann.inject(tagged)
+    world.settle()
+    expect(world.tap.takeAll().map((f) => ipv4.isFragment(f, 14))).toEqual([true, true])
+    expect(ben.takeAll()).toEqual([tagged])
+    expect(world.drops).toEqual({ Consumed: 1 })
+  })
+
   it('options of one far end', () => {
     const world = new World()
     const [node, peer] = ['192.168.77.1', '192.168.77.2'].map(
