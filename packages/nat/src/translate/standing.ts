@@ -13,18 +13,38 @@ import { IPV6, Tuple } from '../tuple.ts'
  *                  `-> one object, filled again: tuple, policy, tag  -> match? -> removed
  */
 
-/** A flow that stands; the same object for all of them. */
+/** A flow that stands; the same object for all of them. What is not asked for is not read: most flows are none of the asker's. */
 class Standing implements StandingFlow {
-  readonly tuple: Tuple = new Tuple()
   policy: DestinationPolicy | null = null
-  tag = 0
+  readonly #conntrack: Conntrack
   readonly #addresses: Addresses6
   readonly #own: OwnAddresses | undefined
+  readonly #tuple: Tuple = new Tuple()
   readonly #bytes: Uint8Array = new Uint8Array(16)
+  #flow = 0
+  #isRead = false
 
-  constructor(addresses: Addresses6, own: OwnAddresses | undefined) {
+  constructor(conntrack: Conntrack, addresses: Addresses6, own: OwnAddresses | undefined) {
+    this.#conntrack = conntrack
     this.#addresses = addresses
     this.#own = own
+  }
+
+  /** Becomes a flow. */
+  is(flow: number, policy: DestinationPolicy | null): void {
+    this.#flow = flow
+    this.#isRead = false
+    this.policy = policy
+  }
+
+  get tag(): number {
+    return (this.#conntrack.rest[(this.#flow << R.REST_SHIFT) + R.DESTINATION_TAG] as number) >>> 0
+  }
+
+  get tuple(): Tuple {
+    if (!this.#isRead) this.#conntrack.tuple(this.#flow, 0, this.#tuple)
+    this.#isRead = true
+    return this.#tuple
   }
 
   get toLocal(): boolean {
@@ -47,16 +67,14 @@ export function endStanding(
   own: OwnAddresses | undefined,
   match: (flow: StandingFlow) => boolean,
 ): number {
-  const standing = new Standing(addresses, own)
-  const { records, rest } = conntrack
+  const standing = new Standing(conntrack, addresses, own)
+  const { records } = conntrack
   let n = 0
   // Nothing stands in an empty table, however large it is: services that are there from the beginning cost no pass each.
   if (conntrack.size === 0) return n
   for (let flow = conntrack.next(0); flow >= 0; flow = conntrack.next(flow + 1)) {
     const number = ((records[(flow << R.RECORD_SHIFT) + R.STATE] as number) >>> R.DESTINATION_POLICY) & 255
-    standing.policy = number === 0 ? null : (policies[number - 1] ?? null)
-    standing.tag = (rest[(flow << R.REST_SHIFT) + R.DESTINATION_TAG] as number) >>> 0
-    conntrack.tuple(flow, 0, standing.tuple)
+    standing.is(flow, number === 0 ? null : (policies[number - 1] ?? null))
     if (!match(standing)) continue
     conntrack.remove(flow)
     n++
