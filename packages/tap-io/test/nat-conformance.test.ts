@@ -24,7 +24,7 @@ import {
   X,
   Y,
 } from './nat-packets.ts'
-import { kernels, noKernel, type Out, ours, SIX, type World, type WorldOptions } from './nat-worlds.ts'
+import { kernels, noConntrack, noKernel, type Out, ours, SIX, type World, type WorldOptions } from './nat-worlds.ts'
 
 type Make = (options?: WorldOptions) => Promise<World>
 
@@ -334,6 +334,86 @@ describe.each(worlds)('$world NAT', ({ make, skip }) => {
       const answer = await sent(nat, 'p2', datagram(`${P2}:7000`, `${GATEWAY}:${sport}`), side)
       expect([line(answer), read(answer).ethDst]).toEqual([`udp ${OUTSIDE}:8080 > ${who}:6011`, mac])
     }
+  })
+
+  /** A segment: where it comes in, flags, sequence number, acknowledgement. */
+  type Step = ['p1' | 'up', string, number, number]
+
+  /** Seconds that are left, had no time passed since: the kernel's clock goes on. */
+  function full(left: number): number {
+    return Math.ceil(left / 10) * 10
+  }
+
+  describe('9: how connections end and begin anew', () => {
+    // The kernel's flows are listed by conntrack-tools.
+    const traced: typeof fact = (name, run) =>
+      make === kernels && noConntrack !== '' ? it.skip(`${name}: ${noConntrack}`, () => undefined) : fact(name, run)
+    const open: Step[] = [
+      ['p1', 'S', 100, 0],
+      ['up', 'SA', 900, 101],
+      ['p1', 'A', 101, 901],
+    ]
+    const closing: Step[] = [...open, ['p1', 'FA', 101, 901], ['up', 'A', 901, 102], ['up', 'FA', 901, 102]]
+    const anew: Step[] = [
+      ['p1', 'S', 70_000, 0],
+      ['up', 'SA', 555, 70_001],
+      ['p1', 'A', 70_001, 556],
+    ]
+    for (const [name, steps, states] of [
+      [
+        'opening and closing',
+        [...closing, ['p1', 'A', 102, 902]],
+        'SYN_SENT 120, SYN_RECV 60, ESTABLISHED 432000 assured, FIN_WAIT 120 assured, CLOSE_WAIT 60 assured, LAST_ACK 30 assured, TIME_WAIT 120 assured',
+      ],
+      [
+        'after a reset of the client',
+        [...open, ['p1', 'R', 101, 0], ...anew],
+        'CLOSE 10 assured, SYN_SENT 120, SYN_RECV 60, ESTABLISHED 432000 assured',
+      ],
+      [
+        'before the last ACK',
+        [...closing, ...anew],
+        'LAST_ACK 30 assured, LAST_ACK 30 assured, SYN_RECV 60 assured, ESTABLISHED 432000 assured',
+      ],
+      [
+        'picked up in mid-stream',
+        [
+          ['p1', 'A', 100, 5],
+          ['up', 'A', 5, 100],
+          ['p1', 'A', 100, 5],
+        ],
+        'ESTABLISHED 300, ESTABLISHED 300, ESTABLISHED 432000 assured',
+      ],
+    ] as [string, Step[], string][]) {
+      traced(name, async (make) => {
+        const nat = await make({ liberal: true })
+        const seen: string[] = []
+        for (const [side, flags, seq, ack] of steps) {
+          const [from, to] = side === 'p1' ? [`${P1}:5000`, `${X}:80`] : [`${X}:80`, `${OUTSIDE}:5000`]
+          await nat.send(side, segment(from, to, flags, { seq, ack }))
+          const [[state, left, assured] = ['none', 0, false], ...more] = nat.flows('tcp', 5000)
+          expect(more).toEqual([])
+          seen.push(`${state} ${full(left)}${assured ? ' assured' : ''}`)
+        }
+        expect(seen.slice(-states.split(', ').length).join(', ')).toBe(states)
+      })
+    }
+
+    traced('the first answer of UDP makes no stream, however late it comes', async (make) => {
+      const nat = await make()
+      await nat.send('p1', datagram(`${P1}:5000`, `${X}:9999`))
+      await nat.wait(2.5)
+      const seen: unknown[] = []
+      for (let i = 0; i < 2; i++) {
+        await nat.send('up', datagram(`${X}:9999`, `${OUTSIDE}:5000`))
+        const [[, left, assured] = ['', 0, false]] = nat.flows('udp', 5000)
+        seen.push([full(left), assured])
+      }
+      expect(seen).toEqual([
+        [30, false],
+        [120, true],
+      ])
+    })
   })
 
   fact('9: timeouts', async (make) => {

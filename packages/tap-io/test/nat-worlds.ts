@@ -51,6 +51,8 @@ export interface World {
   send(from: Side, ...frames: string[]): Promise<Out>
   /** Lets time pass. */
   wait(seconds: number): Promise<void>
+  /** The flows of TCP or UDP with a port: state (TCP), seconds that are left, and whether it is assured. */
+  flows(protocol: 'tcp' | 'udp', port: number): [string, number, boolean][]
   /** Timeouts in force in seconds, by the kernel's names without "nf_conntrack_". */
   timeouts(): Record<string, number>
   close(): void
@@ -110,6 +112,10 @@ export const noKernel: string =
       : nft.status !== 0
         ? 'needs nft: apt-get install nftables'
         : ''
+
+/** Why its flows cannot be listed; empty where they can. */
+export const noConntrack: string =
+  spawnSync('conntrack', ['--version']).status === 0 ? '' : 'needs conntrack: apt-get install conntrack'
 
 /** The rules of a masquerading node. */
 export function ruleset({ mappings = [], hairpin = false, random = false, sealed = false }: WorldOptions): string {
@@ -243,6 +249,15 @@ export async function kernels(options: WorldOptions): Promise<World> {
       return gather()
     },
     wait: (seconds) => sleep(seconds * 1000),
+    flows(protocol, port) {
+      const listed = run('sh', '-c', `conntrack -L -p ${protocol} 2>/dev/null`).split('\n')
+      return listed
+        .filter((l) => l.includes(`sport=${port} `))
+        .map((l) => {
+          const [, , left, state = ''] = l.split(/\s+/)
+          return [protocol === 'tcp' ? state : '', Number(left), l.includes('[ASSURED]')]
+        })
+    },
     timeouts() {
       const text = run('sh', '-c', 'cd /proc/sys/net/netfilter; grep -H . nf_conntrack_*timeout*')
       return Object.fromEntries(
@@ -324,6 +339,10 @@ export async function ours(options: WorldOptions, more: OurOptions = {}): Promis
         loop.turn()
       }
     },
+    flows: (protocol, port) =>
+      [...node.nat.flows()]
+        .filter((f) => f.protocol === protocol && [f.original.srcPort, f.reply.srcPort].includes(port))
+        .map((f) => [f.state ?? '', f.expiresIn, f.assured]),
     timeouts: () => ({
       udp_timeout: timeouts.udp,
       udp_timeout_stream: timeouts.udpStream,

@@ -48,7 +48,7 @@ export interface ConntrackOptions extends FlowTableOptions {
    * nf_conntrack_tcp_loose). Default true. */
   tcpLoose?: boolean
   /** Whether a flow ends at once with a reset, or with the last ACK after both FINs, instead of staying for the timeouts
-   * `tcpClose` and `tcpTimeWait`. Default false. */
+   * `tcpClose` and `tcpTimeWait`. A reset that is forged then ends a flow for good. Default false. */
   tcpEndAtOnce?: boolean
   /** Whether packets that go against a source translation renew flows of UDP (RFC 4787, REQ-6 asks for it of the others only; WinNAT's
    * "UDP inbound refresh"). Default true, but false with the profile `winnat`. */
