@@ -87,7 +87,7 @@ describe('l2l3', () => {
     })
     expect(malformed.status).toBe(1)
     expect(malformed.stderr).toBe(
-      `${bad}:2:14: nodes.a.mode: expected "switch", "l2bridge", "router", "l3" or "nat", not "swich"; did you mean "switch"?\n`,
+      `${bad}:2:14: nodes.a.mode: expected "switch", "l2bridge", "router", "l3", "nat" or "vtep", not "swich"; did you mean "switch"?\n`,
     )
     expect(nothing).toMatchObject({ status: 1, stderr: expect.stringMatching(/^l2l3: no topology is running/) })
   })
