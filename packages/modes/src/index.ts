@@ -22,7 +22,7 @@ export type { OutboundOptions } from './nat-outbound.ts'
 export { type NatTrial, natTrial } from './nat-trial.ts'
 export type { InterfaceSpec, JoinedLink, RoutedLink, RoutedPort, Uplink } from './routed-link.ts'
 export { type Route, type RoutedNode, type RouterModeOptions, router } from './router.ts'
-export { tunnelTrial, type VtepTrial, vtepTrial } from './tunnel-trial.ts'
+export { type TrialUnderlay, tunnelTrial, type VtepTrial, vtepTrial } from './tunnel-trial.ts'
 export type { RoutedTunnel, TunnelLink, TunnelSubnet, TunnelType } from './tunnels.ts'
 export {
   type Overlay,

@@ -48,11 +48,12 @@ export interface JoinedLink {
 /** A port that is joined to a router. */
 export interface RoutedLink extends JoinedLink {
   readonly port: Port
+  /** The multicast groups that the node is in there; of uplinks. */
+  readonly groups?: Memberships
 }
 
 /** A port of a network that others are on too. */
 export interface Uplink extends RoutedLink {
-  /** The multicast groups that the node is in there. */
   readonly groups: Memberships
 }
 

@@ -25,6 +25,7 @@ import {
 import { Entrance } from './entrance.ts'
 import { type Ground, linkTo } from './ground.ts'
 import { type InterfaceSpec, joinedLink, withLinkLocal } from './routed-link.ts'
+import { type Carried, TunnelEnds } from './tunnel-ends.ts'
 import { underlayMtu } from './underlay.ts'
 import { VtepEnds } from './vtep-ends.ts'
 
@@ -83,6 +84,9 @@ export interface RoutedTunnel extends ProfileOptions, GreOptions, Pick<IpTunnelO
   readonly port?: number
   /** VXLAN and GENEVE: whether far ends are learnt from what comes in. Default: where there are no subnets. */
   readonly learning?: boolean
+  /** VXLAN and GENEVE: whether only nodes that `remote` and `subnets` name may send here. Default: where far ends are not
+   * learnt. */
+  readonly knownPeersOnly?: boolean
   /** VXLAN: whether group policy ids are understood. GENEVE: critical options that are. */
   readonly gbp?: boolean
   readonly knownOptions?: readonly { class: number; type: number }[]
@@ -129,14 +133,33 @@ export function addTunnels(
   specs: readonly RoutedTunnel[],
 ): TunnelLink[] {
   const ends = new VtepEnds(ground, router)
+  const others = new TunnelEnds()
+  for (const spec of specs) noteEnd(others, spec)
   const made = specs.map((spec) => addTunnel(ground, router, uplinks, ends, spec))
   if (made.length === 0) return []
   // Who takes anybody's packets is asked last.
   const known = made.filter((_, i) => typeof specs[i]?.remote === 'string')
-  const others = made.filter((m) => !known.includes(m))
-  const taking = [...known, ...others].flatMap((m) => m.take ?? [])
+  const anybody = made.filter((m) => !known.includes(m))
+  const taking = [...known, ...anybody].flatMap((m) => m.take ?? [])
   router.onLocal = takers(...ends.vteps.map((end) => end.take), ...taking)
   return made.map((m) => m.link)
+}
+
+/** What each type takes out of the packets for the node. */
+const CARRIED: Readonly<Record<TunnelType, readonly Carried[]>> = {
+  ipip: ['IPv4 in IP'],
+  '6in4': ['IPv6 in IP'],
+  ip: ['IPv4 in IP', 'IPv6 in IP'],
+  gre: ['gre'],
+  gretap: ['gretap'],
+  'flannel-udp': ['flannel-udp'],
+  vxlan: [],
+  geneve: [],
+}
+
+function noteEnd(ends: TunnelEnds, { name, type, local, remote, key, port }: RoutedTunnel): void {
+  const number = type === 'flannel-udp' ? (port ?? 8285) : key
+  ends.add(name, CARRIED[type] ?? [], local, typeof remote === 'string' ? remote : 'any', number)
 }
 
 function addTunnel(
@@ -171,7 +194,8 @@ function ipTunnelOptions(
   own: InterfaceSpec,
   into: Link,
 ): IpTunnelOptions & GreOptions {
-  const { name, type, subnets, addresses, mtu, vni, port, learning, rpFilter, remote = 'next-hop', ...rest } = spec
+  const { name, type, subnets, addresses, mtu, vni, port, learning, knownPeersOnly, rpFilter, ...more } = spec
+  const { remote = 'next-hop', ...rest } = more
   return { ...rest, remote, mac: own.mac, mtu: place.mtu, out: place.router, into }
 }
 
@@ -249,7 +273,8 @@ function byGretap(place: Place, spec: RoutedTunnel, own: InterfaceSpec): MadeTun
 
 function byVtep(place: Place, spec: RoutedTunnel, own: InterfaceSpec): MadeTunnel {
   const { ground, router } = place
-  const { name, type, vni, local, remote, learning, subnets = [], mtu } = spec
+  const { name, type, vni, local, remote, subnets = [], mtu } = spec
+  const { learning = subnets.length === 0, knownPeersOnly = !learning } = spec
   if (vni === undefined) throw new TypeError(`vni of ${name} is needed: its number in ${type}`)
   if (typeof remote === 'object') throw new TypeError(`remote of ${name} must be an address: a FAN is of ipip`)
   const end = place.ends.of(name, { ...spec, encapsulation: type === 'geneve' ? 'geneve' : 'vxlan' })
@@ -258,7 +283,7 @@ function byVtep(place: Place, spec: RoutedTunnel, own: InterfaceSpec): MadeTunne
   const { iface, neighbours } = ofFrames(place, { ...own, mtu: fits }, way, entrance)
   const network = end.addNetwork({
     ...{ vni, mtu: fits, out: linkTo(ground, entrance, `${name} (unwrapped)`, 8) },
-    learning: learning ?? subnets.length === 0,
+    ...{ learning, knownPeersOnly, mac: own.mac },
   })
   way.next = network
   if (remote !== undefined) network.addFlood(remote)

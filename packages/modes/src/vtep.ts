@@ -20,6 +20,7 @@ import {
   type RemoteSpec,
   type TunnelNetwork,
   takers,
+  tunnelSettings,
   type Vtep,
   type VtepOptions,
 } from '@l2l3/vxlan'
@@ -27,6 +28,7 @@ import { Entrance } from './entrance.ts'
 import { type Ground, linkTo } from './ground.ts'
 import { type RoutedPort, type Uplink, uplink, withLinkLocal } from './routed-link.ts'
 import { addRoutes, icmp, type Route } from './router.ts'
+import { TunnelEnds } from './tunnel-ends.ts'
 import { underlayMtu } from './underlay.ts'
 import { outerOf, type SocketUplink, VtepEnds } from './vtep-ends.ts'
 
@@ -50,7 +52,16 @@ export interface OverlayEntry {
 export interface OverlayNetwork
   extends Pick<
       NetworkOptions,
-      'learning' | 'unknown' | 'knownPeersOnly' | 'gateway' | 'mtu' | 'oversize' | 'group' | 'options'
+      | 'learning'
+      | 'unknown'
+      | 'knownPeersOnly'
+      | 'mac'
+      | 'destinations'
+      | 'gateway'
+      | 'mtu'
+      | 'oversize'
+      | 'group'
+      | 'options'
     >,
     Pick<VtepOptions, 'gbp' | 'knownOptions'>,
     ProfileOptions,
@@ -148,6 +159,7 @@ export function vtep(ground: Ground, options: VtepModeOptions): VtepNode {
   const groups = options.networks.flatMap((n) => n.multicast?.group ?? [])
   const ends = new VtepEnds(ground, router, { ...tables, groups }, options.sockets)
   const gre: LocalTaker[] = []
+  const greEnds = new TunnelEnds()
   const networks = options.networks.map((spec) => {
     const bridge = new Switch(pool, clock, { name: spec.name, seed: ground.seed ?? 0, ...tables })
     loop.every(SECOND, bridge)
@@ -159,7 +171,8 @@ export function vtep(ground: Ground, options: VtepModeOptions): VtepNode {
       sides.set(name, side)
     }
     const place = { ground, router, links, bridge, size }
-    const tunnels = spec.encapsulation === 'gretap' ? gretaps(place, spec, gre) : [udpTunnel(place, spec, ends)]
+    const tunnels =
+      spec.encapsulation === 'gretap' ? gretaps(place, spec, gre, greEnds) : [udpTunnel(place, spec, ends)]
     return { name: spec.name, switch: bridge, sides, tunnels }
   })
   ends.listen()
@@ -194,8 +207,22 @@ function udpTunnel(place: Place, spec: OverlayNetwork, ends: VtepEnds): OverlayT
   const { ground, router, links, size } = place
   const { name, vni, remotes = [], multicast, static: entries = [], prefixes = [] } = spec
   if (vni === undefined) throw new TypeError(`vni of ${name} is needed: its number in ${end.encapsulation}`)
-  const { learning, unknown, knownPeersOnly, gateway, oversize = 'inner', group, options } = spec
+  const { learning, unknown, knownPeersOnly, mac, destinations, gateway, oversize = 'inner', group, options } = spec
   const far = [...remotes, ...entries.map((e) => e.remote), ...prefixes.map((p) => p.remote)].map(addressOf)
+  if (knownPeersOnly && far.length === 0) {
+    throw new RangeError(`knownPeersOnly of ${name}: there are no remotes that anything could come from`)
+  }
+  each(name, 'remotes', remotes.map(farEndOf))
+  each(
+    name,
+    'static',
+    entries.map((e) => e.mac.toLowerCase().replaceAll('-', ':')),
+  )
+  each(
+    name,
+    'prefixes',
+    prefixes.map((p) => p.to),
+  )
   const underlay =
     socket !== undefined
       ? (socket.mtu ?? 1500)
@@ -205,11 +232,14 @@ function udpTunnel(place: Place, spec: OverlayNetwork, ends: VtepEnds): OverlayT
           links.map((l) => l.iface),
         )
   const more = options === undefined ? 0 : geneve.size(options) - geneve.size()
+  const fits = underlay - end.overhead - more
+  const cut = oversize === 'outer' && end.settings.df !== 'set'
+  if (spec.mtu !== undefined && spec.mtu > fits && !cut) throw tooLong(name, spec.mtu, fits)
   const { side, way } = tunnelPort(place, name)
   const network = end.addNetwork({
-    ...given({ learning, unknown, knownPeersOnly, gateway, group, options }),
+    ...given({ learning, unknown, knownPeersOnly, mac, destinations, gateway, group, options }),
     ...{ vni, oversize, out: linkTo(ground, side, `${name} (switch)`, size) },
-    mtu: spec.mtu ?? underlay - end.overhead - more,
+    mtu: spec.mtu ?? fits,
   })
   way.next = network
   if (multicast !== undefined) {
@@ -233,23 +263,34 @@ function udpTunnel(place: Place, spec: OverlayNetwork, ends: VtepEnds): OverlayT
 }
 
 /** Tunnels of GRETAP: a switch port for each far end. */
-function gretaps(place: Place, spec: OverlayNetwork, taking: LocalTaker[]): OverlayTunnel[] {
+function gretaps(place: Place, spec: OverlayNetwork, taking: LocalTaker[], ends: TunnelEnds): OverlayTunnel[] {
   const { ground, router, links, size } = place
   const { name, local, remotes = [], key, checksum, sequence } = spec
   const own: GreOptions = given({ key, checksum, sequence })
+  const outer = { ...(spec.oversize === 'outer' ? { df: 'clear' as const } : {}), ...outerOf(spec) }
+  if (spec.oversize === 'drop') {
+    throw new RangeError(`oversize of ${name} must be inner or outer in gretap, not drop`)
+  }
+  if (spec.oversize === 'outer' && tunnelSettings(outer, 'other').df === 'set') {
+    throw new RangeError(`oversize of ${name} can be outer only where df is not set`)
+  }
+  each(name, 'remotes', remotes.map(addressOf))
   return remotes.map((remote, i) => {
     const to = addressOf(remote)
+    ends.add(name, ['gretap'], local, to, key)
     const { side, way } = tunnelPort(place, remotes.length === 1 ? name : `${name} ${to}`, true)
     const mtu = underlayMtu(
       router,
       [to],
       links.map((l) => l.iface),
     )
+    const fits = mtu - overheadOf(local, own)
+    if (spec.mtu !== undefined && spec.mtu > fits && spec.oversize !== 'outer') throw tooLong(name, spec.mtu, fits)
     const into = linkTo(ground, side, `${name} ${i} (switch)`, size)
     const cut = spec.oversize === 'outer' ? 'outer' : 'inner'
     const { pool, clock } = ground
     const tunnel: IpTunnel & Element = gretapTunnel(pool, clock, {
-      ...{ ...outerOf(spec), ...own, local, remote: to, out: router, into, cut },
+      ...{ ...outer, ...own, local, remote: to, out: router, into, cut },
       mtu: spec.mtu === undefined ? mtu : Math.min(65_535, spec.mtu + overheadOf(local, own)),
     })
     way.next = tunnel
@@ -263,6 +304,25 @@ function gretaps(place: Place, spec: OverlayNetwork, taking: LocalTaker[]): Over
 function overheadOf(local: string, { key, checksum, sequence }: GreOptions): number {
   const fields = (key === undefined ? 0 : 4) + (checksum ? 4 : 0) + (sequence ? 4 : 0)
   return (local.includes(':') ? 40 : 20) + 4 + fields + 14
+}
+
+/** Throws where something is in a list twice. */
+function each(name: string, key: string, list: readonly string[]): void {
+  const twice = list.find((item, i) => list.indexOf(item) !== i)
+  if (twice !== undefined) throw new RangeError(`${key} of ${name}: ${twice} is there twice`)
+}
+
+/** A far end with all that makes it another. */
+function farEndOf(remote: string | RemoteSpec): string {
+  if (typeof remote === 'string') return remote
+  const { address, vni } = remote
+  return vni === undefined ? address : `${address} vni ${vni}`
+}
+
+function tooLong(name: string, mtu: number, fits: number): RangeError {
+  return new RangeError(
+    `mtu of ${name}: ${mtu} is more than the underlay takes, which is ${fits}, and oversize not outer`,
+  )
 }
 
 function addressOf(remote: string | RemoteSpec): string {

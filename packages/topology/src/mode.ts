@@ -118,6 +118,8 @@ export interface BuiltNode {
   attach(name: string, port: Port): void
   /** Called once all ports are plugged in. */
   ready(): void
+  /** Says goodbye, before the loop's last turn: leaves multicast groups. */
+  leave?(): void
   ports(): PortRow[]
   fdb(): FdbRow[]
   /** Of nodes that have neighbours. */

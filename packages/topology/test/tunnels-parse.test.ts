@@ -95,6 +95,63 @@ describe('networks of mode vtep', () => {
     ])
   })
 
+  it.each([
+    ['0.0.0.0', 'is not an address that a host can have'],
+    ['127.0.0.1', 'is not an address that a host can have'],
+    ['255.255.255.255', 'is not an address that a host can have'],
+    ['192.0.2.255', "is no host's: 192.0.2.1/24 has it for all, or for itself"],
+    ['10.99.0.1', 'no route of node n leads to 10.99.0.1'],
+    ['"::"', 'is not an address that a host can have'],
+  ])('cannot be at %s', (remote, why) => {
+    const six = remote === '"::"' ? 'local: "2001:db8::1", ' : ''
+    const said = blue(`vni: 42, ${six}remotes: [${remote}]`)
+    expect(said.length).toBe(1)
+    expect(said[0]).toContain('6 nodes.n.networks.blue.remotes[0]: ')
+    expect(said[0]).toContain(why)
+  })
+
+  it('may be behind a route', () => {
+    const lines = (to: string): string => `    uplink: { ip: 192.0.2.1/24, mtu: 9000 }
+    networks: { blue: { vni: 42, remotes: [10.99.0.1], mtu: 8950 } }
+    endpoints: { h: {} }
+    routes: [{ to: ${to}, via: 192.0.2.254 }]
+`
+    expect(node(lines('10.0.0.0/8'))).toEqual([])
+    expect(node(lines('10.0.0.0/16'))).toEqual([
+      '5 nodes.n.networks.blue.remotes[0]: no route of node n leads to 10.99.0.1',
+    ])
+    expect(node(lines('10.0.0.0/8').replace('8950', '8951'))[0]).toContain('mtu of blue: 8951 is more than')
+  })
+
+  it('have ends that are not the same by two ways of saying it', () => {
+    const two = (green: string): string[] =>
+      node(`    uplink: { ip: 192.0.2.1/24 }
+    networks:
+      blue: { vni: 42 }
+      green: { ${green} }
+    endpoints: { h: { network: blue } }
+`)
+    expect(two('vni: 42, port: 4789')).toEqual(["7 nodes.n.networks.green.vni: 42 is network blue's already"])
+    expect(two('encapsulation: geneve, vni: 43, port: 4789')[0]).toContain('which is vxlan, not geneve')
+    expect(two('vni: 43, knownPeersOnly: true')[0]).toContain('knownPeersOnly of green')
+  })
+
+  it('of gretap have no keys that mean something to UDP only', () => {
+    for (const key of ['udpChecksum: true', 'sourcePorts: "1-2"', 'reservedBits: rfc', 'innerVlan: drop']) {
+      expect(blue(`encapsulation: gretap, remotes: [192.0.2.2], ${key}`)[0]).toContain(
+        `${key.split(':')[0]}: has no meaning in a network of gretap`,
+      )
+    }
+    expect(blue('encapsulation: gretap, remotes: [192.0.2.2], oversize: drop')[0]).toContain('must be inner or outer')
+  })
+
+  it('may name the MACs that are taken, and their own', () => {
+    expect(blue('vni: 42, mac: 02:00:00:00:00:09, destinations: [02:00:00:00:00:0a]')).toEqual([])
+    expect(blue('vni: 42, destinations: [03:00:00:00:00:0a]')[0]).toContain(
+      'destinations[0]: 03:00:00:00:00:0a is a group',
+    )
+  })
+
   it('have MACs and prefixes that are some', () => {
     expect(blue('vni: 42, static: [{ mac: 03:00:00:00:00:01, remote: 192.0.2.2 }]')).toEqual([
       "6 nodes.n.networks.blue.static[0].mac: 03:00:00:00:00:01 is a group address; a station's first byte is even",
@@ -303,6 +360,21 @@ describe('tunnels of mode router', () => {
     ])
     expect(tun0('type: flannel-udp, local: 192.0.2.1')[0]).toMatch(/needs an IPv4 address to speak from$/)
     expect(tun0('type: sit, local: 192.0.2.1')[0]).toMatch(/^6 .*expected "ipip", "6in4"/)
+  })
+
+  it('have keys that mean something, and ends that can be reached', () => {
+    expect(tun0('type: ipip, local: 192.0.2.1, remote: 192.0.2.2, udpChecksum: true, innerVlan: drop')).toEqual([
+      '6 nodes.n.tunnels.tun0.udpChecksum: has no meaning in a tunnel of ipip',
+      '6 nodes.n.tunnels.tun0.innerVlan: has no meaning in a tunnel of ipip',
+    ])
+    expect(tun0('type: ipip, local: 192.0.2.1, remote: 10.99.0.1')).toEqual([
+      '6 nodes.n.tunnels.tun0.remote: no route of node n leads to 10.99.0.1',
+    ])
+    expect(tun0('type: vxlan, vni: 1, local: 192.0.2.1, remote: 192.0.2.2, knownPeersOnly: true')).toEqual([])
+    const ipip = 'type: ipip, local: 192.0.2.1, remote: 192.0.2.2'
+    expect(tun0(`${ipip} }\n      tun1: { ${ipip}`)).toEqual([
+      "7 nodes.n.tunnels.tun1: tun1: IPv4 in IP from 192.0.2.1 to 192.0.2.2 is tun0's already",
+    ])
   })
 
   it('have addresses that are not of a port, and a name of their own', () => {

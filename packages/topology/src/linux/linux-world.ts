@@ -135,8 +135,17 @@ export class LinuxWorld implements AsyncDisposable {
   async #close(): Promise<void> {
     this.#abort.abort(new Error('the topology is being removed'))
     await Promise.all(this.#running)
-    await this.#runner.stop().catch(() => {})
+    await this.#runner.stop().then(
+      () => this.#leave(),
+      () => {},
+    )
     this.#remove()
+  }
+
+  /** Has the nodes say that they go, in a last turn. */
+  #leave(): void {
+    for (const node of this.fabric.nodes) node.leave?.()
+    this.fabric.ground.loop.turn()
   }
 }
 

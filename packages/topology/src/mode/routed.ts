@@ -261,6 +261,10 @@ export class RoutedModeNode implements BuiltNode {
     this.#node = this.#build(this.#ground, this.#plugged)
   }
 
+  leave(): void {
+    for (const link of this.#links()) link.groups?.close()
+  }
+
   ports(): PortRow[] {
     const ports = this.#links().map(({ name, port, iface }) => {
       const { rxFrames, rxBytes, txFrames, txBytes, rxDropped, txDropped } = port.counters

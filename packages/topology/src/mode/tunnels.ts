@@ -5,7 +5,7 @@ import { type Address, onLink, parseHostAddress, parseIp, parseMac, parseNetwork
 import { attempt } from '../attempt.ts'
 import type { FdbRow, NeighbourRow, PortRow, Report, Schema } from '../mode.ts'
 import type { NodeSpec } from '../topology.ts'
-import { farEnd, isGroup, outerOf, type RawOuter } from './tunnel-keys.ts'
+import { checkRoute, farEnd, isGroup, outerOf, type RawOuter, UDP_KEYS } from './tunnel-keys.ts'
 import { greKeys, outerKeys, udpPort, understandKeys, vni } from './tunnel-schema.ts'
 
 /* The tunnels of mode router - see `addTunnels` in @l2l3/modes. */
@@ -77,6 +77,11 @@ const tunnel: Schema = {
       type: 'boolean',
       description: 'vxlan, geneve: whether far ends are learnt from what comes in. Default: without subnets.',
     },
+    knownPeersOnly: {
+      type: 'boolean',
+      description:
+        'vxlan, geneve: whether only nodes that remote and subnets name may send here. Default: where far ends are not learnt.',
+    },
     peers: {
       type: 'array',
       items: { type: 'string' },
@@ -107,7 +112,19 @@ interface RawTunnel
   extends RawOuter,
     Pick<
       RoutedTunnel,
-      'type' | 'local' | 'mac' | 'mtu' | 'vni' | 'port' | 'learning' | 'peers' | 'key' | 'checksum' | 'sequence' | 'gbp'
+      | 'type'
+      | 'local'
+      | 'mac'
+      | 'mtu'
+      | 'vni'
+      | 'port'
+      | 'learning'
+      | 'knownPeersOnly'
+      | 'peers'
+      | 'key'
+      | 'checksum'
+      | 'sequence'
+      | 'gbp'
     > {
   remote?: string | { fan: FanOptions }
   subnets?: TunnelSubnet[]
@@ -120,6 +137,7 @@ interface RawTunnel
 const FOR: Readonly<Record<string, readonly TunnelType[]>> = {
   vni: ['vxlan', 'geneve'],
   learning: ['vxlan', 'geneve'],
+  knownPeersOnly: ['vxlan', 'geneve'],
   gbp: ['vxlan'],
   knownOptions: ['geneve'],
   port: ['vxlan', 'geneve', 'flannel-udp'],
@@ -129,6 +147,8 @@ const FOR: Readonly<Record<string, readonly TunnelType[]>> = {
   peers: ['ipip', '6in4', 'ip', 'gre', 'flannel-udp'],
   encapLimit: ['ipip', '6in4', 'ip', 'gre', 'gretap', 'flannel-udp'],
   subnets: ['ipip', '6in4', 'ip', 'gre', 'vxlan', 'geneve', 'flannel-udp'],
+  ...Object.fromEntries(UDP_KEYS.map((key) => [key, ['vxlan', 'geneve']])),
+  udpChecksum: ['vxlan', 'geneve', 'flannel-udp'],
   remote: ['ipip', '6in4', 'ip', 'gre', 'gretap', 'vxlan', 'geneve'],
 }
 
@@ -158,6 +178,10 @@ export function tunnelAddresses(node: NodeSpec): { name: string; address: Addres
 export function checkTunnels(node: NodeSpec, report: Report): void {
   const own = node.ports.flatMap((p) => p.interface.addresses)
   const tried: RoutedTunnel[] = []
+  const uplinks = node.ports.map(({ name, interface: { mac, addresses }, options }) => ({
+    ...{ name, mac, ...(options as { mtu?: number }) },
+    addresses: addresses.map(({ text, prefix }) => `${text}/${prefix}`),
+  }))
   for (const [name, raw] of rawOf(node)) {
     let fine = true
     const note: Report = (path, message) => {
@@ -169,7 +193,7 @@ export function checkTunnels(node: NodeSpec, report: Report): void {
     if (!fine) continue
     try {
       const spec = specOf(name, raw)
-      tunnelTrial([...tried, spec])
+      tunnelTrial([...tried, spec], { uplinks })
       tried.push(spec)
     } catch (error) {
       note([], (error as Error).message)
@@ -206,7 +230,9 @@ function checkTunnel(node: NodeSpec, raw: RawTunnel, own: readonly Address[], no
   if (typeof remote === 'string') ends.push([['remote'], remote])
   for (const [at, text] of ends) {
     const address = farEnd(note, at, text, local, own)
-    if (address !== undefined && isGroup(address)) note(at, `${address.text} is a multicast group, not a node`)
+    if (address === undefined) continue
+    if (isGroup(address)) note(at, `${address.text} is a multicast group, not a node`)
+    else if (address.family === local.family) checkRoute(note, at, address, node)
   }
   subnets.forEach(({ to, mac, via }, i) => {
     const network = attempt(note, ['subnets', i, 'to'], () => parseNetwork(to))

@@ -1,11 +1,11 @@
-import { vtepTrial } from '@l2l3/modes'
+import { type TrialUnderlay, vtepTrial } from '@l2l3/modes'
 import { type Address, parseIp, parseMac, parseNetwork } from '../address.ts'
 import { attempt } from '../attempt.ts'
 import { didYouMean } from '../did-you-mean.ts'
 import type { Report } from '../mode.ts'
 import type { NodeSpec } from '../topology.ts'
-import { checkRouted } from './routed.ts'
-import { farEnd, isGroup } from './tunnel-keys.ts'
+import { checkRouted, type Plugged, routesOf } from './routed.ts'
+import { checkRoute, farEnd, isGroup, UDP_KEYS } from './tunnel-keys.ts'
 import { greKeys } from './tunnel-schema.ts'
 import {
   built,
@@ -22,6 +22,12 @@ import {
 import { sideOptions } from './vtep-schema.ts'
 
 /* What is wrong with nodes of mode vtep. */
+
+/** Keys of networks that mean nothing to GRETAP. */
+const NOT_OF_GRETAP = [
+  ...['vni', 'port', 'static', 'prefixes', 'multicast', 'learning', 'unknown', 'knownPeersOnly', 'gateway', 'gbp'],
+  ...['mac', 'destinations', ...UDP_KEYS],
+]
 
 /** Reports what is wrong with a node of mode vtep. */
 export function check(node: NodeSpec, report: Report): void {
@@ -54,10 +60,16 @@ export function check(node: NodeSpec, report: Report): void {
   const own = ownAddresses(node)
   const sockets = node.ports.some((p) => socketOf(p) !== null)
   if (own.length === 0 && !sockets) report([], 'the node needs an address on the underlay: the key "ip" of an uplink')
-  checkRouted({ ...node, ports: node.ports.filter(isUnderlay) }, report)
+  // What is wrong with routes is said once.
+  let routes = true
+  checkRouted({ ...node, ports: node.ports.filter(isUnderlay) }, (path, message) => {
+    routes = false
+    report(path, message)
+  })
   if (own.length === 0) return
   const seen = new Map<string, string>()
-  let trial = vtepTrial()
+  const underlay = underlayOf(node, routes)
+  let trial = vtepTrial(underlay)
   for (const [name, raw] of networks) {
     let fine = true
     const note: Report = (path, message) => {
@@ -72,14 +84,14 @@ export function check(node: NodeSpec, report: Report): void {
       continue
     }
     const number = raw.encapsulation === 'gretap' ? undefined : raw.vni
+    const usual = raw.encapsulation === 'geneve' ? 6081 : 4789
     if (number !== undefined) {
-      const id = `${raw.encapsulation ?? 'vxlan'} ${local.text} ${raw.port ?? ''} ${number}`
+      const id = `${raw.encapsulation ?? 'vxlan'} ${local.text} ${raw.port ?? usual} ${number}`
       const other = seen.get(id)
       if (other !== undefined) note(['vni'], `${number} is network ${other}'s already`)
       seen.set(id, name)
     }
     const socket = node.ports.map(socketOf).find((s) => s !== null && s.address === local.text)
-    const usual = raw.encapsulation === 'geneve' ? 6081 : 4789
     if (socket !== undefined && raw.encapsulation === 'gretap')
       note(['encapsulation'], 'gretap has no UDP to go by sockets')
     else if (socket !== undefined && (raw.port ?? usual) !== (socket?.port ?? 4789)) {
@@ -88,13 +100,39 @@ export function check(node: NodeSpec, report: Report): void {
         `the socket of ${local.text} has port ${socket?.port ?? 4789}, and the network ${raw.port ?? usual}`,
       )
     }
+    const groups = socket?.groups ?? []
+    if (socket !== undefined && raw.multicast !== undefined && !groups.includes(raw.multicast.group)) {
+      note(
+        ['multicast', 'group'],
+        `${raw.multicast.group} is none of the groups of the socket: the key "groups" of udp`,
+      )
+    }
     try {
       if (fine) trial.network(built(node, name, raw, local))
     } catch (error) {
       // What was tried so far may be half built.
-      trial = vtepTrial()
+      trial = vtepTrial(underlay)
       note([], (error as Error).message)
     }
+  }
+}
+
+/** What a trial has to know of the ports beneath. */
+function underlayOf(node: NodeSpec, withRoutes: boolean): TrialUnderlay {
+  const ports = node.ports.filter(isUnderlay)
+  const uplinks = ports.filter((p) => socketOf(p) === null)
+  const plugged = uplinks.map((spec) => ({ spec }) as Plugged)
+  return {
+    uplinks: uplinks.map(({ name, interface: { mac, addresses }, options }) => ({
+      ...{ name, mac, ...(options as { mtu?: number }) },
+      addresses: addresses.map(({ text, prefix }) => `${text}/${prefix}`),
+    })),
+    sockets: ports.flatMap((p) => {
+      const socket = socketOf(p)
+      if (socket === null) return []
+      return { name: p.name, address: socket.address, udpPort: socket.port ?? 4789, ...(p.options as { mtu?: number }) }
+    }),
+    routes: withRoutes ? routesOf(node, plugged) : [],
   }
 }
 
@@ -103,9 +141,7 @@ function checkNetwork(node: NodeSpec, raw: RawNetwork, own: readonly Address[], 
   const { encapsulation = 'vxlan' } = raw
   const gre = encapsulation === 'gretap'
   if (!gre && raw.vni === undefined) note([], `the key "vni" is missing: the network's number in ${encapsulation}`)
-  const strange = gre
-    ? ['vni', 'port', 'static', 'prefixes', 'multicast', 'learning', 'unknown', 'knownPeersOnly', 'gateway', 'gbp']
-    : Object.keys(greKeys)
+  const strange = gre ? NOT_OF_GRETAP : Object.keys(greKeys)
   const others =
     encapsulation === 'vxlan' ? ['options', 'knownOptions'] : encapsulation === 'geneve' ? ['policy', 'gbp'] : []
   for (const key of [...strange, ...others, ...(gre ? ['options', 'knownOptions', 'policy'] : [])]) {
@@ -121,10 +157,12 @@ function checkNetwork(node: NodeSpec, raw: RawNetwork, own: readonly Address[], 
     }
   }
   const local = localOf(raw, own) ?? (own[0] as Address)
+  const sockets = node.ports.some((p) => socketOf(p)?.address === local.text)
   for (const [path, text] of farEnds(raw)) {
     const address = farEnd(note, path, text, local, own)
-    if (address !== undefined && isGroup(address))
-      note(path, `${address.text} is a multicast group: the key "multicast"`)
+    if (address === undefined) continue
+    if (isGroup(address)) note(path, `${address.text} is a multicast group: the key "multicast"`)
+    else if (!sockets && address.family === local.family) checkRoute(note, path, address, node)
   }
   if (raw.multicast !== undefined) {
     const { group, port } = raw.multicast
@@ -144,5 +182,11 @@ function checkNetwork(node: NodeSpec, raw: RawNetwork, own: readonly Address[], 
     if (mac !== undefined) attempt(note, ['prefixes', i, 'mac'], () => parseMac(mac))
     if (srcMac !== undefined) attempt(note, ['prefixes', i, 'srcMac'], () => parseMac(srcMac))
   })
-  if (raw.gateway !== undefined) attempt(note, ['gateway'], () => parseMac(raw.gateway as string))
+  for (const key of ['gateway', 'mac'] as const) {
+    const text = raw[key]
+    if (text !== undefined) attempt(note, [key], () => parseMac(text))
+  }
+  raw.destinations?.forEach((text, i) => {
+    attempt(note, ['destinations', i], () => parseMac(text))
+  })
 }

@@ -25,6 +25,8 @@ export interface RawNetwork
       | 'learning'
       | 'unknown'
       | 'knownPeersOnly'
+      | 'mac'
+      | 'destinations'
       | 'gateway'
       | 'mtu'
       | 'oversize'

@@ -74,6 +74,17 @@ const network: Schema = {
     learning: { type: 'boolean', description: 'Whether far ends are learnt from what comes in. Default true.' },
     unknown: { enum: ['flood', 'drop'], description: 'Unicast to a MAC that is nowhere. Default flood.' },
     knownPeersOnly: { type: 'boolean', description: 'Whether only configured far ends may send here. Default false.' },
+    mac: {
+      type: 'string',
+      description:
+        'The MAC address of the node in the network: frames out of the tunnel that claim to come from it are dropped. Default none.',
+    },
+    destinations: {
+      type: 'array',
+      minItems: 1,
+      items: { type: 'string' },
+      description: 'MAC addresses: only frames to them are taken out of the tunnel, unicast and others. Default: all.',
+    },
     gateway: { type: 'string', description: 'Only frames to this MAC go by prefixes. Default: all IP.' },
     mtu: {
       type: 'integer',

@@ -55,6 +55,10 @@ class VtepModeNode implements BuiltNode {
     })
   }
 
+  leave(): void {
+    for (const link of this.#node?.links ?? []) link.groups.close()
+  }
+
   ports(): PortRow[] {
     const node = this.#node
     if (node === null) return []
