@@ -142,7 +142,8 @@ const SENTENCES: Readonly<Record<DropName, string>> = {
   Untagged: 'The frame has no VLAN tag, and the port it came from has no VLAN for untagged frames.',
   Fault: 'A fault that was asked for on this link: loss.',
   MirrorPort: 'The frame came in by a port that is the output of a mirror: nothing is taken in there.',
-  Consumed: 'The frame was for this node, or one it answers for, and has done its work here: an ARP or ND message, a question about groups.',
+  Consumed:
+    'The frame was for this node, or one it answers for, and has done its work here: an ARP or ND message, a question about groups.',
   NeighbourQueueFull: 'Too many frames waited for the address of a next hop, and this one had waited longest.',
   NeighbourTableFull:
     'The table of neighbours was full of neighbours in use, and the next hop of the frame was not among them.',
