@@ -52,8 +52,8 @@ import { CUT_TRAIN, NOT_OURS, Seen } from './unwrap.ts'
  *
  * Where several VTEPs share a router, address and UDP port tell whose a packet is: two may not have the same.
  *
- * What it is not: it puts no fragments of IPv6 together, nor cuts outer IPv6, and does not join multicast groups by IGMP: what
- * it takes for a group has to reach it.
+ * What it is not: it puts no fragments of IPv6 together, nor cuts outer IPv6. Groups are joined by who has the link
+ * (`Memberships` in @l2l3/arp): what it takes for a group has to reach it.
  */
 
 /** Settings of a VTEP. */

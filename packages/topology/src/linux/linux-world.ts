@@ -135,10 +135,12 @@ export class LinuxWorld implements AsyncDisposable {
   async #close(): Promise<void> {
     this.#abort.abort(new Error('the topology is being removed'))
     await Promise.all(this.#running)
-    await this.#runner.stop().then(
-      () => this.#leave(),
-      () => {},
-    )
+    try {
+      await this.#runner.stop()
+      this.#leave()
+    } catch {
+      // What an element has thrown was told when it was: here all goes.
+    }
     this.#remove()
   }
 
