@@ -37,7 +37,7 @@ import {
   joinedLink,
   type RoutedLink,
   type RoutedPort,
-  routedLink,
+  uplink,
   withLinkLocal,
 } from './routed-link.ts'
 import { addRoutes, icmp, type Route } from './router.ts'
@@ -130,11 +130,7 @@ export function nat(ground: Ground, options: NatModeOptions): NatNode {
   const gateway = joinedLink(ground, router, own, linkTo(ground, up, `${name} (switch)`, size))
   entry.next = new Pipeline(gateway.neighbours.input, gateway.iface)
   bridge.addStatic(own.mac, up)
-  const uplinks = options.uplinks.map((spec) => {
-    const link = routedLink(ground, router, { ...spec, addresses: held(spec) }, size)
-    loop.add(spec.port, new Pipeline(link.neighbours.input, link.iface))
-    return link
-  })
+  const uplinks = options.uplinks.map((spec) => uplink(ground, router, { ...spec, addresses: held(spec) }, size))
   addRoutes(router, [gateway, ...uplinks], options.routes ?? [])
   const translation = translate(ground, options, router, gateway, uplinks)
   return { router, switch: bridge, inside: new Map(inside), gateway, uplinks, ...translation }
