@@ -294,6 +294,10 @@ class NatModeNode implements BuiltNode {
     this.#plugged.push({ spec: this.spec.ports.find((p) => p.name === name) as PortSpec, port })
   }
 
+  leave(): void {
+    for (const link of this.#node?.uplinks ?? []) link.groups?.close()
+  }
+
   ready(): void {
     const { spec } = this
     const { inside, outbound, portMappings = [], services = {}, balancer, conntrack, mss, invalid } = of(spec)
