@@ -93,6 +93,30 @@ describe('far ends', () => {
   })
 })
 
+it('a group is joined on its link, and left at the end', () => {
+  const on = ground()
+  const wire = new MemoryPort(on.pool, 'wire')
+  const node = vtep(on, {
+    ports: [],
+    uplinks: [{ name: 'eth0', port: wire, mac: US, addresses: ['192.0.2.1/24', 'fd00::12:3456/64'] }],
+    networks: [{ ...blue, multicast: { group: '239.1.1.1', uplink: 'eth0' } }],
+  })
+  expect(node.links[0]?.groups.groups).toEqual(['ff02::1:ff12:3456', 'ff02::1:ff00:201', '239.1.1.1'])
+  // Destination MAC and, of IGMP, type and group.
+  const heard = (): string[] => {
+    on.loop.settle()
+    return wire.takeAll().map((b) => `${b.toString('hex', 0, 6)} ${b[12] === 8 ? b.toString('hex', 38) : 'mld'}`)
+  }
+  on.clock.advance(200_000_000)
+  expect(heard()).toEqual([
+    '3333ff123456 mld',
+    '3333ff000201 mld',
+    expect.stringMatching(/^01005e010101 1600....ef010101$/),
+  ])
+  node.links[0]?.groups.close()
+  expect(heard()).toEqual(['333300000002 mld', '333300000002 mld', expect.stringMatching(/^01005e000002 17..../)])
+})
+
 describe('what fits', () => {
   it('is less where a far end has GENEVE options of its own', () => {
     const options = [{ class: 0x102, type: 1, data: new Uint8Array(60) }]
