@@ -97,8 +97,12 @@ export const NEIGHBOURS: { inside: [string, string][]; outside: [string, string]
   ],
 }
 
+/** Which groups the router is in: MLD (RFC 2710), told to the link whenever its time has come. */
+const isGroupReport = (frame: string): boolean => /^3333.{20}86dd.{12}00/.test(frame)
+
 export function collect(came: Record<Side, string[]>): Out {
-  return Object.fromEntries(SIDES.map((s) => [s, came[s]] as const).filter(([, frames]) => frames.length > 0))
+  const heard = SIDES.map((s) => [s, came[s].filter((frame) => !isGroupReport(frame))] as const)
+  return Object.fromEntries(heard.filter(([, frames]) => frames.length > 0))
 }
 
 const tun = tunAvailable()
