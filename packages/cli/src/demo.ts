@@ -40,7 +40,7 @@ export async function demo(options: DemoOptions = {}): Promise<number> {
       const host = memory ? `host ${name}` : `namespace ${namespaceName(topology, endpoint)}, TAP eth0`
       say(`  ${host}  ${dim(`${mac}  ${addresses.map((a) => `${a.text}/${a.prefix}`).join('  ')}  on ${node}`)}`)
     }
-    const world = await startWorld(topology, { memory, signal, onProgress: (text) => say(`  ${text}`) })
+    const world = await startWorld(topology, { memory, unseen: true, signal, onProgress: (text) => say(`  ${text}`) })
     try {
       const tracer = new Tracer(world.fabric, isFirst)
       title('Checks')

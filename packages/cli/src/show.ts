@@ -1,7 +1,7 @@
 import { join } from 'node:path'
-import { listRuns, runBase, type Snapshot } from '@l2l3/topology'
+import { hiddenRuns, listRuns, runBase, type Snapshot } from '@l2l3/topology'
 import { askSnapshot } from './control.ts'
-import { say, table } from './output.ts'
+import { note, say, table } from './output.ts'
 import {
   dropTable,
   fdbTable,
@@ -38,6 +38,7 @@ export const SHOWN: readonly string[] = [...Object.keys(SECTIONS), 'all', 'list'
 export async function show(what: string, name: string | undefined, json: boolean): Promise<number> {
   const runs = listRuns().filter((run) => run.alive)
   const names = runs.map((run) => run.state.name)
+  const hidden = runs.length === 0 ? hiddenRuns() : null
   if (what === 'list') {
     if (json) say(JSON.stringify(runs.map(({ state: { name, pid, world } }) => ({ name, pid, world }))))
     else if (runs.length === 0) say('  no topology is running')
@@ -48,10 +49,11 @@ export async function show(what: string, name: string | undefined, json: boolean
           runs.map(({ state: s }) => [s.name, String(s.pid), s.world]),
         ),
       )
+    if (hidden !== null) note(`l2l3: ${hidden}`)
     return 0
   }
   if (names.length === 0)
-    throw new Error(`no topology is running (looked in ${runBase()}); start one: l2l3 up TOPOLOGY`)
+    throw new Error(`no topology is running (${hidden ?? `looked in ${runBase()}`}); start one: l2l3 up TOPOLOGY`)
   if (name === undefined && names.length > 1) {
     throw new Error(`several topologies are running; name one of ${names.join(', ')}`)
   }

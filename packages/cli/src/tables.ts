@@ -23,7 +23,7 @@ export function fdbTable({ fdb }: Snapshot): string {
   if (fdb.length === 0) return '  no addresses'
   const order = (e: Snapshot['fdb'][number]): string => `${e.node} ${e.port} ${e.vlan} ${e.mac}`
   const sorted = [...fdb].sort((a, b) => order(a).localeCompare(order(b), 'en', { numeric: true }))
-  const rows = sorted.map((e) => [e.node, e.mac, e.vlan === 0 ? '-' : String(e.vlan), e.port, e.kind, seconds(e.age)])
+  const rows = sorted.map((e) => [e.node, e.mac, e.vlan === 0 ? '-' : String(e.vlan), e.port, e.kind, heard(e)])
   return table(['node', 'address', 'VLAN', 'port', 'kind', 'heard'], rows)
 }
 
@@ -104,6 +104,7 @@ export function checkSummary(results: readonly CheckResult[]): string {
   return passed + skipped === results.length ? green(text) : red(text)
 }
 
-function seconds(milliseconds: number): string {
-  return `${(milliseconds / 1000).toFixed(1)} s ago`
+/** When an address was last heard; one that is configured, or is a place that copies go to, never was. */
+function heard({ kind, age }: Snapshot['fdb'][number]): string {
+  return kind === 'static' || kind === 'flood' ? '-' : `${(age / 1000).toFixed(1)} s ago`
 }

@@ -19,7 +19,8 @@ const REFRESH = 3000
 export function up(path: string, options: UpOptions): Promise<number> {
   const topology = loadTopology(path)
   return interruptible(async (signal) => {
-    const world = await startWorld(topology, { memory: options.memory === true, signal, onProgress: note })
+    const memory = options.memory === true
+    const world = await startWorld(topology, { memory, unseen: options.check === true, signal, onProgress: note })
     try {
       if (options.check) return await check(world, options.json === true)
       const where = options.memory ? 'in memory' : 'on Linux'

@@ -29,23 +29,22 @@ export interface RunningWorld {
 /** Settings of `startWorld`. */
 export interface WorldOptions {
   readonly memory: boolean
+  /** In memory: nobody else can ask it, and it may run beside others of its name, since it makes nothing they could clash over. */
+  readonly unseen?: boolean
   readonly signal: AbortSignal
   readonly onProgress?: (text: string) => void
 }
 
-/** Builds a topology and opens its control socket. */
+/** Builds a topology and opens its control socket, if it has one. */
 export async function startWorld(topology: Topology, options: WorldOptions): Promise<RunningWorld> {
-  const world = options.memory ? inMemory(topology, options.signal) : await onLinux(topology, options)
+  const world = options.memory ? inMemory(topology, options) : await onLinux(topology, options)
   try {
-    const path = world.directory.socketPath
-    const control = await ControlServer.listen(path, () => snapshot(world.fabric)).catch((error: Error) => {
-      throw new Error(`the control socket ${path} cannot be opened: ${error.message}`)
-    })
+    const control = world.directory === null ? null : await answers(world.directory.socketPath, world.fabric)
     return {
       ...world,
       snapshot: () => snapshot(world.fabric),
       close: async () => {
-        control.close()
+        control?.close()
         await world.close()
       },
     }
@@ -55,8 +54,15 @@ export async function startWorld(topology: Topology, options: WorldOptions): Pro
   }
 }
 
+function answers(path: string, fabric: Fabric): Promise<ControlServer> {
+  return ControlServer.listen(path, () => snapshot(fabric)).catch((error: Error) => {
+    throw new Error(`the control socket ${path} cannot be opened: ${error.message}`)
+  })
+}
+
 interface Bare extends Omit<RunningWorld, 'snapshot'> {
-  readonly directory: RunDirectory
+  /** Null where it is unseen. */
+  readonly directory: RunDirectory | null
 }
 
 async function onLinux(topology: Topology, { signal, onProgress }: WorldOptions): Promise<Bare> {
@@ -74,9 +80,9 @@ async function onLinux(topology: Topology, { signal, onProgress }: WorldOptions)
   }
 }
 
-function inMemory(topology: Topology, signal: AbortSignal): Bare {
-  const directory = RunDirectory.claim(topology.name, 'memory', removeRemains)
-  const remove = (): void => directory.release()
+function inMemory(topology: Topology, { signal, unseen }: WorldOptions): Bare {
+  const directory = unseen ? null : RunDirectory.claim(topology.name, 'memory', removeRemains)
+  const remove = (): void => directory?.release()
   process.on('exit', remove)
   const world = buildInMemory(topology)
   return {

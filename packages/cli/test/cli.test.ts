@@ -1,5 +1,7 @@
 import {
+  chmodSync,
   closeSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   openSync,
@@ -12,7 +14,9 @@ import {
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { FdbRow, Snapshot } from '@l2l3/topology'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { fdbTable } from '../src/tables.ts'
 import { l2l3, start, stopAll } from './command.ts'
 
 let dir: string
@@ -130,7 +134,7 @@ describe('l2l3 up --memory --check', () => {
       '',
     ])
     expect(status).toBe(0)
-    expect(readdirSync(env.L2L3_RUN_DIR as string)).toEqual([])
+    expect(existsSync(env.L2L3_RUN_DIR as string)).toBe(false)
   })
 
   it('ends with status 1 where a check fails; results as JSON', async () => {
@@ -163,13 +167,14 @@ describe('l2l3 show', () => {
       const modes = [env.L2L3_RUN_DIR as string, run, join(run, 'control.sock')].map((p) => statSync(p).mode & 0o777)
       expect(modes.map((mode) => mode.toString(8))).toEqual(['700', '700', '600'])
 
-      const [ports, all, list, ledger, unknown, twice] = await Promise.all([
+      const [ports, all, list, ledger, unknown, twice, beside] = await Promise.all([
         l2l3(['show', 'ports', '--json'], env),
         l2l3(['show'], env),
         l2l3(['show', 'list', '--json'], env),
         l2l3(['show', 'ledger', 'cli-shown', '--json'], env),
         l2l3(['show', 'fdb', 'other'], env),
         l2l3(['up', path, '--memory'], env),
+        l2l3(['up', path, '--memory', '--check'], env),
       ])
       expect(JSON.parse(ports.stdout).map((p: { port: string }) => p.port)).toEqual(['red', 'blue'])
       expect(all.stdout).toMatch(/^ports\n {2}port +state/)
@@ -178,6 +183,8 @@ describe('l2l3 show', () => {
       expect(unknown).toMatchObject({ status: 1, stderr: 'l2l3: no topology "other" is running; there is cli-shown\n' })
       expect(twice.status).toBe(1)
       expect(twice.stderr).toContain(`topology cli-shown is running already, as process ${up.child.pid}`)
+      // Checks in memory make nothing that could clash.
+      expect(beside).toMatchObject({ status: 0, stderr: '', stdout: expect.stringContaining('4 of 4 checks passed') })
 
       // Questions that are none are answered with an error, and end nothing.
       const answer = await new Promise<string>((resolve) => {
@@ -200,6 +207,66 @@ describe('l2l3 show', () => {
     }
     expect((await up.ended).status).toBe(0)
     expect(readdirSync(env.L2L3_RUN_DIR as string)).toEqual([])
+  })
+})
+
+describe('l2l3 show, to whom it may not', () => {
+  /** Somebody else than root, who may not look into what root keeps from others. */
+  const NOBODY = 65_534
+  const root = process.getuid?.() === 0
+
+  it('says that it is not allowed to look, rather than that nothing runs', async () => {
+    const closed = join(dir, 'closed')
+    mkdirSync(closed, { mode: root ? 0o700 : 0 })
+    chmodSync(dir, 0o755)
+    const ended = await Promise.all(
+      ['list', 'ports'].map((what) =>
+        l2l3(['show', what], { L2L3_RUN_DIR: closed, TMPDIR: '/tmp' }, 'pipe', root ? NOBODY : undefined),
+      ),
+    )
+    chmodSync(closed, 0o700)
+    const owner = root ? 'root' : `user ${process.getuid?.()}`
+    for (const end of ended) {
+      expect(end).toEqual({
+        ...{ status: 1, stdout: '' },
+        stderr: `l2l3: you are not allowed to look into ${closed}, which belongs to ${owner}: try with sudo\n`,
+      })
+    }
+  })
+
+  it.skipIf(!root)("tells others where root's are, which they do not see", async () => {
+    mkdirSync('/run/l2l3', { recursive: true, mode: 0o700 })
+    const own = { XDG_RUNTIME_DIR: join(dir, 'session'), L2L3_RUN_DIR: '', TMPDIR: '/tmp' }
+    const [ports, list, rooted] = await Promise.all([
+      l2l3(['show', 'ports'], own, 'pipe', NOBODY),
+      l2l3(['show', 'list'], own, 'pipe', NOBODY),
+      l2l3(['show', 'ports'], { ...own, L2L3_RUN_DIR: join(dir, 'none') }),
+    ])
+    const hint = `looked in ${join(dir, 'session', 'l2l3')}; what root runs is in /run/l2l3, which is root's alone: try with sudo`
+    expect(ports).toMatchObject({
+      status: 1,
+      stderr: `l2l3: no topology is running (${hint}); start one: l2l3 up TOPOLOGY\n`,
+    })
+    expect(list).toEqual({ status: 0, stdout: '  no topology is running\n', stderr: `l2l3: ${hint}\n` })
+    expect(rooted.stderr).not.toContain('sudo')
+  })
+})
+
+describe('fdbTable', () => {
+  it('says when an address was heard only of those that were', () => {
+    const row = (kind: string): FdbRow => {
+      return { node: 'n', mac: '02:00:00:00:00:01', vlan: 0, port: kind, kind, age: 92_000 }
+    }
+    const fdb = ['dynamic', 'sticky', 'static', 'flood'].map(row)
+    const lines = fdbTable({ fdb } as unknown as Snapshot)
+      .split('\n')
+      .slice(1)
+    expect(lines.map((line) => line.trim().split(/ {2,}/).slice(-2))).toEqual([
+      ['dynamic', '92.0 s ago'],
+      ['flood', '-'],
+      ['static', '-'],
+      ['sticky', '92.0 s ago'],
+    ])
   })
 })
 

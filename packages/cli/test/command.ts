@@ -22,16 +22,19 @@ export async function stopAll(): Promise<void> {
   }
 }
 
-/** Starts `l2l3 ...args`, as the leader of a process group as a shell would; `ended` settles when it has ended. `stdout` is the file its output goes to, if to one. */
+/** Starts `l2l3 ...args`, as the leader of a process group as a shell would; `ended` settles when it has ended. `stdout` is the file its output goes to, if to one; `uid` whose
+ * process it is, where root starts it. */
 export function start(
   args: string[],
   env: Record<string, string> = {},
   stdout: number | 'pipe' = 'pipe',
+  uid?: number,
 ): { child: ChildProcess; ended: Promise<Ended>; said: (text: string) => Promise<void> } {
   const child = spawn(process.execPath, [...NODE, ...args], {
     env: { ...process.env, ...env },
     stdio: ['pipe', stdout, 'pipe'],
     detached: true,
+    ...(uid === undefined ? {} : { uid }),
   })
   const out: Ended = { status: null, stdout: '', stderr: '' }
   const waiting: { text: string; resolve: () => void }[] = []
@@ -60,6 +63,7 @@ export function l2l3(
   args: string[],
   env: Record<string, string> = {},
   stdout: number | 'pipe' = 'pipe',
+  uid?: number,
 ): Promise<Ended> {
-  return start(args, env, stdout).ended
+  return start(args, env, stdout, uid).ended
 }

@@ -1,6 +1,7 @@
 import {
   accessSync,
   constants,
+  existsSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
@@ -55,13 +56,16 @@ export class AlreadyRunningError extends Error {
   }
 }
 
+/** Where root's are. */
+const ROOT_BASE = '/run/l2l3'
+
 /** Where running topologies are: /run/l2l3 for root, where that can be written; else `$XDG_RUNTIME_DIR/l2l3`, or a
  * directory in the one for temporary files. `L2L3_RUN_DIR` names another. */
 export function runBase(): string {
   const { L2L3_RUN_DIR: own, XDG_RUNTIME_DIR: session } = process.env
   const uid = process.getuid?.() ?? 0
   if (own) return own
-  if (uid === 0 && writable('/run')) return '/run/l2l3'
+  if (uid === 0 && writable('/run')) return ROOT_BASE
   return session ? join(session, 'l2l3') : join(tmpdir(), `l2l3-${uid}`)
 }
 
@@ -74,13 +78,34 @@ function writable(path: string): boolean {
   }
 }
 
-/** States of the topologies in `base`, of the living and of the dead. */
+/** Says where root's topologies are, of which whoever is not root sees none; null for root, for whom `base` is that place, and
+ * where root has none. */
+export function hiddenRuns(base: string = runBase()): string | null {
+  if (process.getuid?.() === 0 || base === ROOT_BASE || !existsSync(ROOT_BASE)) return null
+  return `looked in ${base}; what root runs is in ${ROOT_BASE}, which is root's alone: try with sudo`
+}
+
+function ownerOf(path: string): string {
+  try {
+    const { uid } = lstatSync(path)
+    return uid === 0 ? 'root' : `user ${uid}`
+  } catch {
+    return 'another user'
+  }
+}
+
+/** States of the topologies in `base`, of the living and of the dead; none where there is no such directory.
+ *
+ * @throws Error where it may not be looked into */
 export function listRuns(base: string = runBase()): { state: RunState; path: string; alive: boolean }[] {
   let names: string[]
   try {
     names = readdirSync(base)
-  } catch {
-    return []
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT') return []
+    if (code !== 'EACCES') throw new Error(`cannot look for running topologies: ${message}`)
+    throw new Error(`you are not allowed to look into ${base}, which belongs to ${ownerOf(base)}: try with sudo`)
   }
   return names.sort().flatMap((name) => {
     const path = join(base, name)
