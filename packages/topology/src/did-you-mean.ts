@@ -1,10 +1,11 @@
-/** Lists what was expected, with the nearest to `given` offered where it is near: `; did you mean "mac"?`. */
+/** Offers the nearest of `known` where it is near, `; did you mean "mac"?`: one slip in a word of up to five letters, one
+ * more for every three, and something of it must be right. Else nothing. */
 export function didYouMean(given: string, known: readonly string[]): string {
   let best = ''
-  let least = Math.max(2, Math.floor(given.length / 3)) + 1
+  let least = Math.max(1, Math.floor(given.length / 3)) + 1
   for (const name of known) {
     const d = distance(given.toLowerCase(), name.toLowerCase())
-    if (d < least) {
+    if (d < least && d < Math.max(given.length, name.length)) {
       least = d
       best = name
     }

@@ -84,7 +84,7 @@ function explain(doc: TopologyDocument, error: ErrorObject, all: readonly ErrorO
     case 'multipleOf':
       return doc.problem(path, `expected a multiple of ${params.multipleOf}, not ${show(error.data)}`)
     case 'type':
-      return doc.problem(path, `expected ${types(params.type)}, not ${show(error.data)}`)
+      return doc.problem(path, `expected ${numberOrWord(schema) ?? types(params.type)}, not ${show(error.data)}`)
     default:
       return doc.problem(path, error.message ?? keyword)
   }
@@ -106,12 +106,23 @@ function expected(path: Path, schema: Record<string, unknown>): string {
     return 'a name of up to 32 letters, digits, "-" and "_", starting with a letter or digit'
   }
   if (key === 'bytes') return 'a number of bytes such as 1000000 or "10 MB"'
-  if (schema.pattern === '^inherit$') return 'a number or "inherit"'
   if (key === 'sourcePorts') return 'a range of ports such as "49152-65535"'
   if (key === 'data') return 'up to 124 bytes in hexadecimal, a multiple of four'
   if (path.includes('vlan')) return 'a VLAN id from 1 to 4094 or a range such as "20-29"'
   if (key === 'name') return 'the name of an interface: up to 15 letters, digits, "-", "_" and "."'
-  return `text that matches ${schema.pattern}`
+  return numberOrWord(schema) ?? portOrRange(schema) ?? `text that matches ${schema.pattern}`
+}
+
+/** What a value is that is a number or one certain word: 'a number or "inherit"'. */
+function numberOrWord({ type, pattern }: Record<string, unknown>): string | undefined {
+  const word = /^\^([a-z]+)\$$/.exec(String(pattern))?.[1]
+  if (word === undefined) return undefined
+  return Array.isArray(type) ? `a number or "${word}"` : `"${word}"`
+}
+
+/** What a value is that is a port or a range of them: the one pattern of that kind. */
+function portOrRange({ pattern }: Record<string, unknown>): string | undefined {
+  return pattern === '^[0-9]{1,5}(-[0-9]{1,5})?$' ? 'a port or a range such as "5000-5009"' : undefined
 }
 
 const TYPES: Readonly<Record<string, string>> = {

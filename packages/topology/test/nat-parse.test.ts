@@ -197,6 +197,22 @@ describe('mode nat', () => {
     )
     expect(of('conntrack: { timeouts: { udp: 0 } }')[0]).toContain('nodes.n.conntrack.timeouts.udp')
     expect(of('conntrack: { maxFlows: 5 }')[0]).toContain('nodes.n.conntrack.maxFlows')
-    expect(of('mss: tiny')[0]).toContain('nodes.n.mss')
+    for (const [mss, shown] of [
+      ['clamp', '"clamp"'],
+      ['true', 'true'],
+    ]) {
+      expect(of(`mss: ${mss}`)[0]).toMatch(new RegExp(`nodes\\.n\\.mss: expected a number or "mtu", not ${shown}$`))
+    }
+    expect(of('mss: 3')[0]).toMatch(/nodes\.n\.mss: expected a number from 48 to 65495, not 3$/)
+  })
+
+  it('offers a protocol that was misspelt, and none in place of another', () => {
+    const mapping = (protocol: string): string =>
+      of(`portMappings: [{ protocol: ${protocol}, port: 80, to: web }]`)[0] ?? ''
+    expect(mapping('icmp')).toMatch(/expected "tcp", "udp" or "sctp", not "icmp"$/)
+    expect(mapping('tpc')).toMatch(/not "tpc"; did you mean "tcp"\?$/)
+    expect(of('portMappings: [{ port: http, to: web }]')[0]).toMatch(
+      /portMappings\[0\]\.port: expected a port or a range such as "5000-5009", not "http"$/,
+    )
   })
 })

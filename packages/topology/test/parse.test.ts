@@ -277,7 +277,7 @@ ${text}`)
       '5:21 nodes.sw1.static[0].mac: expected a MAC address such as 02:00:00:00:00:01, not "1"',
       '5:32 nodes.sw1.static[0].port: node sw1 has no port "aa"; did you mean "a"?',
       '5:42 nodes.sw1.static[0].vlan: needs a VLAN-aware switch',
-      '6:28 nodes.sw1.mirrors[0].ports[1]: node sw1 has no port "c"; did you mean "a"?',
+      '6:28 nodes.sw1.mirrors[0].ports[1]: node sw1 has no port "c"; it has a, b',
       '6:36 nodes.sw1.mirrors[0].to: port a cannot be mirrored to itself',
     ])
   })

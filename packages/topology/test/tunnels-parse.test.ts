@@ -186,7 +186,10 @@ describe('networks of mode vtep', () => {
       '6 nodes.n.networks.blue: ipId can be zero only where df is set (RFC 6864), not clear',
     ])
     expect(blue('vni: 42, sourcePorts: "9-1"')).toEqual([
-      '6 nodes.n.networks.blue: sourcePorts[1] must be a whole number from 9 to 65535, not 1',
+      '6 nodes.n.networks.blue.sourcePorts: the range 9-1 ends before it begins',
+    ])
+    expect(blue('vni: 42, sourcePorts: "9-99999"')).toEqual([
+      '6 nodes.n.networks.blue.sourcePorts: expected ports from 1 to 65535, not 9-99999',
     ])
     expect(blue('vni: 42, sourcePorts: all')).toEqual([
       '6 nodes.n.networks.blue.sourcePorts: expected a range of ports such as "49152-65535", not "all"',
@@ -357,6 +360,9 @@ describe('tunnels of mode router', () => {
     ).toEqual(['6 nodes.n.tunnels.tun0.subnets[0].mac: has no meaning in a tunnel of ipip'])
     expect(tun0('type: gre, local: 192.0.2.1, remote: 192.0.2.2, tos: 1')).toEqual([
       '6 nodes.n.tunnels.tun0: tos must leave the two bits of ECN at zero, not 1',
+    ])
+    expect(tun0('type: geneve, vni: 1, local: 192.0.2.1, remote: 192.0.2.2, sourcePorts: "6-1"')).toEqual([
+      '6 nodes.n.tunnels.tun0.sourcePorts: the range 6-1 ends before it begins',
     ])
     expect(tun0('type: flannel-udp, local: 192.0.2.1')[0]).toMatch(/needs an IPv4 address to speak from$/)
     expect(tun0('type: sit, local: 192.0.2.1')[0]).toMatch(/^6 .*expected "ipip", "6in4"/)

@@ -28,6 +28,14 @@ export function outerOf(raw: RawOuter): ProfileOptions {
   return { ...Object.fromEntries(known), ...(sourcePorts === undefined ? {} : { sourcePorts: [low, high] }) }
 }
 
+/** Reports source ports that are no range. */
+export function checkSourcePorts(report: Report, { sourcePorts }: RawOuter): void {
+  if (sourcePorts === undefined) return
+  const [low = 0, high = 0] = sourcePorts.split('-').map(Number)
+  if (low > high) report(['sourcePorts'], `the range ${sourcePorts} ends before it begins`)
+  else if (low < 1 || high > 65_535) report(['sourcePorts'], `expected ports from 1 to 65535, not ${sourcePorts}`)
+}
+
 /** GENEVE options with their bytes. */
 export function optionsOf(raw: readonly RawOption[]): geneve.GeneveOption[] {
   return raw.map(({ class: cls, type, data = '' }) => ({
