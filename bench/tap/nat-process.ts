@@ -18,7 +18,7 @@ nat(
   { pool, clock: loop.clock, loop },
   {
     gateway: { mac: '02:00:00:73:00:01', addresses: ['10.73.0.1/24'] },
-    inside: [{ name: 'inside', port: inside }],
+    inside: [{ name: 'lan', port: inside }],
     uplinks: [{ name: 'uplink', port: outside, mac: '02:00:00:73:01:01', addresses: ['10.73.1.1/24'] }],
   },
 )

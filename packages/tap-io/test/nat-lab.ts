@@ -146,7 +146,7 @@ export function oursBetween(options: OurOptions = {}) {
       { pool, clock: loop.clock, loop, seed: 1 },
       {
         gateway: { mac: '02:00:00:00:00:fe', addresses: ['10.22.0.1/24'] },
-        inside: [{ name: 'inside', port: near }],
+        inside: [{ name: 'lan', port: near }],
         uplinks: [{ name: 'uplink', port: far, mac: '02:00:00:00:02:01', addresses: ['203.0.113.1/24'] }],
         ...options,
       },
