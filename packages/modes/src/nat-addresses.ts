@@ -3,6 +3,7 @@ import { formatPrefix, formatWords, masked, parseInterfaceAddress, parsePrefix }
 import { parseIpv4 } from '@l2l3/switch-core/wire'
 import type { PortMappingOptions } from './nat-mappings.ts'
 import type { OutboundOptions } from './nat-outbound.ts'
+import { gatewaysOf, type Route } from './router.ts'
 
 /*
  * The addresses of a NAT node, and what settings want of them.
@@ -79,6 +80,27 @@ export class NodeAddresses {
     }
     for (const text of balancer?.sourceVips ?? []) want('sourceVips', hostOf(text))
     return [...found.values()]
+  }
+
+  /** Throws a RangeError with key and value for pools that have the gateway of a route: the node would hold another's
+   * address for its own. */
+  checkGateways(routes: readonly Route[], { outbound = [] }: AddressWants): void {
+    const others = routes.flatMap((route) =>
+      gatewaysOf(route).flatMap((text) => ({ to: route.to, text, address: hostOf(text) })),
+    )
+    if (others.length === 0) return
+    for (const [i, { addresses = [] }] of outbound.entries()) {
+      for (const [j, pool] of addresses.entries()) {
+        for (const address of oneByOne(pool)) {
+          const other = others.find((o) => o.address !== null && same(o.address, address))
+          if (other === undefined || this.#owns(address)) continue
+          const which = pool === other.text ? pool : `${pool} has ${other.text}, which`
+          throw new RangeError(
+            `outbound[${i}].addresses[${j}]: ${which} is another node's: the gateway of route ${other.to}`,
+          )
+        }
+      }
+    }
   }
 
   /** Throws a RangeError with key and value for a mapping at an address that no packet comes to. */

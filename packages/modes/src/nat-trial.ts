@@ -11,6 +11,7 @@ import {
 import { NodeAddresses } from './nat-addresses.ts'
 import { checkMapping, type PortMappingOptions, type PortMappingRules } from './nat-mappings.ts'
 import { networksOf, type OutboundOptions, outboundNat } from './nat-outbound.ts'
+import type { Route } from './router.ts'
 
 /** Tries the settings of a NAT node one by one, before there is a node: each call throws a TypeError or RangeError with
  * key and value where `nat` would. */
@@ -34,10 +35,12 @@ export interface TrialNode {
   readonly uplinks: readonly string[]
   /** The uplinks' addresses. Default: none. */
   readonly outside?: readonly string[]
+  /** Its routes. Default: none. */
+  readonly routes?: readonly Route[]
 }
 
 export function natTrial(node: TrialNode): NatTrial {
-  const { outside = [] } = node
+  const { outside = [], routes = [] } = node
   const own = new NodeAddresses(node.inside, outside)
   const outbound: OutboundOptions[] = []
   const mapped: PortMappingOptions[] = []
@@ -55,6 +58,7 @@ export function natTrial(node: TrialNode): NatTrial {
   return {
     outbound: (rule) => {
       outboundNat(ground, [rule])
+      own.checkGateways(routes, { outbound: [rule] })
       outbound.push(rule)
       for (const link of [node.inside, outside]) own.held(link, { outbound })
     },

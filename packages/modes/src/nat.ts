@@ -29,6 +29,7 @@ import { u32 } from '@l2l3/switch-core/wire'
 import { Entrance } from './entrance.ts'
 import { type Ground, linkTo } from './ground.ts'
 import { NodeAddresses } from './nat-addresses.ts'
+import { checkNat, GATEWAY_NAME } from './nat-check.ts'
 import { checkMapping, type PortMappingOptions, type PortMappingRules } from './nat-mappings.ts'
 import { InterfaceAddresses, networksOf, type OutboundOptions, outboundNat } from './nat-outbound.ts'
 import {
@@ -51,7 +52,7 @@ export interface InsidePort extends SwitchPortOptions {
 
 /** Settings of a NAT node. */
 export interface NatModeOptions extends Pick<RouterOptions, 'echo' | 'icmpRate' | 'icmpBurst' | 'icmpSource'> {
-  /** The node's interface on the inside: the gateway of all who are there. Default name: `inside`. */
+  /** The node's interface on the inside: the gateway of all who are there. Default name: `inside`, which no port then has. */
   readonly gateway: Omit<InterfaceSpec, 'name'> & { readonly name?: string }
   readonly inside: readonly InsidePort[]
   readonly uplinks: readonly RoutedPort[]
@@ -107,8 +108,11 @@ export interface NatNode {
  *     +------------------------------------------------------------------+
  *
  * Frames between pods stay on the switch. Whatever passes the router is tracked, translated or not.
+ *
+ * Throws a TypeError or RangeError with key and value for settings that make no sense.
  */
 export function nat(ground: Ground, options: NatModeOptions): NatNode {
+  checkNat(options)
   const { pool, clock, loop } = ground
   const size = options.inside.length + options.uplinks.length + 1
   const bridge = new Switch(pool, clock, { name: 'inside', seed: ground.seed ?? 0 })
@@ -119,10 +123,11 @@ export function nat(ground: Ground, options: NatModeOptions): NatNode {
     return [name, side]
   })
   const router = new Router(pool, clock, icmp(options))
-  const { name = 'inside' } = options.gateway
+  const { name = GATEWAY_NAME } = options.gateway
   const entry = new Entrance()
   const up = bridge.addPort(linkTo(ground, entry, name, size), { name })
   const node = nodeAddresses(options)
+  node.checkGateways(options.routes ?? [], options)
   const held = (link: Pick<InterfaceSpec, 'mac' | 'addresses'>): string[] => {
     return [...withLinkLocal(link), ...node.held(link.addresses, options)]
   }

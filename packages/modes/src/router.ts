@@ -10,8 +10,8 @@ export interface Route {
   readonly to: string
   /** Default `unicast`: by `via`. */
   readonly type?: 'unicast' | 'blackhole' | 'unreachable' | 'prohibit'
-  /** Gateways: each flow takes one of them. */
-  readonly via?: readonly string[]
+  /** The gateway, or several: each flow takes one of them. */
+  readonly via?: string | readonly string[]
   /** Name of the port, or the tunnel, that the gateways are behind. Default: the one in whose network they are. Without
    * gateways, what the route is about is on the link itself. */
   readonly port?: string
@@ -53,10 +53,10 @@ export function router(ground: Ground, options: RouterModeOptions): RoutedNode {
   const links = ports.map((spec) => uplink(ground, node, { ...spec, addresses: withLinkLocal(spec) }, ports.length))
   const { routes = [], tunnels: specs = [] } = options
   // Routes to far ends come first: a tunnel asks what they take.
-  const inside = ({ port, via = [] }: Route): boolean =>
+  const inside = (route: Route): boolean =>
     specs.some((t) => {
-      if (port !== undefined) return t.name === port
-      return via.some((gateway) => t.addresses.some((own) => isWithin(gateway, own)))
+      if (route.port !== undefined) return t.name === route.port
+      return gatewaysOf(route).some((gateway) => t.addresses.some((own) => isWithin(gateway, own)))
     })
   addRoutes(
     node,
@@ -79,16 +79,27 @@ export function icmp({ echo, icmpRate, icmpBurst, icmpSource }: RouterOptions): 
   }
 }
 
+/** The gateways of a route. Throws a TypeError with key and value where they are neither a text nor a list of them. */
+export function gatewaysOf({ to, via = [] }: Pick<Route, 'to' | 'via'>): readonly string[] {
+  const list: readonly unknown[] = Array.isArray(via) ? via : [via]
+  const strange = list.find((gateway) => typeof gateway !== 'string')
+  if (strange !== undefined) {
+    throw new TypeError(`route ${to}: via must be an address, or a list of them, not ${JSON.stringify(via)}`)
+  }
+  return list as readonly string[]
+}
+
 /** Adds static routes, by names of links. */
 export function addRoutes(
   node: Router,
   links: readonly { readonly name: string; readonly iface: RouterInterface }[],
   routes: readonly Route[],
 ): void {
-  for (const { to, type = 'unicast', via = [], port, metric = 0 } of routes) {
+  for (const route of routes) {
+    const { to, type = 'unicast', port, metric = 0 } = route
     const dev = links.find((link) => link.name === port)?.iface
     if (port !== undefined && dev === undefined) throw new RangeError(`route ${to}: there is no port ${port}`)
-    const gateways = via.map((gateway) => ({ via: gateway, ...(dev === undefined ? {} : { dev }) }))
+    const gateways = gatewaysOf(route).map((gateway) => ({ via: gateway, ...(dev === undefined ? {} : { dev }) }))
     const hops = gateways.length === 0 && dev !== undefined ? [{ dev }] : gateways
     node.addRoute(type === 'unicast' ? { to, metric, hops } : { to, metric, type })
   }

@@ -30,6 +30,7 @@ import { type RoutedPort, type Uplink, uplink, withLinkLocal } from './routed-li
 import { addRoutes, icmp, type Route } from './router.ts'
 import { TunnelEnds } from './tunnel-ends.ts'
 import { underlayMtu } from './underlay.ts'
+import { checkVtep } from './vtep-check.ts'
 import { outerOf, type SocketUplink, VtepEnds } from './vtep-ends.ts'
 
 /** A port of a network's switch: a host, or a network segment. */
@@ -77,7 +78,7 @@ export interface OverlayNetwork
   readonly port?: number
   /** Far ends that get what is for all, and what is for nobody known; of GRETAP all there are. */
   readonly remotes?: readonly (string | RemoteSpec)[]
-  /** A multicast group in place of the list, and the name of the uplink on whose link it is. */
+  /** A multicast group in place of `remotes`, and the name of the uplink on whose link it is. */
   readonly multicast?: { readonly group: string; readonly uplink: string }
   readonly static?: readonly OverlayEntry[]
   readonly prefixes?: readonly PrefixRoute[]
@@ -92,6 +93,8 @@ export interface VtepModeOptions extends Pick<RouterOptions, 'echo' | 'icmpRate'
   readonly routes?: readonly Route[]
   /** Underlays that are sockets: networks whose `local` and `port` are theirs leave by them, and no router is asked. */
   readonly sockets?: readonly SocketUplink[]
+  /** Further addresses that are the node's, of uplinks that are not plugged in: `local` may be one of them. Default: none. */
+  readonly addresses?: readonly string[]
   /** Of each table of MAC addresses: seconds until one that is not heard is forgotten, and how many there may be. */
   readonly ageing?: number
   readonly maxEntries?: number
@@ -147,8 +150,11 @@ export interface VtepNode {
  *
  * Networks whose end is the same - encapsulation, address and UDP port - share a VTEP. A tunnel of GRETAP has one far end:
  * each is a port of its own, and none sends to another.
+ *
+ * Throws a TypeError or RangeError with key and value for settings that make no sense.
  */
 export function vtep(ground: Ground, options: VtepModeOptions): VtepNode {
+  checkVtep(options)
   const { loop, pool, clock } = ground
   const router = new Router(pool, clock, icmp(options))
   const size = options.uplinks.length + options.ports.length + options.networks.length

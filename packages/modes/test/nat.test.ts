@@ -350,6 +350,26 @@ describe('what is wrong is refused, with its key', () => {
     [{ conntrack: { timeouts: { udp: 0 } } }, /timeouts\.udp/],
     [{ mss: 1 }, /mss/],
     [{ invalid: 'maybe' }, /invalid/],
+    [{ conntrack: { maxflows: 100 } }, /^conntrack: unknown key "maxflows", which is 100$/],
+    [{ fragments: { packet: 2 } }, /^fragments: unknown key "packet", which is 2$/],
+    [{ portMapping: [] }, /^unknown key "portMapping", which is a list$/],
+    [
+      { gateway: { mac: '02:00:00:00:00:01', addresses: ['10.22.0.1'] } },
+      /^gateway\.addresses\[0\] must have a prefix length, as 10\.22\.0\.1\/24 has, not "10\.22\.0\.1"$/,
+    ],
+    [
+      { gateway: { mac: '02:00:00:00:00:01', addresses: ['10.22.0.1/24'], name: 'p2' } },
+      /^inside\[1\]\.name: the gateway has the name "p2" already$/,
+    ],
+    [{ inside: [{ name: 'a' }, { name: 'a' }] }, /^inside\[1\]\.name: inside\[0\] has the name "a" already$/],
+    [
+      { routes: [{ to: '0.0.0.0/0', via: X }], outbound: [{}, { addresses: ['203.0.113.1-203.0.113.9'] }] },
+      /^outbound\[1\]\.addresses\[0\]: 203\.0\.113\.1-203\.0\.113\.9 has 203\.0\.113\.2, which is another node's/,
+    ],
+    [
+      { routes: [{ to: '0.0.0.0/0', via: 7 }] },
+      /^route 0\.0\.0\.0\/0: via must be an address, or a list of them, not 7$/,
+    ],
   ] as const)('%j', async (options, message) => {
     await expect(make(options as never)).rejects.toThrow(message)
   })

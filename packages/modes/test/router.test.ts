@@ -50,6 +50,18 @@ it('answers for its addresses, the link-local one included, and has one only whe
   })
 })
 
+it('takes one gateway as it takes a list of one', () => {
+  const to = '10.9.0.0/16'
+  for (const via of ['10.0.2.2', ['10.0.2.2']]) {
+    expect(Object.keys(node({ routes: [{ to, via }] }).send('red', fromRed('40', '65c5', '0a090002')))).toEqual([
+      'blue',
+    ])
+  }
+  expect(() => node({ routes: [{ to, via: { address: '10.0.2.2' } as never }] })).toThrow(
+    'route 10.9.0.0/16: via must be an address, or a list of them, not {"address":"10.0.2.2"}',
+  )
+})
+
 it('takes static routes by port and by gateway, and says where there is no port of that name', () => {
   const routes = [
     { to: '10.9.0.0/16', via: ['10.0.2.2'] },

@@ -23,6 +23,7 @@ class Node {
     const node = vtep(this.on, {
       ports: [{ name: 'host', port: this.host, network: networks[0]?.name as string }],
       uplinks: [{ name: 'eth0', port: this.wire, mac: US, addresses: ['192.0.2.1/24', '192.0.2.11/24'] }],
+      addresses: ['2001:db8::1'],
       networks,
     })
     for (const n of [2, 3]) node.links[0]?.neighbours.add(`192.0.2.${n}`, `02:00:00:00:02:0${n}`)
@@ -90,6 +91,41 @@ describe('far ends', () => {
     const group = { ...blue, multicast: { group: '239.1.1.1', uplink: 'eth0' }, knownPeersOnly: true }
     expect(() => new Node([group])).toThrow('knownPeersOnly of blue')
     new Node([{ ...group, static: [at] }])
+  })
+})
+
+describe('what is wrong is refused, with its key', () => {
+  it.each<[object, string | RegExp]>([
+    [{ encapsulation: 'vxlna' }, 'encapsulation of blue must be one of vxlan, geneve, gretap, not "vxlna"'],
+    [{ local: '192.0.2.9' }, /^local of blue: 192\.0\.2\.9 is not an address of the node; it has 192\.0\.2\.1, /],
+    [{ remotes: ['192.0.2.2', '192.0.2.11'] }, 'remotes of blue: 192.0.2.11 is the node itself'],
+    [{ remotes: [{ address: '2001:DB8:0::1' }] }, 'remotes of blue: 2001:DB8:0::1 is the node itself'],
+    [{ static: [{ mac: '02:00:00:00:00:01', remote: '192.0.2.1' }] }, 'static of blue: 192.0.2.1 is the node itself'],
+    [{ prefixes: [{ to: '10.1.0.0/24', remote: '192.0.2.1' }] }, 'prefixes of blue: 192.0.2.1 is the node itself'],
+    [{ remote: '192.0.2.2' }, 'network blue: unknown key "remote", which is "192.0.2.2"'],
+    [
+      { remotes: ['192.0.2.2'], multicast: { group: '239.1.1.1', uplink: 'eth0' } },
+      'multicast of blue: the group 239.1.1.1 is in place of remotes, and both are given',
+    ],
+  ])('of a network: %j', (wrong, message) => {
+    expect(() => new Node([{ ...blue, ...wrong }])).toThrow(message)
+  })
+
+  it('of a node', () => {
+    const on = ground()
+    const port = new MemoryPort(on.pool, 'host')
+    const host = { name: 'host', port, network: 'blue' }
+    const make = (more: object, networks: readonly OverlayNetwork[] = [blue]) => {
+      const addresses = ['192.0.2.1/24']
+      return () => vtep(on, { ports: [host], networks, uplinks: [{ name: 'eth0', port, mac: US, addresses }], ...more })
+    }
+    expect(make({ ports: [{ ...host, network: 'blu' }] })).toThrow(
+      'network of port host: there is no network "blu"; there are blue',
+    )
+    expect(make({ ports: [{ ...host, vlans: 1 }] })).toThrow('port host: unknown key "vlans", which is 1')
+    expect(make({ route: [] })).toThrow('unknown key "route", which is a list')
+    expect(make({}, [blue, { ...blue, vni: 43 }])).toThrow('networks: there are two of the name "blue"')
+    make({ ports: [], routes: [{ to: '10.0.0.0/8', via: '192.0.2.254' }] })()
   })
 })
 
