@@ -20,8 +20,8 @@ export interface Schema {
   readonly [keyword: string]: unknown
 }
 
-/** Reports a problem at a place inside the node. */
-export type Report = (path: Path, message: string) => void
+/** Reports a problem at a place inside the node: at what stands there (the default), or at its key. */
+export type Report = (path: Path, message: string, at?: 'key' | 'value') => void
 
 /** A row of a node's port table. */
 export interface PortRow {

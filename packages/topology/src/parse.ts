@@ -107,7 +107,7 @@ class Reading {
     const links = this.#links(nodes)
     for (const node of nodes) {
       const mode = MODES.get(node.mode) as Mode
-      mode.check(node, (path, message) => this.#report(['nodes', node.name, ...path], message))
+      mode.check(node, (path, message, at) => this.#report(['nodes', node.name, ...path], message, at))
     }
     const checks = parseChecks(this.#raw.checks ?? [], endpoints, this.#report)
     return { name: this.#name, file: this.#doc.file, nodes, endpoints, links, checks }

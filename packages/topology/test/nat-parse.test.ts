@@ -55,6 +55,21 @@ describe('mode nat', () => {
     ])
   })
 
+  it('has a gateway whose name no port has', () => {
+    const taken = `"inside" is the name of the gateway's interface; choose another`
+    expect(of('ports: { inside: { ip: 192.0.2.1/30 } }')).toEqual([`7:14 nodes.n.ports.inside: ${taken}`])
+    const host = 'nodes: { n: { mode: nat, inside: { ip: 10.0.0.1/24 }, endpoints: { inside: { ip: 10.0.0.2/24 } } } }'
+    expect(() => parseTopology(host, 'net.yaml')).toThrow(`net.yaml:1:68: nodes.n.endpoints.inside: ${taken}`)
+  })
+
+  it('does not take the address of a next hop for its own', () => {
+    const routes = '    routes: [{ to: 0.0.0.0/0, via: 203.0.113.254 }]\n'
+    expect(problems(`${routes}    outbound: [{}, { addresses: [203.0.113.9, 203.0.113.254] }]\n`)).toEqual([
+      "8:20 nodes.n.outbound[1]: addresses[1]: 203.0.113.254 is another node's: the gateway of route 0.0.0.0/0",
+    ])
+    expect(problems(`${routes}    outbound: [{ addresses: [203.0.113.9] }]\n`)).toEqual([])
+  })
+
   it('wants rules that can be followed', () => {
     expect(of('outbound: [{ exceptions: [10.0.0.1/8] }]')).toEqual([
       '7:31 nodes.n.outbound[0].exceptions[0]: 10.0.0.1/8 has host bits: the network is 10.0.0.0/8',

@@ -31,7 +31,7 @@ describe('networks of mode vtep', () => {
   it('are taken with all that they may have', () => {
     expect(
       blue(
-        'vni: 42, local: 192.0.2.1, port: 8472, remotes: [192.0.2.2, { address: 192.0.2.3, vni: 43, policy: 3 }], ' +
+        'vni: 42, local: 192.0.2.1, port: 8472, ' +
           'static: [{ mac: 02:00:00:00:00:02, remote: 192.0.2.2 }], gateway: 02:00:00:00:00:03, ' +
           'prefixes: [{ to: 10.9.0.0/16, remote: 192.0.2.4, mac: 02:00:00:00:00:04, decrementTtl: true }], ' +
           'multicast: { group: 239.1.1.1 }, learning: false, unknown: drop, knownPeersOnly: true, mtu: 1400, ' +
@@ -40,6 +40,7 @@ describe('networks of mode vtep', () => {
           'zeroChecksum6: true, ecnIngress: rfc6040, reservedBits: rfc, flowLabel: hash, innerVlan: drop, ipId: counter',
       ),
     ).toEqual([])
+    expect(blue('vni: 42, remotes: [192.0.2.2, { address: 192.0.2.3, vni: 43, policy: 3 }], gbp: true')).toEqual([])
     expect(
       blue(
         'encapsulation: geneve, vni: 1, remotes: ["2001:db8::2"], options: [{ class: 0x0102, type: 0x80, data: "00010002" }], ' +
@@ -87,6 +88,10 @@ describe('networks of mode vtep', () => {
     expect(blue('vni: 42, multicast: { group: 239.1.1.1, port: lan }')).toEqual([
       '6 nodes.n.networks.blue.multicast.port: node n has no underlay port "lan"',
     ])
+    expect(blue('vni: 42, remotes: [192.0.2.2], multicast: { group: 239.1.1.1 }')).toEqual([
+      '6 nodes.n.networks.blue.multicast: a group is in place of the key "remotes": far ends would get what is for all twice',
+    ])
+    expect(blue('vni: 42, remotes: [], multicast: { group: 239.1.1.1 }')).toEqual([])
     expect(blue('vni: 42, local: 192.0.2.7')).toEqual([
       '6 nodes.n.networks.blue.local: 192.0.2.7 is not an address of the node; it has 192.0.2.1, 2001:db8::1',
     ])

@@ -391,3 +391,17 @@ checks:
     expect(ping(Uint8Array.of(10, 0, 2, 5), 1449)).toEqual([0, 'fragmentation needed from 10.0.1.1'])
   })
 })
+
+it('a node whose uplink is not plugged in has its networks for itself', () => {
+  const alone = `
+nodes:
+  n:
+    mode: vtep
+    uplink: { ip: 192.0.2.1/24 }
+    networks: { blue: { vni: 42, remotes: [192.0.2.2] } }
+    endpoints: { red: { ip: 10.0.0.1/24 }, sky: { ip: 10.0.0.2/24 } }
+checks:
+  - ping: { from: red, to: sky, count: 1 }
+`
+  expect(failures(world(alone))).toEqual([])
+})

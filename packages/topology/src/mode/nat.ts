@@ -105,7 +105,8 @@ function check(node: NodeSpec, report: Report): void {
   }
   const gateways = gatewayAddresses(node, report)
   if (inside.mac !== undefined) attempt(report, ['inside', 'mac'], () => parseMac(inside.mac as string))
-  for (const { endpoint, path } of node.ports) {
+  for (const { name, endpoint, path } of node.ports) {
+    if (name === 'inside') report(path, '"inside" is the name of the gateway\'s interface; choose another', 'key')
     for (const { text, prefix, family, bytes } of endpoint?.addresses ?? []) {
       const own = gateways.filter((g) => g.family === family)
       if (own.some((g) => g.text === text)) report([...path, 'ip'], `${text} is the address of the gateway`)
@@ -208,6 +209,7 @@ function checkPolicies(node: NodeSpec, gateways: readonly Address[], report: Rep
     inside: gateways.filter((g) => !isLinkLocal(g)).map((g) => `${g.text}/${g.prefix}`),
     uplinks: uplinksOf(node).map((p) => p.name),
     outside: uplinksOf(node).flatMap((p) => p.interface.addresses.map((a) => `${a.text}/${a.prefix}`)),
+    routes: of(node).routes ?? [],
   })
   outbound.forEach((rule, i) => {
     const path: Path = ['outbound', i]

@@ -124,7 +124,7 @@ function underlayOf(node: NodeSpec, withRoutes: boolean): TrialUnderlay {
   const plugged = uplinks.map((spec) => ({ spec }) as Plugged)
   return {
     uplinks: uplinks.map(({ name, interface: { mac, addresses }, options }) => ({
-      ...{ name, mac, ...(options as { mtu?: number }) },
+      ...{ name, mac, ...(options.mtu === undefined ? {} : { mtu: options.mtu as number }) },
       addresses: addresses.map(({ text, prefix }) => `${text}/${prefix}`),
     })),
     sockets: ports.flatMap((p) => {
@@ -167,6 +167,8 @@ function checkNetwork(node: NodeSpec, raw: RawNetwork, own: readonly Address[], 
   }
   if (raw.multicast !== undefined) {
     const { group, port } = raw.multicast
+    if ((raw.remotes ?? []).length > 0)
+      note(['multicast'], 'a group is in place of the key "remotes": far ends would get what is for all twice')
     const address = farEnd(note, ['multicast', 'group'], group, local, own)
     if (address !== undefined && !isGroup(address))
       note(['multicast', 'group'], `${address.text} is no multicast group`)

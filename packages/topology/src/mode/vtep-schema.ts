@@ -36,7 +36,7 @@ const network: Schema = {
       type: 'object',
       required: ['group'],
       additionalProperties: false,
-      description: 'A multicast group to which what is for all is sent.',
+      description: 'A multicast group to which what is for all is sent, in place of remotes.',
       properties: {
         group: { type: 'string', description: 'The group.' },
         port: {

@@ -49,6 +49,7 @@ class VtepModeNode implements BuiltNode {
       }),
       uplinks: plugged.filter((p) => socketOf(p.spec) === null).map((p) => routedPort(p, spec)),
       sockets: plugged.flatMap((p) => socketUplink(p) ?? []),
+      addresses: own.map((a) => a.text),
       routes: routesOf(spec, plugged),
       ...(ageing === undefined ? {} : { ageing }),
       ...(maxEntries === undefined ? {} : { maxEntries }),
