@@ -81,6 +81,7 @@ async function onLinux(topology: Topology, { signal, onProgress }: WorldOptions)
 }
 
 function inMemory(topology: Topology, { signal, unseen }: WorldOptions): Bare {
+  if (unseen) RunDirectory.clear(topology.name, removeRemains)
   const directory = unseen ? null : RunDirectory.claim(topology.name, 'memory', removeRemains)
   const remove = (): void => directory?.release()
   process.on('exit', remove)

@@ -151,6 +151,18 @@ export class RunDirectory {
     return new RunDirectory(path, state)
   }
 
+  /** Removes what a dead process has left of a name, without claiming it; a living one is left alone. */
+  static clear(name: string, clean: (remains: RunState) => void, base: string = runBase()): void {
+    if (!existsSync(base)) return
+    makePrivate(base)
+    sweep(base, name, clean)
+    try {
+      buryDead(base, name, clean)
+    } catch (error) {
+      if (!(error instanceof AlreadyRunningError)) throw error
+    }
+  }
+
   /** Where the owner answers questions. */
   get socketPath(): string {
     return join(this.path, 'control.sock')
