@@ -24,8 +24,10 @@ interface Flow {
   state: string
   replied: boolean
   assured: boolean
-  closing: boolean
-  reset: boolean
+  /** A SYN of the opener passed and changed nothing. */
+  ignored: boolean
+  /** In whose name the flow was reset: the opener's, the other's. */
+  reset: [boolean, boolean]
   made: number
   ends: number
 }
@@ -107,8 +109,9 @@ export class NaiveNat {
       return 'ok'
     }
     if (p.proto === 'udp') {
-      if (!opener) flow.replied = true
+      // The first answer makes no stream.
       const stream = flow.replied && this.now - flow.made > 2
+      if (!opener) flow.replied = true
       if (stream) flow.assured = true
       flow.ends = this.now + (flow.assured ? UDP.stream : UDP.first)
       return 'ok'
@@ -116,26 +119,31 @@ export class NaiveNat {
     const flags = p.flags as string
     let after = next(flow.state, flags, opener)
     if (after === '-') return 'invalid'
-    if (after === 'SS' && (flow.state === 'TW' || flow.state === 'CL')) {
-      if (flow.closing || flow.reset) return 'again'
-      after = '.'
-    }
+    if (after === 'SS' && (flow.state === 'TW' || flow.state === 'CL')) return 'again'
+    // The answer to a SYN that changed nothing is no last acknowledgement.
+    if (!opener && flow.state === 'LA' && flags === 'A' && flow.ignored) after = '.'
     if (after === '.') {
+      if (opener && flags === 'S') flow.ignored = true
       if (!opener) flow.replied = true
       return 'ok'
     }
-    if (after === 'FW') flow.closing = true
-    flow.reset = flags === 'R' && !opener
+    const answered = flow.replied
     const before = flow.state
-    flow.state = after
-    let time = flags === 'R' ? (TCP.CL as number) : (TCP[after] as number)
-    if (!flow.replied && opener) {
-      if (flags === 'R') return 'last'
-      if (flags === 'S' && before === 'SS') return 'ok'
-      if (after === 'ES') time = Math.min(time, 300)
+    const side = opener ? 0 : 1
+    // Who goes on after a reset in its name has not sent it.
+    const revived = before === 'CL' && flow.reset[side] && flow.assured && flags !== 'R'
+    if (flags === 'R') flow.reset[side] = true
+    if (revived) {
+      after = flags === 'F' ? 'FW' : 'ES'
+      flow.reset = [false, false]
     }
-    if (!opener && !flow.replied && flags === 'R') return 'last'
+    flow.state = after
     if (!opener) flow.replied = true
+    if (!answered && flags === 'R') return 'last'
+    if (!answered && flags === 'S' && before === 'SS') return 'ok'
+    let time = flags === 'R' ? (TCP.CL as number) : (TCP[after] as number)
+    if (after === 'ES' && (!answered || revived)) time = Math.min(time, 300)
+    if (after === 'ES' && answered && !revived && (before === 'SR' || before === 'ES')) flow.assured = true
     flow.ends = this.now + time
     return 'ok'
   }
@@ -208,8 +216,8 @@ export class NaiveNat {
       state,
       replied: false,
       assured: false,
-      closing: false,
-      reset: false,
+      ignored: false,
+      reset: [false, false],
       made: this.now,
       ends: this.now + time,
     }
