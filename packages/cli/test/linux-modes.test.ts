@@ -1,49 +1,22 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { linuxProblem } from '@l2l3/topology'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { l2l3, start, stopAll } from './command.ts'
+import { describe, expect, it } from 'vitest'
+import { l2l3, start } from './command.ts'
+import { linuxExamples } from './linux-examples.ts'
 
 /*
  * The routed modes on Linux, where the hosts are kernels: the examples pass their checks, and what the kernels see of us
  * is what they see of a Linux router. Every test leaves the machine as it found it.
  */
 
-const NAME = `modes${process.pid}`
-let dir: string
-const problem = await linuxProblem()
-
-/** An example under a name of its own, with smaller transfers. */
-function example(name: string): string {
-  const text = readFileSync(new URL(`../../../examples/${name}.yaml`, import.meta.url), 'utf8')
-  const path = join(dir, `${name}.yaml`)
-  writeFileSync(path, text.replace(/^name: .*$/m, `name: ${NAME}`).replace(/bytes: \d+ MB/g, 'bytes: 3 MB'))
-  return path
-}
+const examples = await linuxExamples('modes')
+const { name: NAME, example } = examples
 
 /** Runs a command in an endpoint's namespace; gives what it says. */
 function inside(endpoint: string, ...command: string[]): string {
   return spawnSync('ip', ['netns', 'exec', `l2l3-${NAME}.${endpoint}`, ...command], { encoding: 'utf8' }).stdout
 }
-
-function left(): string[] {
-  const there = ['/run/netns', '/run/l2l3'].flatMap((path) => (existsSync(path) ? readdirSync(path) : []))
-  return there.filter((name) => name.includes(NAME))
-}
-
-beforeAll(() => {
-  dir = mkdtempSync(join(tmpdir(), 'l2l3-modes-'))
-})
-afterAll(() => rmSync(dir, { recursive: true }))
-beforeEach((context) => {
-  if (problem !== null) context.skip(problem)
-})
-afterEach(async () => {
-  await stopAll()
-  if (problem === null) expect(left()).toEqual([])
-})
 
 describe.each(['router', 'l3'])('examples/%s.yaml on Linux', (name) => {
   it('passes its checks; without traceroute those are skipped, and say what to install', async () => {

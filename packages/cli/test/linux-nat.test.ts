@@ -1,41 +1,15 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type FlowRow, linuxProblem, type ServiceRow } from '@l2l3/topology'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { l2l3, start, stopAll } from './command.ts'
+import type { FlowRow, ServiceRow } from '@l2l3/topology'
+import { describe, expect, it } from 'vitest'
+import { l2l3, start } from './command.ts'
+import { linuxExamples } from './linux-examples.ts'
 
 /* Mode nat on Linux, where the hosts are kernels. Every test leaves the machine as it found it. */
 
-const NAME = `nat${process.pid}`
-let dir: string
-const problem = await linuxProblem()
-
-/** An example under a name of its own, with smaller transfers. */
-function example(name: string): string {
-  const text = readFileSync(new URL(`../../../examples/${name}.yaml`, import.meta.url), 'utf8')
-  const path = join(dir, `${name}.yaml`)
-  writeFileSync(path, text.replace(/^name: .*$/m, `name: ${NAME}`).replace(/bytes: \d+ MB/g, 'bytes: 3 MB'))
-  return path
-}
-
-function left(): string[] {
-  const there = ['/run/netns', '/run/l2l3'].flatMap((path) => (existsSync(path) ? readdirSync(path) : []))
-  return there.filter((name) => name.includes(NAME))
-}
-
-beforeAll(() => {
-  dir = mkdtempSync(join(tmpdir(), 'l2l3-nat-'))
-})
-afterAll(() => rmSync(dir, { recursive: true }))
-beforeEach((context) => {
-  if (problem !== null) context.skip(problem)
-})
-afterEach(async () => {
-  await stopAll()
-  if (problem === null) expect(left()).toEqual([])
-})
+const examples = await linuxExamples('nat')
+const { name: NAME, example } = examples
 
 describe.each(['nat', 'services'])('examples/%s.yaml on Linux', (name) => {
   it('passes its checks', async () => {
@@ -53,7 +27,7 @@ describe.each(['nat', 'services'])('examples/%s.yaml on Linux', (name) => {
 })
 
 it('masquerades with the address that the host outside can answer, and loops back by destinations of HNS', async () => {
-  const path = join(dir, 'addresses.yaml')
+  const path = join(examples.dir, 'addresses.yaml')
   // The first address of each family is one that nobody outside has a way back to.
   writeFileSync(
     path,
@@ -112,7 +86,7 @@ describe('l2l3 show', () => {
   })
 
   it('services, in memory as well', async () => {
-    const env = { L2L3_RUN_DIR: join(dir, 'run') }
+    const env = { L2L3_RUN_DIR: join(examples.dir, 'run') }
     const up = start(['up', example('services'), '--memory'], env)
     await up.said(`${NAME} is up in memory`)
     const rows = JSON.parse((await l2l3(['show', 'services', NAME, '--json'], env)).stdout) as ServiceRow[]

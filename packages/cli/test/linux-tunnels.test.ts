@@ -1,40 +1,13 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type FdbRow, linuxProblem } from '@l2l3/topology'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { l2l3, start, stopAll } from './command.ts'
+import type { FdbRow } from '@l2l3/topology'
+import { describe, expect, it } from 'vitest'
+import { l2l3, start } from './command.ts'
+import { linuxExamples } from './linux-examples.ts'
 
 /* Nodes with tunnels on Linux, where the hosts are kernels. Every test leaves the machine as it found it. */
 
-const NAME = `tun${process.pid}`
-let dir: string
-const problem = await linuxProblem()
-
-/** An example under a name of its own, with smaller transfers. */
-function example(name: string): string {
-  const text = readFileSync(new URL(`../../../examples/${name}.yaml`, import.meta.url), 'utf8')
-  const path = join(dir, `${name}.yaml`)
-  writeFileSync(path, text.replace(/^name: .*$/m, `name: ${NAME}`).replace(/bytes: \d+ MB/g, 'bytes: 3 MB'))
-  return path
-}
-
-function left(): string[] {
-  const there = ['/run/netns', '/run/l2l3'].flatMap((path) => (existsSync(path) ? readdirSync(path) : []))
-  return there.filter((name) => name.includes(NAME))
-}
-
-beforeAll(() => {
-  dir = mkdtempSync(join(tmpdir(), 'l2l3-tunnels-'))
-})
-afterAll(() => rmSync(dir, { recursive: true }))
-beforeEach((context) => {
-  if (problem !== null) context.skip(problem)
-})
-afterEach(async () => {
-  await stopAll()
-  if (problem === null) expect(left()).toEqual([])
-})
+const examples = await linuxExamples('tun')
+const { name: NAME, example } = examples
 
 describe.each(['vxlan', 'tunnels'])('examples/%s.yaml on Linux', (name) => {
   it('passes its checks', async () => {
@@ -53,7 +26,7 @@ describe.each(['vxlan', 'tunnels'])('examples/%s.yaml on Linux', (name) => {
 
 describe('l2l3 show', () => {
   it('tunnels among the ports, far ends in the address table', async () => {
-    const env = { L2L3_RUN_DIR: join(dir, 'run') }
+    const env = { L2L3_RUN_DIR: join(examples.dir, 'run') }
     const up = start(['up', example('vxlan'), '--memory'], env)
     await up.said(`${NAME} is up in memory`)
     const ports = (await l2l3(['show', 'ports', NAME], env)).stdout
@@ -73,7 +46,7 @@ describe('l2l3 show', () => {
   })
 
   it('of a router where its tunnels lead', async () => {
-    const env = { L2L3_RUN_DIR: join(dir, 'run') }
+    const env = { L2L3_RUN_DIR: join(examples.dir, 'run') }
     const up = start(['up', example('tunnels'), '--memory'], env)
     await up.said(`${NAME} is up in memory`)
     const ports = (await l2l3(['show', 'ports', NAME], env)).stdout
