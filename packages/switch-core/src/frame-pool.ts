@@ -2,6 +2,7 @@ import { Drop } from './drop.ts'
 import { type FrameLoops, frameLoops } from './frame-loops.ts'
 import { Ledger, type LedgerReport } from './ledger.ts'
 import { TUNNEL } from './offload/kinds.ts'
+import type { FrameTrace } from './trace.ts'
 
 /*
  * A frame is a number: a row in this pool. The bytes of all frames are one arena; what is known about a frame stands
@@ -120,6 +121,8 @@ export class FramePool {
   readonly ledger: Ledger = new Ledger()
   /** Is told of drops and copies; null when nobody listens. */
   observer: FrameObserver | null = null
+  /** Is told why elements do what they do; null when nobody traces. */
+  trace: FrameTrace | null = null
 
   readonly #free: Uint32Array
   /** How many there are; an array, so that the loops share it. */
