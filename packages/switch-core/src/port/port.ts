@@ -41,6 +41,14 @@ const WORDS: readonly (readonly [bits: number, word: string])[] = [
   [Offload.Tunnel, 'tunnel without checksum'],
 ]
 
+/** Is told what passes a port: the hook of captures. Not set, it costs a comparison a batch. */
+export interface PortWatcher {
+  /** The first `n` of `frames` have come in, and go to their element next. */
+  received(frames: Uint32Array, n: number): void
+  /** The first `n` of `frames` have left, as they stand; their rows are still there. */
+  sent(frames: Uint32Array, n: number): void
+}
+
 /** What a port has counted. */
 export interface PortCounters {
   readonly rxFrames: number
@@ -84,6 +92,9 @@ export abstract class Port implements Element {
   readonly pool: FramePool
   /** Called once, when the port fails: for the loop that it is in. */
   onFailed: (() => void) | null = null
+  /** Is told what passes; null when nobody listens. */
+  watcher: PortWatcher | null = null
+  readonly #one: Uint32Array = new Uint32Array(1)
   readonly #n: Float64Array = new Float64Array(6)
   #failure: Error | null = null
   #closed = false
@@ -137,6 +148,7 @@ export abstract class Port implements Element {
     const bytes = this.pool.stamp(batch.frames, n, this.id)
     ;(this.#n[RX_FRAMES] as number) += n
     ;(this.#n[RX_BYTES] as number) += bytes
+    if (this.watcher !== null) this.watcher.received(batch.frames, n)
   }
 
   /** Sends every frame of the batch, or drops it with a reason, and leaves the batch empty. */
@@ -192,6 +204,7 @@ export abstract class Port implements Element {
 
   /** Ends the first `n` frames of `rows`: all have left. */
   protected leftAll(rows: Uint32Array, n: number): void {
+    if (this.watcher !== null) this.watcher.sent(rows, n)
     const bytes = this.pool.releaseAll(rows, n)
     ;(this.#n[TX_FRAMES] as number) += n
     ;(this.#n[TX_BYTES] as number) += bytes
@@ -200,6 +213,10 @@ export abstract class Port implements Element {
 
   /** Counts a frame that has left, for ports that hand the row on instead of releasing it. */
   protected leaving(f: Frame): void {
+    if (this.watcher !== null) {
+      this.#one[0] = f
+      this.watcher.sent(this.#one, 1)
+    }
     ;(this.#n[TX_FRAMES] as number)++
     ;(this.#n[TX_BYTES] as number) += this.pool.len[f] as number
   }
