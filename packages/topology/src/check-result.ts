@@ -1,3 +1,4 @@
+import { DROP_NAMES, type LedgerReport } from '@l2l3/switch-core'
 import { type CheckSpec, checkText } from './topology.ts'
 
 /** What became of a check. */
@@ -17,7 +18,8 @@ export interface CheckResult {
   readonly skipped?: true
 }
 
-/** Judges what happened by what was expected. */
+/** Judges what happened by what was expected. Where frames must be dropped, that nothing has answered is half of it;
+ * `judgeDrops` adds the other. */
 export function judge(
   check: CheckSpec,
   worked: boolean,
@@ -25,6 +27,21 @@ export function judge(
   measured: Pick<CheckResult, 'rttMs' | 'bitsPerSecond'> = {},
 ): CheckResult {
   return { check, text: checkText(check), ok: worked === (check.expect === 'pass'), detail, ...measured }
+}
+
+/** Judges a check that expects drops by what the ledger said before it and says after it. Others stay as they are. */
+export function judgeDrops(result: CheckResult, before: LedgerReport, after: LedgerReport): CheckResult {
+  const { expect } = result.check
+  if (typeof expect === 'string') return result
+  const { drop } = expect
+  const n = (after.dropped[drop] ?? 0) - (before.dropped[drop] ?? 0)
+  const others = DROP_NAMES.flatMap((name) => {
+    const more = (after.dropped[name] ?? 0) - (before.dropped[name] ?? 0)
+    return name === drop || more === 0 ? [] : `${more} ${name}`
+  })
+  const seen = n > 0 ? `${n} dropped: ${drop}` : `none dropped: ${drop}`
+  const rest = n > 0 || others.length === 0 ? '' : ` (but ${others.join(', ')})`
+  return { ...result, ok: result.ok && n > 0, detail: `${result.detail}; ${seen}${rest}` }
 }
 
 /** Judges a traceroute by the hops that answered, the end included; null stands for one that did not. */

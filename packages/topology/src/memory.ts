@@ -30,10 +30,15 @@ export {
   type CheckSpec,
   checkText,
   type EndpointSpec,
+  type Expectation,
+  type FaultSpec,
   type InterfaceSpec,
   type LinkSpec,
   type NodeSpec,
   type PortSpec,
+  type SegmentRouterSpec,
+  type SegmentRouteSpec,
+  type SegmentSpec,
   type Topology,
 } from './topology.ts'
 export { type Problem, problemText, TopologyError } from './topology-error.ts'

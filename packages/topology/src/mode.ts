@@ -162,5 +162,5 @@ export const MODES: ReadonlyMap<string, Mode> = new Map(
 
 /** By which addresses the host on a port reaches other networks: at most one of each IP version. */
 export function gatewaysOf(node: NodeSpec, port: PortSpec): readonly Address[] {
-  return MODES.get(node.mode)?.gateways?.(node, port) ?? []
+  return port.endpoint?.gateways ?? MODES.get(node.mode)?.gateways?.(node, port) ?? []
 }

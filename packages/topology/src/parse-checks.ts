@@ -95,6 +95,10 @@ export function parseChecks(raw: readonly RawCheck[], endpoints: readonly Endpoi
         port: trial.port ?? null,
         servers: servers.length > 0 ? servers : target === null ? [] : [target],
         serverPort: trial.serverPort ?? trial.port ?? null,
+        url: '/',
+        status: 200,
+        body: null,
+        path: [],
       })
     }
   })

@@ -110,7 +110,7 @@ class Reading {
       mode.check(node, (path, message, at) => this.#report(['nodes', node.name, ...path], message, at))
     }
     const checks = parseChecks(this.#raw.checks ?? [], endpoints, this.#report)
-    return { name: this.#name, file: this.#doc.file, nodes, endpoints, links, checks }
+    return { name: this.#name, file: this.#doc.file, nodes, endpoints, links, segments: [], seed: 1, checks }
   }
 
   readonly #report = (path: Path, message: string, at: 'key' | 'value' = 'value'): void => {
