@@ -1,6 +1,7 @@
 import { type Batch, FramePool, Loop, MAX_FRAME, MemoryPort, RealClock } from '@l2l3/switch-core'
 import { ping, runBlocking, runOnEventLoop, TapPort } from '@l2l3/tap-io'
 import { describe, expect, it, vi } from 'vitest'
+import { HEAP_LIMIT, heapGrowth } from '../../../test-support/heap.ts'
 import { native } from '../src/native.ts'
 import { descriptors, frameOf, ip, namespace, needsTun, until, workerOf } from './lab.ts'
 
@@ -153,18 +154,12 @@ describe('on the event loop', () => {
       const batch = { frames: Uint32Array.of(frameOf(pool, FRAME)), length: 1 } as Batch
       one.process(batch)
     }
-    const collect = (globalThis as { gc?: () => void }).gc
-    if (collect === undefined) throw new Error('needs --expose-gc')
     const turn = (frames: number) => {
       const end = two.counters.rxFrames + frames
       while (two.counters.rxFrames < end) for (let i = 0; i < 100; i++) loop.turn()
     }
     turn(50_000)
-    collect()
-    const before = process.memoryUsage().heapUsed
-    turn(200_000)
-    collect()
-    expect(process.memoryUsage().heapUsed - before).toBeLessThan(64 * 1024)
+    expect(heapGrowth(() => turn(200_000))).toBeLessThan(HEAP_LIMIT)
     one.close()
     two.close()
     expect(pool.report()).toMatchObject({ held: 0, balanced: true })

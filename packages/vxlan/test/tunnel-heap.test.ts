@@ -1,17 +1,11 @@
 import { Batch, type Frame, FramePool, Link, VirtualClock } from '@l2l3/switch-core'
 import { icmp, ipv4 } from '@l2l3/switch-core/wire'
 import { expect, it } from 'vitest'
+import { HEAP_LIMIT, heapGrowth, heapMade } from '../../../test-support/heap.ts'
 import { Decap, Encap, Vtep } from '../src/index.ts'
 import { ANN, BEN, udpFrame } from './tunnel-lab.ts'
 
 /** A million frames, wrapped and unwrapped, leave no trace on the heap. */
-
-function heap(): number {
-  if (gc === undefined) throw new Error('run with --expose-gc')
-  gc()
-  gc()
-  return process.memoryUsage().heapUsed
-}
 
 const ROUNDS = 16_000
 
@@ -37,7 +31,9 @@ it.each(['linux', 'ovs'] as const)('Encap and Decap, %s', (profile) => {
     const ends = { encapsulation, profile, vni: 1, local: '10.0.0.1', remote: '10.0.0.2' }
     const encap = new Encap(pool, { ...ends, out: wire })
     const bytes = udpFrame({})
+    let batches = 0
     const run = (n: number): void => {
+      batches += n
       for (let i = 0; i < n; i++) {
         batch.length = pool.allocAll(batch.frames, 64)
         pool.ledger.receive(batch.length)
@@ -52,10 +48,8 @@ it.each(['linux', 'ovs'] as const)('Encap and Decap, %s', (profile) => {
       }
     }
     run(ROUNDS / 4)
-    const before = heap()
-    run(ROUNDS)
-    expect(heap() - before).toBeLessThan(64 * 1024)
-    expect(sent).toBe(ROUNDS * 1.25 * 64)
+    expect(heapGrowth(() => run(ROUNDS))).toBeLessThan(HEAP_LIMIT)
+    expect(sent).toBe(batches * 64)
     expect(pool.report()).toMatchObject({ balanced: true, held: 0, dropped: {} })
   }
 })
@@ -97,17 +91,17 @@ it('two VTEPs that learn, flood and answer', () => {
     to.vtep.process(from.wire.take())
     end.target.process(end.take())
   }
+  let rounds = 0
   const run = (n: number): void => {
+    rounds += n
     for (let i = 0; i < n; i++) {
       send(one, two, there)
       send(two, one, back)
     }
   }
   run(ROUNDS / 4)
-  const before = heap()
-  run(ROUNDS)
-  expect(heap() - before).toBeLessThan(64 * 1024)
-  expect(got).toBe(ROUNDS * 1.25 * 64)
+  expect(heapGrowth(() => run(ROUNDS))).toBeLessThan(HEAP_LIMIT)
+  expect(got).toBe(rounds * 64)
   expect([...one.net.entries()].map((e) => e.mac)).toEqual([BEN])
 })
 
@@ -167,7 +161,9 @@ it('a VTEP that has no room for another far end, and hears of a million; ICMP er
     ipv4.fillChecksum(pool.bytes, o + 14)
     if (!vtep.take(f, null as never)) pool.sent(f)
   }
+  let given = 0
   const run = (n: number): void => {
+    given += n
     for (let i = 0; i < n; i++) {
       give(wrapped, i)
       give(icmpError, i)
@@ -176,12 +172,8 @@ it('a VTEP that has no room for another far end, and hears of a million; ICMP er
     end.target.process(end.take())
   }
   run(ROUNDS * 4)
-  const before = heap()
-  const began = process.memoryUsage().heapUsed
-  // Few enough that nothing is collected meanwhile: what is made for each frame would still be there.
-  run(ROUNDS)
-  expect(process.memoryUsage().heapUsed - began).toBeLessThan(16 * ROUNDS)
-  expect(heap() - before).toBeLessThan(64 * 1024)
-  expect(got).toBe(ROUNDS * 5)
-  expect(vtep.counters).toMatchObject({ remotesRefused: ROUNDS * 5, lowered: 0 })
+  expect(heapMade(() => run(ROUNDS), 16 * ROUNDS)).toBeLessThan(16 * ROUNDS)
+  expect(heapGrowth(() => run(10 * ROUNDS))).toBeLessThan(HEAP_LIMIT)
+  expect(got).toBe(given)
+  expect(vtep.counters).toMatchObject({ remotesRefused: given, lowered: 0 })
 })

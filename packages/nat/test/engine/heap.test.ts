@@ -1,18 +1,11 @@
 // A million frames leave no trace on the heap: of known flows, and each of a new one.
 import type { Batch, Frame } from '@l2l3/switch-core'
 import { expect, it } from 'vitest'
+import { HEAP_LIMIT, heapGrowth } from '../../../../test-support/heap.ts'
 import { TwoPassages } from './bench-passage.ts'
 import { hex, udpPacket } from './lab.ts'
 
-function heap(): number {
-  if (gc === undefined) throw new Error('run with --expose-gc')
-  gc()
-  gc()
-  return process.memoryUsage().heapUsed
-}
-
 const MILLION = 1_000_000
-const MIB = 1 << 20
 
 /** Has `n` packets of so many flows pass, `gap` nanoseconds apart, some of them of IPv6. */
 function pump(two: TwoPassages, n: number, flows: number, gap: number, from = 0): void {
@@ -51,18 +44,19 @@ function pump(two: TwoPassages, n: number, flows: number, gap: number, from = 0)
 it('known flows', () => {
   const two = new TwoPassages()
   pump(two, 300_000, 1024, 100)
-  const before = heap()
-  pump(two, MILLION, 1024, 100)
-  expect(heap() - before).toBeLessThan(MIB)
+  expect(heapGrowth(() => pump(two, MILLION, 1024, 100))).toBeLessThan(HEAP_LIMIT)
   expect(two.nat.conntrack.counters.made).toBe(1024)
 }, 60_000)
 
 it('new flows, which expire', () => {
   const two = new TwoPassages({ maxFlows: 8192, whenFull: 'evict', timeouts: { udp: 1 } })
-  pump(two, 200_000, 1 << 20, 200_000)
-  const before = heap()
-  pump(two, MILLION, 1 << 20, 200_000, 200_000)
-  expect(heap() - before).toBeLessThan(MIB)
+  let from = 0
+  const more = (n: number): void => {
+    pump(two, n, 1 << 20, 200_000, from)
+    from += n
+  }
+  more(200_000)
+  expect(heapGrowth(() => more(MILLION))).toBeLessThan(HEAP_LIMIT)
   expect(two.nat.conntrack.counters.made).toBeGreaterThan(1_000_000)
   expect(two.pool.report()).toMatchObject({ balanced: true, held: 0 })
 }, 120_000)

@@ -3,6 +3,7 @@ import { Drop, type Frame, SECOND, VirtualClock } from '@l2l3/switch-core'
 import { ipv4 } from '@l2l3/switch-core/wire'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { HEAP_LIMIT, heapGrowth, heapMade } from '../../../../test-support/heap.ts'
 import { Fragments, type FragmentWaiter, Turn } from '../../src/fragments/fragments.ts'
 import { Bench, bytesOf, kernel } from '../awkward.ts'
 
@@ -247,11 +248,14 @@ describe('fragments', () => {
         if (what !== Turn.Held) pool.drop(f, Drop.Malformed)
       }
     }
-    for (let id = 0; id < 50_000; id++) turn(id & 0xffff)
-    gc?.()
-    const before = process.memoryUsage().heapUsed
-    for (let id = 0; id < 300_000; id++) turn(id & 0xffff)
-    expect(process.memoryUsage().heapUsed - before).toBeLessThan(4e6)
-    expect(fragments.counters.complete).toBe(350_000)
+    let id = 0
+    const run = (n: number): void => {
+      for (const end = id + n; id < end; id++) turn(id & 0xffff)
+    }
+    run(50_000)
+    expect(heapGrowth(() => run(300_000))).toBeLessThan(HEAP_LIMIT)
+    const few = 8000
+    expect(heapMade(() => run(few), 4 * few)).toBeLessThan(4 * few)
+    expect(fragments.counters.complete).toBe(id)
   })
 })

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest'
+import { HEAP_LIMIT, heapGrowth } from '../../../../test-support/heap.ts'
 import { cniIpMasq, markedMasquerade } from '../../src/outbound/chains.ts'
 import { OutboundNat } from '../../src/outbound/outbound-nat.ts'
 import { SourceNat } from '../../src/outbound/source-nat.ts'
@@ -8,13 +9,6 @@ import { PortMappings } from '../../src/port-mapping/port-mappings.ts'
 import { Lab } from './lab.ts'
 
 /** A million flows that begin and end leave no trace on the heap. */
-
-function heap(): number {
-  if (gc === undefined) throw new Error('run with --expose-gc')
-  gc()
-  gc()
-  return process.memoryUsage().heapUsed
-}
 
 const MILLION = 1_000_000
 
@@ -55,8 +49,6 @@ it.each(['linux', 'rfc4787', 'winnat'] as BehaviourName[])('%s', (name) => {
     }
   }
   run(MILLION / 2)
-  const before = heap()
-  run(MILLION)
-  expect(heap() - before).toBeLessThan(64 * 1024)
+  expect(heapGrowth(() => run(MILLION))).toBeLessThan(HEAP_LIMIT)
   expect(translated).toBeGreaterThan(MILLION)
 })

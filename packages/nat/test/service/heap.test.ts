@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { HEAP_LIMIT, heapGrowth } from '../../../../test-support/heap.ts'
 import type { Distribution } from '../../src/service/options.ts'
 import { IPV6, Proto } from '../../src/tuple.ts'
 import { Asking } from './asking.ts'
@@ -6,8 +7,6 @@ import { Asking } from './asking.ts'
 /*
  * Nothing is allocated for a new flow, and nothing grows with their number.
  */
-
-declare const gc: () => void
 
 describe('a million new flows', () => {
   it.each(['5-tuple', 'source-ip'] as const)('take no memory: %s', (distribution: Distribution) => {
@@ -41,10 +40,6 @@ describe('a million new flows', () => {
       return decided
     }
     run(100_000)
-    gc()
-    const before = process.memoryUsage().heapUsed
-    expect(run(1_000_000)).toBe(1_000_000)
-    gc()
-    expect(process.memoryUsage().heapUsed - before).toBeLessThan(200_000)
+    expect(heapGrowth(() => expect(run(1_000_000)).toBe(1_000_000))).toBeLessThan(HEAP_LIMIT)
   })
 })

@@ -10,15 +10,9 @@ import {
 } from '@l2l3/switch-core'
 import { CapturePort, PcapngWriter } from '@l2l3/switch-core/pcap'
 import { expect, it } from 'vitest'
+import { HEAP_LIMIT, heapGrowth } from '../../../../test-support/heap.ts'
 
 /** A million frames leave no trace on the heap. */
-
-function heap(): number {
-  if (gc === undefined) throw new Error('run with --expose-gc')
-  gc()
-  gc()
-  return process.memoryUsage().heapUsed
-}
 
 const MILLION = 1_000_000
 /** Frames after which the compiler's own memory has come and gone. */
@@ -70,11 +64,8 @@ it('through ports, a pipeline, links and a cable', () => {
     }
   }
   run(WARM_UP)
-  const before = heap()
-  run(MILLION)
-  const grown = heap() - before
+  expect(heapGrowth(() => run(MILLION))).toBeLessThan(HEAP_LIMIT)
   expect(delivered).toBeGreaterThanOrEqual(1.5 * MILLION)
-  expect(grown).toBeLessThan(64 * 1024)
   loop.settle()
   expect(pool.report()).toMatchObject({ held: 0, balanced: true })
 })
@@ -97,8 +88,6 @@ it('into a capture file', () => {
     }
   }
   run(WARM_UP)
-  const before = heap()
-  run(MILLION)
-  expect(heap() - before).toBeLessThan(64 * 1024)
+  expect(heapGrowth(() => run(MILLION))).toBeLessThan(HEAP_LIMIT)
   expect(written).toBeGreaterThan(1.5 * MILLION * 108 - 65_536)
 })

@@ -14,6 +14,7 @@ import {
   VirtualClock,
 } from '@l2l3/switch-core'
 import { describe, expect, it } from 'vitest'
+import { HEAP_LIMIT, heapGrowth } from '../../../../test-support/heap.ts'
 
 /** How frames travel: pipelines, links, the loop's turns, and its clock. */
 
@@ -233,16 +234,9 @@ describe('a looped topology', () => {
       links.push(loop.link(p, p.name, 30))
     }
     ;(links[0] as Link).push(make())
-    const heap = () => {
-      gc?.()
-      gc?.()
-      return process.memoryUsage().heapUsed
-    }
     // The compiler's own memory comes and goes over the first 4,000 turns (measured: up to 500 kB, then nothing).
     expect(loop.settle(8000)).toBe(8000)
-    const before = heap()
-    expect(loop.settle(20_000)).toBe(20_000)
-    expect(heap() - before).toBeLessThan(64 * 1024)
+    expect(heapGrowth(() => expect(loop.settle(20_000)).toBe(20_000))).toBeLessThan(HEAP_LIMIT)
     const { held, dropped, balanced } = pool.report()
     expect(balanced).toBe(true)
     expect(held).toBeLessThanOrEqual(2 * 50 + 2 * 30)

@@ -1,8 +1,7 @@
 // A million frames through macvlan and ipvlan leave no trace on the heap.
 import { expect, it } from 'vitest'
+import { HEAP_LIMIT, heapGrowth } from '../../../../test-support/heap.ts'
 import { type Batch, type Frame, FramePool, Ipvlan, Loop, Macvlan, MemoryPort, VirtualClock } from '../../src/index.ts'
-
-declare const gc: () => void
 
 const A = '02000000000a'
 const PARENT = '0e00000000ff'
@@ -52,14 +51,7 @@ it.each(['macvlan', 'ipvlan l2', 'ipvlan l3'])(
       }
     }
     run(300_000)
-    const grown = [1, 2, 3].map(() => {
-      gc()
-      const before = process.memoryUsage().heapUsed
-      run(1_000_000)
-      gc()
-      return process.memoryUsage().heapUsed - before
-    })
-    expect(Math.min(...grown)).toBeLessThan(64 * 1024)
+    expect(heapGrowth(() => run(1_000_000))).toBeLessThan(HEAP_LIMIT)
     loop.settle()
     expect(pool.report()).toMatchObject({ held: 0, balanced: true, dropped: {} })
   },

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { afterEach, expect, test } from 'vitest'
+import { HEAP_LIMIT, heapGrowth } from '../../../../test-support/heap.ts'
 import { Batch } from '../../src/batch.ts'
 import { DROP_NAMES, type Drop, type DropName } from '../../src/drop.ts'
 import { type Frame, FramePool, MAX_FRAME } from '../../src/frame-pool.ts'
@@ -525,14 +526,13 @@ test('the heap does not grow with the frames', () => {
     batch.push(put(pool, s, 1448))
     if (needsFinishing(pool, batch, 0)) finish(pool, batch, 0, write, lost)
   }
-  const gc = (globalThis as { gc?: () => void }).gc as () => void
-  for (let i = 0; i < 20_000; i++) round()
-  gc()
-  const before = process.memoryUsage().heapUsed
-  for (let i = 0; i < 20_000; i++) round()
-  gc()
-  expect(process.memoryUsage().heapUsed - before).toBeLessThan(64 * 1024)
-  expect(segments).toBe(400_000)
+  let rounds = 0
+  const run = (): void => {
+    for (let i = 0; i < 20_000; i++, rounds++) round()
+  }
+  run()
+  expect(heapGrowth(run)).toBeLessThan(HEAP_LIMIT)
+  expect(segments).toBe(10 * rounds)
 })
 
 test('IPv4 checksums of all segments are right, with options, tags and any id', () => {

@@ -1,5 +1,6 @@
 // A million frames through rules, and through the l2bridge engine both ways, leave no trace on the heap.
 import { expect, it } from 'vitest'
+import { HEAP_LIMIT, heapGrowth } from '../../../../test-support/heap.ts'
 import {
   Batch,
   type Frame,
@@ -11,21 +12,6 @@ import {
   VirtualClock,
 } from '../../src/index.ts'
 import { ALL, arpFrame, FABRIC, HOST, IP, ipFrame, POD1, POD2 } from './lab.ts'
-
-declare const gc: () => void
-
-/** Bytes that the heap has grown by over a million frames: the best of three, for the collector keeps books of its own. */
-function growth(run: (frames: number) => void): number {
-  run(300_000)
-  const grown = [1, 2, 3].map(() => {
-    gc()
-    const before = process.memoryUsage().heapUsed
-    run(1_000_000)
-    gc()
-    return process.memoryUsage().heapUsed - before
-  })
-  return Math.min(...grown)
-}
 
 const bytes = (hex: string): Uint8Array => Buffer.from(hex, 'hex')
 const ZERO = '000000000000'
@@ -53,7 +39,8 @@ it('rules, shallow and deep', () => {
       batch.length = 0
     }
   }
-  expect(growth(run)).toBeLessThan(64 * 1024)
+  run(300_000)
+  expect(heapGrowth(() => run(1_000_000))).toBeLessThan(HEAP_LIMIT)
   expect(pool.report()).toMatchObject({ held: 0, balanced: true })
 }, 120_000)
 
@@ -99,7 +86,8 @@ it('the l2bridge engine', () => {
       loop.turn()
     }
   }
-  expect(growth(run)).toBeLessThan(64 * 1024)
+  run(300_000)
+  expect(heapGrowth(() => run(1_000_000))).toBeLessThan(HEAP_LIMIT)
   loop.settle()
   expect(pool.report()).toMatchObject({ held: 0, balanced: true, dropped: {} })
 }, 120_000)
