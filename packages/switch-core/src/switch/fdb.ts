@@ -186,6 +186,11 @@ export class Fdb {
     return -1
   }
 
+  /** The entry of an address, as people see it; null where `lookup` finds none. */
+  entry(hi: number, lo: number): FdbEntry | null {
+    return this.lookup(hi, lo) < 0 ? null : this.#entry(this.#find(hi, lo))
+  }
+
   /** Notes that an address was heard on `port`: makes, refreshes or moves its entry. */
   learn(hi: number, lo: number, port: number, sticky: boolean): void {
     const t = this.table

@@ -6,6 +6,7 @@ import type { Link } from '../link.ts'
 import type { Ticker } from '../loop.ts'
 import { parseMac } from '../wire/ethernet.ts'
 import { popTag, pushTag } from '../wire/vlan.ts'
+import * as explain from './explain.ts'
 import {
   COUNTERS,
   DROPPED,
@@ -54,7 +55,8 @@ import { NOT_MEMBER, PRIORITY, TAGGED, UNTAGGED } from './vlan.ts'
  *
  * A flooded frame is one row that its ports share; only a port that wants it with another tag gets a copy, one for all
  * such ports. A batch comes from one port, so what is known of the port is looked up once a batch; and most of a batch goes
- * the way of `fast-run`, which leaves here what is not plain known unicast. Frames keep their order on every link.
+ * the way of `fast-run`, which leaves here what is not plain known unicast. Frames keep their order on every link. While
+ * somebody traces, all go the long way, which can say what it does (`explain.ts`).
  *
  * Where 802.1D and Linux differ, Linux is the default and the other an option: 01-80-C2-00-00-00 with spanning tree off
  * is flooded (`stpGroup`), source addresses are learnt from frames to reserved addresses, and a frame with a static or
@@ -250,6 +252,7 @@ export class Switch implements Ticker {
     fdb.setNow(this.clock.now)
     if (this.#ports[port.index] === port && (port.flags & SLOW_IN) !== 0) this.#screen(batch, port)
     const { frames, length } = batch
+    const traced = this.#pool.trace !== null
     for (let i = 0; i < length; i++) {
       // A watcher of the FDB may have taken the port away.
       if (this.#ports[port.index] !== port) {
@@ -257,7 +260,7 @@ export class Switch implements Ticker {
         break
       }
       const { pvid, tunnel } = port.vlans
-      i = this.#run(frames, i, length, port.index, port.flags, pvid, tunnel, fdb.now, fdb.ageingMs)
+      if (!traced) i = this.#run(frames, i, length, port.index, port.flags, pvid, tunnel, fdb.now, fdb.ageingMs)
       if (this.#touched[0] !== 0) this.#flush()
       if (i < length) this.#one(frames[i] as Frame, port)
     }
@@ -306,16 +309,32 @@ export class Switch implements Ticker {
       return
     }
     const key = (vlan >> 2) << 16
-    if ((inFlags & NO_LEARNING) === 0) this.#fdb.learn(key | srcHi, srcLo, from, (inFlags & STICKY) !== 0)
+    if ((inFlags & NO_LEARNING) === 0) {
+      if (this.#pool.trace !== null) this.#learnAloud(f, port, key | srcHi, srcLo)
+      else this.#fdb.learn(key | srcHi, srcLo, from, (inFlags & STICKY) !== 0)
+    }
     if ((dstHi & 1) !== 0) {
       if (dstHi === RESERVED_HI && this.#isReserved(dstLo)) this.#drop(f, from, Drop.ReservedGroup)
       else this.#flood(f, port, vlan, dstHi === 0xffff && dstLo === -1 ? BROADCAST : MULTICAST)
       return
     }
     const to = this.#fdb.lookup(key | dstHi, dstLo)
+    const { trace } = this.#pool
+    if (trace !== null && to >= 0) {
+      explain.hit(trace, f, this.#fdb.entry(key | dstHi, dstLo), this.#nameOf(to))
+    }
     if (to < 0) this.#flood(f, port, vlan, UNKNOWN)
     else if (to === from && (inFlags & HAIRPIN) === 0) this.#drop(f, from, Drop.SamePort)
     else this.#unicast(f, from, to, vlan)
+  }
+
+  readonly #nameOf = (port: number): string => this.#ports[port]?.name ?? `${port}, which is gone`
+
+  /** Learns a source, and says what came of it. */
+  #learnAloud(f: Frame, port: SwitchPort, hi: number, lo: number): void {
+    const before = this.#fdb.entry(hi, lo)
+    this.#fdb.learn(hi, lo, port.index, (port.flags & STICKY) !== 0)
+    explain.learnt(this.#pool, f, before, this.#fdb.entry(hi, lo), port.index, port.name, this.#nameOf)
   }
 
   /** Sorts out what a port with special settings takes in: mirrors it, and drops what may not enter. */
@@ -330,13 +349,17 @@ export class Switch implements Ticker {
       for (let i = 0; i < batch.length; i++) this.#show(batch.frames[i] as Frame, port.mirrorIn)
     }
     if ((port.flags & GUARD) === 0) return
+    const pool = this.#pool
     let kept = 0
     for (let i = 0; i < batch.length; i++) {
       const f = batch.frames[i] as Frame
       // A runt has no source; it is dropped as what it is.
-      if ((this.#pool.len[f] as number) < 14 || this.#mayUse(port.macs, this.#pool.off[f] as number)) {
+      if ((pool.len[f] as number) < 14 || this.#mayUse(port.macs, pool.off[f] as number)) {
         batch.frames[kept++] = f
-      } else this.#turnAway(f, port.index, Drop.MacGuard)
+      } else {
+        if (pool.trace !== null) explain.guarded(pool, f, port.name)
+        this.#turnAway(f, port.index, Drop.MacGuard)
+      }
     }
     batch.length = kept
   }
@@ -361,8 +384,12 @@ export class Switch implements Ticker {
       form = id === 0 ? PRIORITY : TAGGED
       if (id !== 0) vlan = id
     }
-    if (vlan === 0) return this.#reject(f, port.index, Drop.Untagged)
-    if (this.#members[(port.index << 12) | vlan] === NOT_MEMBER) return this.#reject(f, port.index, Drop.VlanIngress)
+    const { trace } = this.#pool
+    if (vlan === 0 || this.#members[(port.index << 12) | vlan] === NOT_MEMBER) {
+      if (trace !== null) explain.notIn(trace, f, port.name, vlan, form)
+      return this.#reject(f, port.index, vlan === 0 ? Drop.Untagged : Drop.VlanIngress)
+    }
+    if (trace !== null) explain.vlan(trace, f, port.name, vlan, form, tunnel)
     const key = vlan << 2
     const counts = this.#vlanCounts
     ;(counts[key] as number)++
@@ -384,6 +411,8 @@ export class Switch implements Ticker {
     const port = this.#ports[to]
     const why = port === undefined ? Drop.PortDown : this.#mayLeave(f, this.#flags[from] as number, port, vlan)
     if (why >= 0 || port === undefined) {
+      const { trace } = this.#pool
+      if (trace !== null) explain.kept(trace, f, this.#nameOf(to), why as Drop, port?.mtu ?? 0)
       this.#drop(f, from, why as Drop)
       return
     }
@@ -426,6 +455,7 @@ export class Switch implements Ticker {
       targets[n++] = out.index
       if (this.#wantsEdit(out, vlan)) edited = true
     }
+    if (pool.trace !== null) this.#sayFlood(f, port, vlan, kind, n)
     if (n === 0) {
       if (tooBig > 1) this.#loseCopies(tooBig - 1, from, Drop.TooBig)
       this.#drop(f, from, tooBig > 0 ? Drop.TooBig : Drop.NoDestination)
@@ -439,6 +469,19 @@ export class Switch implements Ticker {
     }
     if (n > 1) pool.share(f, n - 1)
     for (let i = 0; i < n; i++) this.#emit(f, this.#ports[targets[i] as number] as SwitchPort, vlan)
+  }
+
+  /** Says to which `n` ports a frame is flooded, and to which not. */
+  #sayFlood(f: Frame, port: SwitchPort, vlan: number, kind: number, n: number): void {
+    const ports = Array.from(this.#targets.subarray(0, n), this.#nameOf)
+    const not: string[] = []
+    for (const out of this.#live) {
+      if (out === port || this.#targets.subarray(0, n).includes(out.index)) continue
+      const why = this.#mayLeave(f, port.flags, out, vlan)
+      if (why === Drop.VlanEgress) continue
+      not.push(`${out.name} (${why < 0 ? 'no flooding there' : explain.refusal(why as Drop, out.mtu)})`)
+    }
+    explain.flood(this.#pool, f, vlan >> 2, kind, ports, not)
   }
 
   /** A flood in which some of the `n` target ports want another tag than the frame has: those that want it the same
@@ -487,13 +530,16 @@ export class Switch implements Ticker {
       return g
     }
     const form = vlan & 3
+    let edited = true
     if (tagged && form === PRIORITY) {
       const at = (pool.off[g] as number) + 14
       pool.bytes[at] = ((pool.bytes[at] as number) & 0xf0) | (vlan >> 10)
       pool.bytes[at + 1] = (vlan >> 2) & 0xff
+    } else edited = tagged ? pushTag(pool, g as Frame, this.tpid, vlan >> 2) : popTag(pool, g as Frame)
+    if (edited) {
+      if (pool.trace !== null) explain.retagged(pool.trace, g as Frame, vlan >> 2, tagged, form, ports)
       return g
     }
-    if (tagged ? pushTag(pool, g as Frame, this.tpid, vlan >> 2) : popTag(pool, g as Frame)) return g
     if (ports > 1) this.#loseCopies(ports - 1, from, Drop.NoHeadroom)
     this.#drop(g as Frame, from, Drop.NoHeadroom)
     return NO_FRAME
@@ -516,9 +562,11 @@ export class Switch implements Ticker {
 
   /** Gives copies of a frame to the outputs of mirrors. */
   #show(f: Frame, outputs: readonly SwitchPort[]): void {
+    const { trace } = this.#pool
     for (let i = 0; i < outputs.length; i++) {
       const to = outputs[i] as SwitchPort
       if ((to.flags & DOWN) !== 0) continue
+      if (trace !== null) explain.mirrored(trace, f, to.name)
       ;(this.#counts[to.index * COUNTERS + TX_FRAMES] as number)++
       ;(this.#counts[to.index * COUNTERS + TX_BYTES] as number) += this.#pool.len[f] as number
       this.#pool.share(f, 1)

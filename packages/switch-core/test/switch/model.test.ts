@@ -3,6 +3,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { PortVlans, SwitchPortOptions } from '../../src/index.ts'
+import { Listener } from '../listener.ts'
 import { Lab } from './lab.ts'
 import { NaiveSwitch } from './naive-switch.ts'
 
@@ -92,8 +93,9 @@ const ops = (aware: boolean): fc.Arbitrary<Op> => {
 const colons = (mac: string): string => mac.replace(/..(?=.)/g, '$&:')
 const AGEING = 10
 
-function check(aware: boolean, ports: SwitchPortOptions[], operations: Op[]): void {
+function check(aware: boolean, ports: SwitchPortOptions[], operations: Op[], traced: boolean): void {
   const lab = new Lab(ports, { vlanAware: aware, ageing: AGEING }, { frames: 64 })
+  if (traced) new Listener(lab.pool)
   const naive = new NaiveSwitch(ports, aware, AGEING)
   for (const op of operations) {
     switch (op.op) {
@@ -142,11 +144,16 @@ function check(aware: boolean, ports: SwitchPortOptions[], operations: Op[]): vo
 }
 
 describe('the switch does what the naive switch does', () => {
-  for (const aware of [false, true]) {
-    it(aware ? 'with VLANs' : 'without VLANs', () => {
+  for (const [aware, traced] of [
+    [false, false],
+    [true, false],
+    [false, true],
+    [true, true],
+  ] as const) {
+    it(`${aware ? 'with VLANs' : 'without VLANs'}${traced ? ', while somebody traces' : ''}`, () => {
       const ports = fc.array(options(aware), { minLength: PORTS, maxLength: PORTS })
       fc.assert(
-        fc.property(ports, fc.array(ops(aware), { maxLength: 60 }), (p, o) => check(aware, p, o)),
+        fc.property(ports, fc.array(ops(aware), { maxLength: 60 }), (p, o) => check(aware, p, o, traced)),
         { numRuns: 300 },
       )
     })
