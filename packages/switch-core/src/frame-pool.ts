@@ -59,6 +59,8 @@ export interface FrameObserver {
   dropped?(f: Frame, why: Drop): void
   /** `to` is a fresh row with the bytes and columns of `from`. */
   copied?(from: Frame, to: Frame): void
+  /** The last holder of `f` has let go of it: what the row has next is another frame. */
+  freed?(f: Frame): void
 }
 
 /** Checks that a configured number is a whole number in a range; throws a RangeError with name and value. */
@@ -119,7 +121,7 @@ export class FramePool {
 
   /** The account of all frames of this pool. */
   readonly ledger: Ledger = new Ledger()
-  /** Is told of drops and copies; null when nobody listens. */
+  /** Is told of drops, copies and rows that end; null when nobody listens. */
   observer: FrameObserver | null = null
   /** Is told why elements do what they do; null when nobody traces. */
   trace: FrameTrace | null = null
@@ -195,12 +197,20 @@ export class FramePool {
 
   /** Gives up one hold on a frame without an entry in the ledger: for `sent` frames and rows that were never filled. */
   release(f: Frame): void {
-    if (--(this.refs[f] as number) === 0) this.#free[(this.#spare[0] as number)++] = f
+    if (--(this.refs[f] as number) !== 0) return
+    if (this.observer !== null) this.observer.freed?.(f)
+    this.#free[(this.#spare[0] as number)++] = f
   }
 
   /** Gives up one hold on each of the first `n` frames, and says how many bytes they have. */
   releaseAll(rows: Uint32Array, n: number): number {
-    return this.#loops.releaseAll(rows, n)
+    const bytes = this.#loops.releaseAll(rows, n)
+    if (this.observer !== null) this.#tellFreed(this.observer, rows, n)
+    return bytes
+  }
+
+  #tellFreed(observer: FrameObserver, rows: Uint32Array, n: number): void {
+    for (let i = 0; i < n; i++) if (this.refs[rows[i] as number] === 0) observer.freed?.(rows[i] as Frame)
   }
 
   /** Notes in each of the first `n` frames that it came in by the port with this `id`, and says how many bytes they

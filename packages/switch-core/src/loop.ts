@@ -23,12 +23,14 @@ export interface Ticker {
   tick(now: number): void
 }
 
-/** Is told how frames travel: the hook of the tracer. Not set, it costs a comparison a batch. */
+/** Is told how frames travel: the hook of the tracer. Not set, it costs two comparisons a batch. */
 export interface LoopObserver {
   /** A batch came in by `port` and is about to be given to `element`. */
   received?(port: Port, element: Element, batch: Batch): void
   /** A batch is about to be taken from `link` to its element. */
   delivering?(link: Link, batch: Batch): void
+  /** Whoever was given a batch last has done with it. */
+  processed?(): void
 }
 
 /** Settings of a loop. */
@@ -144,6 +146,7 @@ export class Loop {
         if (this.observer !== null) this.observer.received?.(port, element, batch)
         element.process(batch)
         if (batch.length > 0) this.#dropRest(batch, Drop.Unclaimed)
+        if (this.observer !== null) this.observer.processed?.()
         work += this.#deliverAll()
       }
     }
@@ -218,6 +221,7 @@ export class Loop {
       if (this.observer !== null) this.observer.delivering?.(link, batch)
       link.target.process(batch)
       if (batch.length > 0) this.#dropRest(batch, Drop.Unclaimed)
+      if (this.observer !== null) this.observer.processed?.()
     }
     return work
   }

@@ -187,12 +187,13 @@ describe('holders of a frame', () => {
   })
 })
 
-it('tells its observer of drops while the bytes are there, and of copies', () => {
+it('tells its observer of drops while the bytes are there, of copies, and of rows whose last holder lets go', () => {
   const pool = new FramePool({ frames: 3 })
   const seen: unknown[] = []
   pool.observer = {
     dropped: (f, why) => seen.push(['dropped', f, DROP_NAMES[why], text(pool, f)]),
     copied: (from, to) => seen.push(['copied', from, to, text(pool, to)]),
+    freed: (f) => seen.push(['freed', f, pool.refs[f]]),
   }
   const f = pool.from(bytes('web')) as Frame
   pool.copy(f)
@@ -204,9 +205,19 @@ it('tells its observer of drops while the bytes are there, and of copies', () =>
     ['copied', 0, 1, 'web'],
     ['copied', 0, 2, 'web'],
     ['dropped', 0, 'Runt', 'web'],
+    ['freed', 0, 0],
+    ['freed', 1, 0],
+  ])
+  const g = pool.alloc() as Frame
+  pool.share(g, 1)
+  pool.releaseAll(Uint32Array.of(g, 2), 2)
+  pool.releaseAll(Uint32Array.of(g), 1)
+  expect(seen.slice(5)).toEqual([
+    ['freed', 2, 0],
+    ['freed', g, 0],
   ])
   pool.observer = {}
-  pool.drop(2 as Frame, Drop.Runt)
+  pool.drop(pool.alloc() as Frame, Drop.Runt)
 })
 
 describe('the ledger', () => {

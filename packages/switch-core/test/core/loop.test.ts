@@ -196,15 +196,13 @@ describe('a turn', () => {
     loop.observer = {
       received: (from, element, batch) => seen.push([from.name, element === to, batch.length]),
       delivering: (along, batch) => seen.push([along.name, along === link, batch.length]),
+      processed: () => seen.push('done'),
     }
     web.inject(HELLO)
     link.push(make())
     link.push(make())
     loop.turn()
-    expect(seen).toEqual([
-      ['web', true, 1],
-      ['uplink', true, 2],
-    ])
+    expect(seen).toEqual([['web', true, 1], 'done', ['uplink', true, 2], 'done'])
   })
 })
 
