@@ -71,6 +71,12 @@ export class DelayedFrames implements FrameSink, Ticker {
     }
   }
 
+  /** Drops what waits, as `PortClosed`: the link is going. */
+  close(): void {
+    for (let i = 0; i < this.#length; i++) this.#pool.drop(this.#frames[i] as Frame, Drop.PortClosed)
+    this.#length = 0
+  }
+
   /** Puts the last one where the first was, and down past all that leave before it. */
   #removeFirst(): void {
     const last = --this.#length

@@ -103,6 +103,11 @@ export class ProxyArp implements Element, Ticker {
     this.#delay.tick(now)
   }
 
+  /** Drops the answers that wait: nobody is there for them any more. */
+  close(): void {
+    this.#delay.frames.close()
+  }
+
   #answer(f: Frame): boolean {
     const b = this.#pool.bytes
     const o = this.#pool.off[f]

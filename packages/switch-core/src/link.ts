@@ -42,6 +42,16 @@ export class Link {
     return this.#filling.length
   }
 
+  /** Makes room for `capacity` frames, where there is less: a node got more ports. Not while frames are delivered. */
+  widen(capacity: number): void {
+    const before = this.#filling
+    if (checkRange('link capacity', capacity, 1, 65_536) <= before.capacity) return
+    this.#filling = new Batch(capacity)
+    this.#filling.frames.set(before.frames.subarray(0, before.length))
+    this.#filling.length = before.length
+    this.#spare = new Batch(capacity)
+  }
+
   /** Takes a frame, or drops it as `LinkFull`. */
   push(f: Frame): void {
     const batch = this.#filling

@@ -104,7 +104,7 @@ export class TunnelNetwork implements Element {
   readonly #host: NetworkHost
   readonly #pool: FramePool
   readonly #options: NetworkOptions
-  readonly #mtu: number
+  #mtu: number
   /** Bytes of the tunnel's header, where a far end has none of its own. */
   readonly #headerLength: number
   readonly #flood: number[] = []
@@ -222,6 +222,24 @@ export class TunnelNetwork implements Element {
     this.#host.ends.hold(this.#flood[i] as number, -1)
     this.#flood.splice(i, 1)
     return true
+  }
+
+  /** Forgets a far end to which nothing configured leads any more, and the MACs that were learnt there; false where there is
+   * none, or something leads there. */
+  forget(remote: string | RemoteSpec): boolean {
+    const { ends } = this.#host
+    const n = this.#known(remote)
+    if (n === NONE || ends.held(n) > 0) return false
+    this.fdb.flush({ port: n })
+    ends.remove(n)
+    return true
+  }
+
+  /** The longest inner IP packet from now on, 68 to 65,535 bytes: routes to far ends have changed. */
+  setMtu(mtu: number): void {
+    this.#mtu = checkRange('mtu', mtu, 68, 65_535)
+    const { ends } = this.#host
+    for (const n of ends.numbers()) if (ends.spec(n).network === this.index) ends.limits[n] = this.limit(n)
   }
 
   /** Forgets what was learnt. */

@@ -141,7 +141,7 @@ export class Vtep implements Element, Ticker {
   readonly #address: Uint8Array
   /** Bytes of outer Ethernet, IP and UDP. */
   readonly #outside: number
-  readonly #groups: readonly Uint8Array[]
+  #groups: readonly Uint8Array[] = []
   readonly #maxNesting: number
   readonly #ports: readonly number[]
   readonly #networks: (TunnelNetwork | undefined)[] = []
@@ -175,11 +175,7 @@ export class Vtep implements Element, Ticker {
     this.#outside = eth.HLEN + (this.#address.length === 4 ? ipv4.HLEN : ipv6.HLEN) + 8
     this.port = checkRange('port', options.port ?? usualPort(this.encapsulation), 1, 65_535)
     this.settings = tunnelSettings(options, this.encapsulation)
-    this.#groups = (options.groups ?? []).map((text, i) => {
-      const group = addressBytes(`groups[${i}]`, text)
-      if (!isGroupAddress(group)) throw new RangeError(`groups[${i}] must be a multicast group, not ${text}`)
-      return group
-    })
+    this.setGroups(options.groups ?? [])
     this.#maxNesting = checkRange('maxNesting', options.maxNesting ?? 3, 0, 7)
     this.#ports = [this.port, ...TUNNEL_PORTS]
     this.#out = asUnderlay('out', options.out, pool)
@@ -242,6 +238,15 @@ export class Vtep implements Element, Ticker {
   /** Bytes that a header without options adds to an inner IP packet, inner Ethernet included: what pods' MTU is less. */
   get overhead(): number {
     return (this.#address.length === 4 ? 20 : 40) + 8 + 8 + eth.HLEN
+  }
+
+  /** Says which multicast groups packets are taken for from now on. Throws a RangeError for what is none. */
+  setGroups(groups: readonly string[]): void {
+    this.#groups = groups.map((text, i) => {
+      const group = addressBytes(`groups[${i}]`, text)
+      if (!isGroupAddress(group)) throw new RangeError(`groups[${i}] must be a multicast group, not ${text}`)
+      return group
+    })
   }
 
   /** Adds a network. Throws where its VNI is taken, and for settings that make no sense, with key and value. */

@@ -19,15 +19,16 @@ import { SourceNat } from './source-nat.ts'
 export class OutboundNat implements SourcePolicy {
   /** Decides about packets from outside to ports that the NATs of the rules own. */
   readonly inbound: DestinationPolicy
-  readonly #rules: readonly RuleMatch[]
-  readonly #nats: readonly SourceNat[]
+  #rules: readonly RuleMatch[] = []
+  /** The NATs of the rules, each once. */
+  #nats: readonly SourceNat[] = []
+  /** NATs by the number in tags: those of the rules, and former ones whose flows go on. */
+  readonly #byNumber: (SourceNat | null)[] = []
 
   /** Throws a TypeError or RangeError with key and value.
    * @param key what the list is called in errors */
   constructor(rules: readonly OutboundRule[], key = 'rules') {
-    this.#rules = rules.map((rule, i) => new RuleMatch(`${key}[${i}]`, rule))
-    this.#nats = [...new Set(this.#rules.map((rule) => rule.verdict).filter((verdict) => verdict instanceof SourceNat))]
-    if (this.#nats.length > 255) throw new RangeError(`${key} must name 255 NATs at most, not ${this.#nats.length}`)
+    this.setRules(rules, key)
     this.inbound = { decide: (flow) => this.#admit(flow), ended: (tag) => this.ended(tag) }
   }
 
@@ -36,11 +37,37 @@ export class OutboundNat implements SourcePolicy {
     return this.#nats
   }
 
+  /** Has other rules decide from now on. Flows stay as they are, those of NATs that no rule names any more included: such a NAT
+   * is closed with the last of them. Throws as the constructor does, and then nothing has changed. */
+  setRules(rules: readonly OutboundRule[], key = 'rules'): void {
+    const read = rules.map((rule, i) => new RuleMatch(`${key}[${i}]`, rule))
+    const nats = [...new Set(read.map((rule) => rule.verdict).filter((verdict) => verdict instanceof SourceNat))]
+    if (nats.length > 255) throw new RangeError(`${key} must name 255 NATs at most, not ${nats.length}`)
+    const numbers = this.#byNumber
+    const former = numbers.filter((nat) => nat !== null && !nats.includes(nat) && nat.used > 0).length
+    if (former + nats.length > 255) throw new RangeError(`${key}: ${former} NATs of former rules still have flows`)
+    this.#rules = read
+    this.#nats = nats
+    for (const nat of numbers) if (nat !== null) this.#endFormer(nat)
+    for (const nat of nats) {
+      if (numbers.includes(nat)) continue
+      const free = numbers.indexOf(null)
+      numbers[free < 0 ? numbers.length : free] = nat
+    }
+  }
+
+  /** Closes a NAT that no rule names and no flow needs. */
+  #endFormer(nat: SourceNat): void {
+    if (nat.used > 0 || this.#nats.includes(nat)) return
+    this.#byNumber[this.#byNumber.indexOf(nat)] = null
+    nat.close()
+  }
+
   decide(flow: NewFlow, reply: ReplyCheck): boolean {
     if (flow.masquerade) {
       for (let i = 0; i < this.#nats.length; i++) {
         const nat = this.#nats[i] as SourceNat
-        if (nat.turned(flow)) return this.#turn(i, flow, reply)
+        if (nat.turned(flow)) return this.#turn(nat, flow, reply)
       }
     }
     for (let i = 0; i < this.#rules.length; i++) {
@@ -49,40 +76,42 @@ export class OutboundNat implements SourcePolicy {
       const { verdict } = rule
       if (verdict === 'return') return false
       if (verdict === 'accept') return true
-      if (this.#by(this.#nats.indexOf(verdict), verdict.decide(flow, reply), flow)) return true
+      if (this.#by(verdict, verdict.decide(flow, reply), flow)) return true
     }
     return false
   }
 
   ended(tag: number): void {
-    const nat = this.#nats[tag >>> 24]
-    if (nat !== undefined) nat.ended(tag)
+    const nat = this.#byNumber[tag >>> 24]
+    if (nat === null || nat === undefined) return
+    nat.ended(tag)
+    if (nat.used === 0) this.#endFormer(nat)
   }
 
   /** Translates a flow that one of the NATs has turned round: its source becomes what it is outside, which is for the
    * NAT that has the sender to say (RFC 4787 REQ-9). */
-  #turn(by: number, flow: NewFlow, reply: ReplyCheck): boolean {
+  #turn(by: SourceNat, flow: NewFlow, reply: ReplyCheck): boolean {
     for (let i = 0; i < this.#rules.length; i++) {
       const rule = this.#rules[i] as RuleMatch
       if (!(rule.verdict instanceof SourceNat) || !rule.verdict.owns || !rule.matchesTurned(flow)) continue
       const nat = rule.verdict
-      const k = this.#nats.indexOf(nat)
-      if (k !== by) flow.sourceAddress = nat.outsideOf(flow, rule.leavesBy)
-      if (this.#by(k, nat.decide(flow, reply), flow)) return true
+      if (nat !== by) flow.sourceAddress = nat.outsideOf(flow, rule.leavesBy)
+      if (this.#by(nat, nat.decide(flow, reply), flow)) return true
     }
-    return this.#by(by, (this.#nats[by] as SourceNat).decide(flow, reply), flow)
+    return this.#by(by, by.decide(flow, reply), flow)
   }
 
   #admit(flow: NewFlow): boolean {
     for (let i = 0; i < this.#nats.length; i++) {
-      if (this.#by(i, (this.#nats[i] as SourceNat).admit(flow), flow)) return true
+      const nat = this.#nats[i] as SourceNat
+      if (this.#by(nat, nat.admit(flow), flow)) return true
     }
     return false
   }
 
   /** Writes into the tag which NAT decided. */
-  #by(nat: number, decided: boolean, flow: NewFlow): boolean {
-    if (decided && flow.tag !== 0) flow.tag = ((nat << 24) | flow.tag) >>> 0
+  #by(nat: SourceNat, decided: boolean, flow: NewFlow): boolean {
+    if (decided && flow.tag !== 0) flow.tag = ((this.#byNumber.indexOf(nat) << 24) | flow.tag) >>> 0
     return decided
   }
 }

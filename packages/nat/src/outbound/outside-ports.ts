@@ -47,6 +47,8 @@ export class OutsidePorts {
   readonly #zone: Uint16Array
   #reservations = 0
   #owners = 0
+  /** Numbers of NATs that left. */
+  readonly #spare: number[] = []
 
   constructor(options: OutsidePortsOptions = {}) {
     checkKeys('', options, ['maxPorts', 'seed'] satisfies (keyof OutsidePortsOptions)[])
@@ -64,7 +66,12 @@ export class OutsidePorts {
 
   /** A number for one more NAT that uses the table. */
   join(): number {
-    return ++this.#owners
+    return this.#spare.pop() ?? ++this.#owners
+  }
+
+  /** Says that a NAT uses the table no more: it owns no port, and its number is for another. */
+  leave(owner: number): void {
+    this.#spare.push(owner)
   }
 
   /** Where a port stands in the table that a mapping owns, or -1: for `owner` and `mapping`. */

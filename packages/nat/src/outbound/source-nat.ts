@@ -112,6 +112,12 @@ export class SourceNat implements SourcePolicy {
     return this.#used
   }
 
+  /** Gives up what it holds besides mappings, of which it has none any more: it decides nothing from now on. */
+  close(): void {
+    for (const address of this.#pool6) this.#addresses.release(address)
+    this.#ports.leave(this.#owner)
+  }
+
   /** The mappings, in no order. No packet may come meanwhile. */
   mappings(): IterableIterator<MappingInfo> {
     return this.#mappings.list()

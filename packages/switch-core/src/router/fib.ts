@@ -98,6 +98,16 @@ export class Fib {
     return i < 0 ? null : (this.targets[i] as Target)
   }
 
+  /** The prefix of the route that `lookup4` finds, as text. */
+  prefix4(ip: number): string | null {
+    return this.table4.covering(Uint32Array.of(ip))
+  }
+
+  /** The prefix of the route that `lookup6` finds, as text. */
+  prefix6(b: Uint8Array, at: number): string | null {
+    return this.table6.covering(words6(b, at))
+  }
+
   /** Adds a route, or replaces the one with this prefix and metric. Throws where it cannot be: with the text at
    * fault. */
   add(route: RouteOptions): void {
@@ -122,13 +132,36 @@ export class Fib {
     this.#put(prefix, metric + 1, type, hops, route.counted ?? false)
   }
 
-  /** Takes a route away, of the lowest metric or the given one; false where there is none. */
+  /** Takes a route away, of the lowest metric or the given one; false where there is none. Where it stood in place of the
+   * route to an interface's own network, that one is back. */
   delete(to: string, metric?: number): boolean {
     const prefix = parsePrefix(to)
     const table = this.#table(prefix)
-    if (metric !== undefined) return this.#take(prefix, checkMetric(metric) + 1)
     const lowest = table.metrics(prefix.words, prefix.length).find((m) => m !== OWN)
-    return lowest !== undefined && this.#take(prefix, lowest)
+    const which = metric === undefined ? lowest : checkMetric(metric) + 1
+    if (which === undefined) return false
+    const at = table.find(prefix.words, prefix.length, which)
+    if (at < 0) return false
+    const hop = (this.targets[at] as Target).hop
+    this.#take(prefix, which)
+    // Of a route to the link itself nobody knows whether it was the interface's own: it is gone.
+    if (hop === null || hop !== hop.iface.onLink) this.#uncover(prefix)
+    return true
+  }
+
+  /** Puts the route to an interface's own network back that another with its prefix has replaced. */
+  #uncover({ words, length }: Prefix): void {
+    for (const iface of this.interfaces) {
+      const own =
+        words.length === 1
+          ? iface.addresses4.map((a) => Uint32Array.of(a.ip))
+          : iface.addresses6.map((a) => words6(a.bytes))
+      const lengths = words.length === 1 ? iface.addresses4 : iface.addresses6
+      for (const [i, address] of own.entries()) {
+        if (lengths[i]?.length !== length || masked(address, length).join() !== words.join()) continue
+        this.#setUp(iface, address, length, true)
+      }
+    }
   }
 
   /** All routes, in no order. */
