@@ -1,6 +1,7 @@
 import { BATCH, Batch } from './batch.ts'
 import { Drop } from './drop.ts'
 import { type Frame, type FramePool, NO_FRAME } from './frame-pool.ts'
+import * as explain from './offload/explain.ts'
 import { GSO_KIND, GsoType, OffloadFlag, TUNNEL } from './offload/kinds.ts'
 import { cut } from './offload/segment.ts'
 import { Offload } from './port/port.ts'
@@ -149,5 +150,6 @@ function complete(pool: FramePool, f: Frame, out: Outgoing, lost: (f: Frame, why
   const s = sum(pool.data, o + start, o + (pool.len[g] as number))
   put16(pool.bytes, o + field, pool.csumOffset[g] === udp.CHECKSUM ? complementUdp(s) : complement(s))
   pool.flags[g] = (pool.flags[g] as number) & ~NEEDS_CSUM
+  if (pool.trace !== null) explain.summed(pool, g)
   out.put(g)
 }

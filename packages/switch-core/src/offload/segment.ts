@@ -9,6 +9,7 @@ import * as ipv6 from '../wire/ipv6.ts'
 import * as tcp from '../wire/tcp.ts'
 import * as udp from '../wire/udp.ts'
 import { isTpid } from '../wire/vlan.ts'
+import * as explain from './explain.ts'
 import { GSO_KIND, GsoType, OffloadFlag, TUNNEL } from './kinds.ts'
 import { innerOf, putOuter, sumOfComplete } from './outer.ts'
 
@@ -189,6 +190,7 @@ export function cut(pool: FramePool, f: Frame, out: Outgoing, lost: (f: Frame, w
     }
 
     if (pool.observer !== null) pool.observer.copied?.(f, g as Frame)
+    if (pool.trace !== null) explain.segment(pool, f, g as Frame, n + 1, payload)
     if (last) {
       // The row of the super-frame stands for the last segment in the ledger.
       pool.release(f)

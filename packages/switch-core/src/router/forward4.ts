@@ -8,6 +8,7 @@ import { HLEN as ETH } from '../wire/ethernet.ts'
 import * as icmp from '../wire/icmp.ts'
 import * as ipv4 from '../wire/ipv4.ts'
 import { flowHash4 } from './ecmp.ts'
+import * as explain from './explain.ts'
 import { fragment } from './fragment.ts'
 import type { RouterGate } from './gate.ts'
 import type { IcmpErrors } from './icmp-errors.ts'
@@ -164,6 +165,9 @@ export class Forward4 {
   /** Ends a packet that has no way on, as the route, or its absence, says. */
   #refuse(iface: RouterInterface, f: Frame, target: Target | null): void {
     const { Net, Host, Prohibited } = icmp.Unreachable
+    const { pool, fib } = this.#plane
+    if (pool.trace !== null)
+      explain.refused(pool, f, fib.prefix4(u32(pool.bytes, pool.off[f]! + ETH + ipv4.DST)), target)
     if (target === null) {
       this.#errors.send4(iface, f, icmp.Type.Unreachable, Net)
       iface.end(f, Drop.NoRoute)
@@ -197,6 +201,7 @@ export class Forward4 {
       const gso = pool.gsoType[f] !== 0
       whole = gso && segmentLength(pool, f, l3, l3 + total) <= hop.iface.mtu
       if (!whole && (b[l3 + 6]! & 0x40) !== 0) {
+        if (pool.trace !== null) explain.tooLong(pool, f, total, hop, 'df')
         this.#errors.send4(iface, f, icmp.Type.Unreachable, icmp.Unreachable.FragmentationNeeded, hop.iface.mtu)
         iface.end(f, Drop.TooBig)
         return
@@ -216,6 +221,7 @@ export class Forward4 {
     b[ip + 8]!--
     b[ip + 10] = folded >>> 8
     b[ip + 11] = folded
+    if (pool.trace !== null) explain.routed4(pool, this.#plane.fib, g, dst, target, hop, b[ip + 8]! + 1)
     if (header > 20) this.#record(hop, ip, header, dst)
     this.#leave(iface, g, hop, target.kind === 'broadcast' ? BROADCAST : dst, whole)
   }
@@ -241,6 +247,7 @@ export class Forward4 {
     const dst = u32(b, l3 + ipv4.DST)
     const target = fib.lookup4(dst)
     if (target === null || target.kind !== 'unicast') {
+      if (pool.trace !== null) explain.refused(pool, f, fib.prefix4(dst), target)
       pool.drop(f, target === null ? Drop.NoRoute : target.kind === 'blackhole' ? Drop.Blackhole : Drop.Unreachable)
       return
     }
@@ -250,6 +257,7 @@ export class Forward4 {
     if (!whole) {
       whole = pool.gsoType[f] !== 0 && segmentLength(pool, f, l3, end) <= hop.iface.mtu
       if (!whole && (b[l3 + 6]! & 0x40) !== 0) {
+        if (pool.trace !== null) explain.tooLong(pool, f, total, hop, 'df')
         hop.iface.unsent(f, Drop.TooBig)
         return
       }
@@ -258,6 +266,7 @@ export class Forward4 {
       target.frames++
       target.bytes += total + ETH
     }
+    if (pool.trace !== null) explain.routed4(pool, fib, f, dst, target, hop, 0)
     this.#leave(null, f, hop, dst, whole)
   }
 
@@ -284,6 +293,7 @@ export class Forward4 {
   /** Sends a packet that is too long in fragments, after its checksum and its segments have been done. */
   #pieces(iface: RouterInterface | null, f: Frame, hop: Hop, dst: number): void {
     const { pool } = this.#plane
+    if (pool.trace !== null) explain.tooLong(pool, f, pool.len[f]! - ETH, hop, 'cut')
     this.#hop = hop
     this.#next = hop.via4 !== 0 ? hop.via4 : dst
     this.#from = iface
@@ -328,6 +338,7 @@ export class Forward4 {
     const { pool } = plane
     const b = pool.bytes
     if (header > 20 && !this.#optionsOk(iface, f, l3, header)) return
+    if (pool.trace !== null) explain.local(pool, f, plane.fib.lookup4(dst)?.out ?? null)
     if (plane.taken(iface, f)) return
     const whole = (u16(b, l3 + 6) & 0x3fff) === 0
     const protocol = ipv4.protocol(b, l3)
@@ -391,6 +402,7 @@ export class Forward4 {
       this.#record(hop, ip, header, src)
     }
     ipv4.fillChecksum(b, ip)
+    if (pool.trace !== null) explain.echo(pool, g)
     this.#leave(null, g, hop, src, total <= hop.iface.mtu)
   }
 }

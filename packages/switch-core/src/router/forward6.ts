@@ -6,6 +6,7 @@ import * as icmpv6 from '../wire/icmpv6.ts'
 import { Protocol } from '../wire/ipv4.ts'
 import * as ipv6 from '../wire/ipv6.ts'
 import { flowHash6 } from './ecmp.ts'
+import * as explain from './explain.ts'
 import { isLinkLocal } from './fib.ts'
 import { Headers6, Walk } from './headers6.ts'
 import { type IcmpErrors, unspecified } from './icmp-errors.ts'
@@ -128,6 +129,8 @@ export class Forward6 {
 
   /** Ends a packet that has no way on, as the route, or its absence, says. */
   #refuse(iface: RouterInterface, f: Frame, target: Target | null): void {
+    const { pool, fib } = this.#plane
+    if (pool.trace !== null) explain.refused(pool, f, fib.prefix6(pool.bytes, pool.off[f]! + ETH + ipv6.DST), target)
     if (target === null) {
       this.#errors.send6(iface, f, icmpv6.Type.Unreachable, Unreachable.NoRoute)
       iface.end(f, Drop.NoRoute)
@@ -164,6 +167,7 @@ export class Forward6 {
     const hop = target.hops.length === 1 ? (target.hop as Hop) : target.choose(flowHash6(b, l3, l3 + total))
     const mtu = Math.max(MIN_MTU, hop.iface.mtu)
     if (total > mtu && (pool.gsoType[f] === 0 || segmentLength(pool, f, l3, l3 + total) > mtu)) {
+      if (pool.trace !== null) explain.tooLong(pool, f, total, hop, 'v6')
       this.#errors.send6(iface, f, icmpv6.Type.PacketTooBig, 0, mtu)
       iface.end(f, Drop.TooBig)
       return
@@ -177,6 +181,7 @@ export class Forward6 {
       target.bytes += total + 14
     }
     b[ip + 7]!--
+    if (pool.trace !== null) explain.routed6(pool, this.#plane.fib, g, by, target, hop, b[ip + 7]! + 1)
     this.#leave(iface, g, hop, by)
   }
 
@@ -199,15 +204,18 @@ export class Forward6 {
     const end = l3 - ETH + pool.len[f]!
     const target = fib.lookup6(b, l3 + ipv6.DST)
     if (target === null || target.kind !== 'unicast') {
+      if (pool.trace !== null) explain.refused(pool, f, fib.prefix6(b, l3 + ipv6.DST), target)
       pool.drop(f, target === null ? Drop.NoRoute : target.kind === 'blackhole' ? Drop.Blackhole : Drop.Unreachable)
       return
     }
     const hop = target.hops.length === 1 ? (target.hop as Hop) : target.choose(flowHash6(b, l3, end))
     const mtu = Math.max(MIN_MTU, hop.iface.mtu)
     if (end - l3 > mtu && (pool.gsoType[f] === 0 || segmentLength(pool, f, l3, end) > mtu)) {
+      if (pool.trace !== null) explain.tooLong(pool, f, end - l3, hop, 'v6')
       hop.iface.unsent(f, Drop.TooBig)
       return
     }
+    if (pool.trace !== null) explain.routed6(pool, fib, f, null, target, hop, 0)
     if (target.counted) {
       target.frames++
       target.bytes += end - l3 + ETH
@@ -239,6 +247,7 @@ export class Forward6 {
   #local(iface: RouterInterface, f: Frame, l3: number, total: number, nobody: boolean, own: boolean): void {
     const plane = this.#plane
     const b = plane.pool.bytes
+    if (plane.pool.trace !== null) explain.local(plane.pool, f, plane.fib.lookup6(b, l3 + ipv6.DST)?.out ?? iface)
     if (plane.taken(iface, f)) return
     const walk = this.#headers.walk(b, l3, l3 + total)
     if (walk === Walk.Done && !nobody && this.#echo(iface, f, l3, total, own)) return
@@ -321,6 +330,7 @@ export class Forward6 {
     pool.flags[g] = 0
     pool.gsoType[g] = 0
     icmpv6.fillChecksum(b, ip, message, message + length)
+    if (pool.trace !== null) explain.echo(pool, g)
     this.#leave(null, g, hop, null)
     return true
   }

@@ -3,6 +3,7 @@ import { type Frame, type FramePool, NO_FRAME } from '../frame-pool.ts'
 import { put16, u16 } from '../wire/bytes.ts'
 import { HLEN } from '../wire/ethernet.ts'
 import * as ipv4 from '../wire/ipv4.ts'
+import * as explain from './explain.ts'
 
 /*
  * Cutting an IPv4 packet into fragments (RFC 791, 3.2).
@@ -66,6 +67,7 @@ export function fragment(
     put16(b, at + HLEN + 6, (field + (from >>> 3)) | more)
     ipv4.fillChecksum(b, at + HLEN)
     if (pool.observer !== null) pool.observer.copied?.(f, g)
+    if (pool.trace !== null) explain.piece(pool, f, g, i + 1, count)
     rows[i] = g
   }
   ledger.copy(count - 1)
@@ -73,6 +75,7 @@ export function fragment(
   put16(b, l3 + 2, header + Math.min(most, payload))
   if (count > 1) put16(b, l3 + 6, field | ipv4.Flag.MoreFragments)
   ipv4.fillChecksum(b, l3)
+  if (pool.trace !== null) explain.firstPiece(pool, f, count, mtu)
   for (let i = 0; i < count; i++) emit(rows[i] as Frame)
 }
 

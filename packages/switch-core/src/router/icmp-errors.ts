@@ -6,6 +6,7 @@ import * as icmp from '../wire/icmp.ts'
 import * as icmpv6 from '../wire/icmpv6.ts'
 import * as ipv4 from '../wire/ipv4.ts'
 import * as ipv6 from '../wire/ipv6.ts'
+import * as explain from './explain.ts'
 import { isLinkLocal } from './fib.ts'
 import type { RouterGate } from './gate.ts'
 import type { RouterInterface } from './interface.ts'
@@ -101,6 +102,7 @@ export class IcmpErrors {
     const pmtu = type === icmp.Type.Unreachable && code === icmp.Unreachable.FragmentationNeeded
     if (!pmtu && !plane.bucket.take()) {
       plane.icmpHeldBack++
+      if (pool.trace !== null) explain.silent(pool, f)
       return NO_FRAME
     }
     const hop = target.choose(to)
@@ -131,6 +133,7 @@ export class IcmpErrors {
     pool.ledger.originate(1)
     plane.icmpSent++
     iface?.complained()
+    if (pool.trace !== null) explain.complained(pool, f, g, type, code, rest)
     return g
   }
 
@@ -199,6 +202,7 @@ export class IcmpErrors {
     if (!own && src === null) return NO_FRAME
     if (type !== icmpv6.Type.PacketTooBig && !plane.bucket.take()) {
       plane.icmpHeldBack++
+      if (pool.trace !== null) explain.silent(pool, f)
       return NO_FRAME
     }
     const g = pool.alloc()
@@ -221,6 +225,7 @@ export class IcmpErrors {
     pool.ledger.originate(1)
     plane.icmpSent++
     iface?.complained()
+    if (pool.trace !== null) explain.complained(pool, f, g, type, code, rest)
     return g
   }
 

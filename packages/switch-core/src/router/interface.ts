@@ -7,6 +7,7 @@ import type { NeighbourClient, Neighbours } from '../neighbours.ts'
 import { formatIpv4, formatIpv6 } from '../wire/address.ts'
 import { isGroup, isZero, parseMac } from '../wire/ethernet.ts'
 import { seedOf } from './ecmp.ts'
+import * as explain from './explain.ts'
 import { Hop } from './target.ts'
 
 /*
@@ -242,6 +243,7 @@ export class RouterInterface implements Element, NeighbourClient {
 
   /** Ends a frame that came in here. */
   end(f: Frame, why: Drop): void {
+    if (this.#pool.trace !== null) explain.ends(this.#pool, f, this, why)
     this.#n[RX_DROPPED]!++
     this.#pool.drop(f, why)
   }
@@ -288,12 +290,13 @@ export class RouterInterface implements Element, NeighbourClient {
   }
 
   #writeSource(f: Frame): void {
-    const { data, off, port } = this.#pool
+    const { data, off, port, trace } = this.#pool
     const o = off[f] as number
     // It comes from the router now: a tunnel that it came out of may take it (split horizon is about bridged frames).
     port[f] = 0
     data.setInt32(o + 6, this.#mac32, true)
     data.setUint16(o + 10, this.#mac16, true)
+    if (trace !== null) explain.leaves(this.#pool, f, this)
   }
 
   /** For neighbours: both MAC addresses are written, out with it. */

@@ -2,6 +2,7 @@ import type { Clock } from '../clock.ts'
 import type { Frame, FramePool } from '../frame-pool.ts'
 import type { Link } from '../link.ts'
 import * as udp from '../wire/udp.ts'
+import * as explain from './explain.ts'
 import type { Fib } from './fib.ts'
 import type { RouterGate } from './gate.ts'
 import type { RouterInterface } from './interface.ts'
@@ -71,6 +72,7 @@ export class Plane {
   handOn(iface: RouterInterface, f: Frame): boolean {
     if (this.local === null) return false
     iface.handedOn()
+    if (this.pool.trace !== null) explain.handedOn(this.pool, f, this.local.name)
     this.local.push(f)
     return true
   }

@@ -84,6 +84,15 @@ abstract class RouteTable {
     return row === -1 ? -1 : this.#store.value(row)
   }
 
+  /** The longest prefix that an address is in, as text; null where it is in none. For people: `lookup` is faster. */
+  covering(address: Uint32Array): string | null {
+    const store = this.#store
+    const all = 32 * this.#width
+    const own = store.best(address, all)
+    const row = own !== -1 ? own : store.covering(address, all)
+    return row === -1 ? null : formatPrefix(store.words(row), store.length(row))
+  }
+
   /** The metrics of the routes with exactly this prefix, the lowest first. */
   metrics(words: Uint32Array, length: number): number[] {
     const metrics: number[] = []
