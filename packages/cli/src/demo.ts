@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { linuxProblem, namespaceName, Tracer, traceText } from '@l2l3/topology'
+import { type Fabric, linuxProblem, namespaceName, Tracer, traceText } from '@l2l3/topology'
 import { loadTopology } from './load.ts'
 import { colorsFor, note, say } from './output.ts'
 import { interruptible } from './signals.ts'
 import { checkLine, checkSummary, dropTable, fdbTable, ledgerLine, portTable } from './tables.ts'
-import { startWorld } from './world.ts'
+import { openWorld } from './world.ts'
 
 /** Options of the demonstration. */
 export interface DemoOptions {
@@ -40,13 +40,14 @@ export async function demo(options: DemoOptions = {}): Promise<number> {
       const host = memory ? `host ${name}` : `namespace ${namespaceName(topology, endpoint)}, TAP eth0`
       say(`  ${host}  ${dim(`${mac}  ${addresses.map((a) => `${a.text}/${a.prefix}`).join('  ')}  on ${node}`)}`)
     }
-    const world = await startWorld(topology, { memory, unseen: true, signal, onProgress: (text) => say(`  ${text}`) })
+    const open = await openWorld(topology, { memory, unseen: true, signal, onProgress: (text) => say(`  ${text}`) })
+    const { world, fabric } = open
     try {
-      const tracer = new Tracer(world.fabric, isFirst)
+      const tracer = new Tracer(fabric as Fabric, isFirst)
       title('Checks')
-      const results = await Promise.race([world.runChecks((result) => say(checkLine(result))), world.failed])
+      const results = await world.runChecks((result) => say(checkLine(result)), signal)
       tracer.stop()
-      const now = world.snapshot()
+      const now = await world.snapshot()
       title('Addresses learnt (FDB)')
       say(fdbTable(now))
       title('Counters')
@@ -58,7 +59,7 @@ export async function demo(options: DemoOptions = {}): Promise<number> {
       if (!now.ledger.balanced) note('l2l3: the ledger does not balance: frames were lost without a reason')
       return results.every((result) => result.ok) && now.ledger.balanced && tracer.found ? 0 : 1
     } finally {
-      await world.close()
+      await open[Symbol.asyncDispose]()
       say(memory ? 'Nothing to remove.' : 'Everything is removed.')
     }
   })

@@ -1,10 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { TopologyError } from '@l2l3/topology'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { type ApplyOptions, apply } from './apply.ts'
 import { demo } from './demo.ts'
+import { down } from './down.ts'
 import { colorsFor, note } from './output.ts'
 import { replayCommand } from './replay.ts'
-import { SHOWN, show } from './show.ts'
+import { SHOWN, sectionOf, show } from './show.ts'
 import { Interrupted } from './signals.ts'
 import { type UpOptions, up } from './up.ts'
 
@@ -18,7 +20,10 @@ Examples:
   l2l3 demo                                             two namespaces, a switch, and a look at both
   l2l3 up examples/two-namespaces.yaml --check          build on Linux, run the checks, remove it all
   l2l3 up examples/two-namespaces.yaml --check --memory the same in memory, without root
+  l2l3 up examples/two-namespaces.yaml --pcap captures  run it, with a capture of each port
   l2l3 show fdb                                         addresses that a running topology has learnt
+  l2l3 apply changed.yaml --dry-run                     what a file changes of what runs
+  l2l3 down                                             end it
   l2l3 replay net.yaml --in sw1/red=red.pcap --out out  captures in, captures out/sw1.*.pcap out
 
 Topology files are described in docs/topology.md. Exit status: 0 done, 1 failed, 2 wrong usage.`
@@ -38,6 +43,13 @@ function input(text: string, before: Inputs): Inputs {
   return [...before, [text.slice(0, equals), text.slice(equals + 1)]]
 }
 
+function seed(text: string): number {
+  const value = Number(text)
+  if (!/^\d+$/.test(text) || value > 0xffff_ffff)
+    throw new InvalidArgumentError('expected a whole number up to 4294967295')
+  return value
+}
+
 /** Runs a command line (without the program's own name) and gives the exit status. */
 export async function run(args: readonly string[]): Promise<number> {
   let status = 0
@@ -55,9 +67,13 @@ export async function run(args: readonly string[]): Promise<number> {
     .argument('<TOPOLOGY>', 'topology file, YAML or JSON')
     .option('--check', 'run its checks and end: status 1 where one fails')
     .option('--memory', 'in memory with built-in hosts, without root')
+    .option('--real', 'on Linux: segments are namespaces with a bridge, and each node is a process')
     .option('--json', 'with --check: results as one JSON object')
+    .option('--pcap <DIR>', 'write what passes each port, both ways, to DIR/NODE.PORT.pcapng')
+    .option('--seed <NUMBER>', "in place of the topology's seed: other faults strike", seed)
     .action(async (path: string, options: UpOptions) => {
       if (options.json && !options.check) program.error('--json goes with --check')
+      if (options.real && options.memory) program.error('--real is on Linux: it does not go with --memory')
       status = await up(path, options)
     })
   program
@@ -76,9 +92,29 @@ export async function run(args: readonly string[]): Promise<number> {
     .argument('[NAME]', 'name of the topology, where several run')
     .option('--json', 'as JSON')
     .action(async (what: string, name: string | undefined, { json }: { json?: boolean }) => {
-      if (SHOWN.includes(what)) status = await show(what, name, json === true)
+      const section = sectionOf(what)
+      if (section !== null) status = await show(section, name, json === true)
       else if (name === undefined) status = await show('all', what, json === true)
       else program.error(`there is no "${what}" to show; expected one of ${SHOWN.join(', ')}`)
+    })
+  program
+    .command('apply')
+    .description('make what runs into what a file says, while traffic flows; shows the changes first')
+    .argument('<TOPOLOGY>', 'topology file, YAML or JSON')
+    .argument('[NAME]', 'name of the topology that runs, where several do')
+    .option('--dry-run', 'show the changes and make none')
+    .option('--json', 'the changes as one JSON object')
+    .action(async (path: string, name: string | undefined, options: ApplyOptions) => {
+      status = await apply(path, name, options)
+    })
+  program
+    .command('down')
+    .description('end a running topology, and remove what a dead one has left')
+    .argument('[NAME]', 'name of the topology, where several run')
+    .option('--all', 'all of them')
+    .action(async (name: string | undefined, { all }: { all?: boolean }) => {
+      if (all && name !== undefined) program.error('--all goes without a name')
+      status = await down(name, all === true)
     })
   program
     .command('demo')

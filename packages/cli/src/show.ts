@@ -1,8 +1,9 @@
-import { join } from 'node:path'
-import { hiddenRuns, listRuns, runBase, type Snapshot } from '@l2l3/topology'
-import { askSnapshot } from './control.ts'
+import { hiddenRuns, type Snapshot } from '@l2l3/topology'
+import { askSnapshot } from './ask.ts'
 import { note, say, table } from './output.ts'
+import { chosenRun, running, socketOf } from './runs.ts'
 import {
+  dropRows,
   dropTable,
   fdbTable,
   flowTable,
@@ -27,39 +28,26 @@ const SECTIONS: Readonly<Record<string, Section>> = {
   routes: { text: routeTable, json: (s) => s.routes },
   flows: { text: flowTable, json: (s) => s.flows },
   services: { text: serviceTable, json: (s) => s.services },
-  drops: { text: dropTable, json: (s) => s.ledger.dropped },
+  drops: { text: dropTable, json: dropRows },
   ledger: { text: ledgerLine, json: (s) => s.ledger },
 }
 
 /** What can be shown. */
 export const SHOWN: readonly string[] = [...Object.keys(SECTIONS), 'all', 'list']
 
+/** Other names of sections. */
+const ALIASES: Readonly<Record<string, string>> = { neigh: 'neighbours', neighbors: 'neighbours' }
+
+/** The section that is meant by a word; null where there is none. */
+export function sectionOf(what: string): string | null {
+  const name = ALIASES[what] ?? what
+  return SHOWN.includes(name) ? name : null
+}
+
 /** Shows a section of a running topology, by name where several run. */
 export async function show(what: string, name: string | undefined, json: boolean): Promise<number> {
-  const runs = listRuns().filter((run) => run.alive)
-  const names = runs.map((run) => run.state.name)
-  const hidden = runs.length === 0 ? hiddenRuns() : null
-  if (what === 'list') {
-    if (json) say(JSON.stringify(runs.map(({ state: { name, pid, world } }) => ({ name, pid, world }))))
-    else if (runs.length === 0) say('  no topology is running')
-    else
-      say(
-        table(
-          ['topology', 'process', 'where'],
-          runs.map(({ state: s }) => [s.name, String(s.pid), s.world]),
-        ),
-      )
-    if (hidden !== null) note(`l2l3: ${hidden}`)
-    return 0
-  }
-  if (names.length === 0)
-    throw new Error(`no topology is running (${hidden ?? `looked in ${runBase()}`}); start one: l2l3 up TOPOLOGY`)
-  if (name === undefined && names.length > 1) {
-    throw new Error(`several topologies are running; name one of ${names.join(', ')}`)
-  }
-  const chosen = name ?? (names[0] as string)
-  if (!names.includes(chosen)) throw new Error(`no topology "${chosen}" is running; there is ${names.join(', ')}`)
-  const snapshot = await askSnapshot(join(runBase(), chosen, 'control.sock'))
+  if (what === 'list') return list(json)
+  const snapshot = await askSnapshot(socketOf(chosenRun(name).name))
   const section = SECTIONS[what]
   if (json) say(JSON.stringify(section === undefined ? snapshot : section.json(snapshot)))
   else if (section !== undefined) say(section.text(snapshot))
@@ -69,5 +57,21 @@ export async function show(what: string, name: string | undefined, json: boolean
         .map(([title, s]) => `${title}\n${s.text(snapshot)}`)
         .join('\n\n'),
     )
+  return 0
+}
+
+function list(json: boolean): number {
+  const runs = running()
+  if (json) say(JSON.stringify(runs.map(({ name, pid, world }) => ({ name, pid, world }))))
+  else if (runs.length === 0) say('  no topology is running')
+  else
+    say(
+      table(
+        ['topology', 'process', 'where'],
+        runs.map((s) => [s.name, String(s.pid), s.world]),
+      ),
+    )
+  const hidden = runs.length === 0 ? hiddenRuns() : null
+  if (hidden !== null) note(`l2l3: ${hidden}`)
   return 0
 }

@@ -1,4 +1,14 @@
-/* Ctrl-C and its like: the first asks to stop and clean up, and cleaning up takes a moment; the third does not wait. */
+import { fstatSync, statSync } from 'node:fs'
+import { isatty } from 'node:tty'
+
+/*
+ * Ctrl-C and its like: the first asks to stop and clean up, and cleaning up takes a moment; the third does not wait.
+ *
+ * SIGHUP says that the terminal has gone, which ends what ran on it. `nohup` asks that it does not, by having the signal
+ * ignored; but Node resets that when it starts. What is left to see of it: none of the standard streams is a terminal,
+ * and standard input is /dev/null (nohup's own doing, or `< /dev/null` of whoever detaches a process). Then SIGHUP is
+ * ignored.
+ */
 
 const SIGNALS = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const
 
@@ -18,7 +28,9 @@ export class Interrupted extends Error {
 export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const abort = new AbortController()
   let asked = 0
+  const detached = isDetached()
   const stop = (name: NodeJS.Signals): void => {
+    if (name === 'SIGHUP' && detached) return
     asked++
     if (asked === 1) abort.abort(new Interrupted(name as keyof typeof SIGNALS))
     else if (asked === 2) process.stderr.write('l2l3: cleaning up; once more to leave at once\n')
@@ -33,6 +45,17 @@ export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>
   } finally {
     for (const name of Object.keys(SIGNALS)) process.off(name as NodeJS.Signals, stop)
     process.stdout.off('error', closed)
+  }
+}
+
+/** Whether this process was started to outlive its terminal. */
+function isDetached(): boolean {
+  if ([0, 1, 2].some((fd) => isatty(fd))) return false
+  try {
+    const [input, nothing] = [fstatSync(0), statSync('/dev/null')]
+    return input.isCharacterDevice() && input.rdev === nothing.rdev
+  } catch {
+    return false
   }
 }
 

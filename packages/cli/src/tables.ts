@@ -64,12 +64,18 @@ export function serviceTable({ services }: Snapshot): string {
   return table(['node', 'service', 'protocol', 'reached at', 'served by', 'flows'], rows)
 }
 
-export function dropTable({ ledger }: Snapshot): string {
+/** What was dropped: reason, frames, and what the reason means. */
+export function dropRows({ ledger }: Snapshot): { reason: string; frames: number; meaning: string }[] {
   const drops = Object.entries(ledger.dropped) as [DropName, number][]
-  if (drops.length === 0) return '  none'
+  return drops.map(([reason, frames]) => ({ reason, frames, meaning: dropSentence(reason) }))
+}
+
+export function dropTable(snapshot: Snapshot): string {
+  const rows = dropRows(snapshot)
+  if (rows.length === 0) return '  none'
   return table(
     ['reason', 'frames', 'meaning'],
-    drops.map(([name, frames]) => [name, frames, dropSentence(name)]),
+    rows.map(({ reason, frames, meaning }) => [reason, frames, meaning]),
   )
 }
 

@@ -1,46 +1,133 @@
-import type { CheckResult } from '@l2l3/topology'
+import { type CheckResult, namespaceName, type Topology, type World } from '@l2l3/topology'
+import { CaptureFiles } from './capture-files.ts'
+import { LiveView } from './live.ts'
 import { loadTopology } from './load.ts'
 import { note, say } from './output.ts'
 import { aborted, interruptible } from './signals.ts'
-import { checkLine, checkSummary, dropTable, fdbTable, ledgerLine, portTable } from './tables.ts'
-import { type RunningWorld, startWorld } from './world.ts'
+import { checkLine, checkSummary } from './tables.ts'
+import { openWorld } from './world.ts'
 
 /** Options of `l2l3 up`. */
 export interface UpOptions {
   check?: boolean
   memory?: boolean
+  /** On Linux: segments are namespaces with a bridge, and each node is a process. */
+  real?: boolean
   json?: boolean
+  /** Directory that gets a capture of each port. */
+  pcap?: string
+  /** In place of the topology's seed. */
+  seed?: number
 }
-
-/** Milliseconds between two tables on a terminal. */
-const REFRESH = 3000
 
 /** Builds a topology; runs its checks and ends, or runs until it is told to stop. Gives the exit status. */
 export function up(path: string, options: UpOptions): Promise<number> {
-  const topology = loadTopology(path)
+  const { seed, check = false, memory = false, real = false, json = false, pcap } = options
+  const loaded = loadTopology(path)
+  const topology = seed === undefined ? loaded : { ...loaded, seed }
   return interruptible(async (signal) => {
-    const memory = options.memory === true
-    const world = await startWorld(topology, { memory, unseen: options.check === true, signal, onProgress: note })
+    const ended = new AbortController()
+    const told = new Messages()
+    await using open = await openWorld(topology, {
+      ...{ memory, real, unseen: check, signal, onProgress: note },
+      onPortFailed: (label, error) =>
+        told.say(`l2l3: port ${label} has failed and is out of service: ${error.message}`),
+      onDown: () => ended.abort(),
+    })
+    const { world } = open
+    const files = pcap === undefined ? null : await CaptureFiles.start(world, pcap, (text) => told.say(`l2l3: ${text}`))
     try {
-      if (options.check) return await check(world, options.json === true)
-      const where = options.memory ? 'in memory' : 'on Linux'
-      note(`${topology.name} is up ${where}, as process ${process.pid}. Ctrl-C ends it; see also: l2l3 show`)
-      const redraw = process.stdout.isTTY ? setInterval(() => draw(world), REFRESH) : undefined
+      if (check) return await tryChecks(world, json, signal)
+      const where = memory ? 'in memory' : 'on Linux'
+      note(
+        `${topology.name} is up ${where}, as process ${process.pid}. Ctrl-C or l2l3 down ends it; see also: l2l3 show`,
+      )
+      const enter = memory ? null : howToEnter(topology)
+      if (enter !== null) note(enter)
+      const view = process.stdout.isTTY ? showLive(world, where, enter, told) : null
       try {
-        await Promise.race([aborted(signal), world.failed])
+        await Promise.race([aborted(signal), aborted(ended.signal), stopped(world)])
       } finally {
-        clearInterval(redraw)
+        view?.stop()
+        told.live = null
       }
       return 0
     } finally {
-      await world.close()
+      await files?.stop()
     }
   })
 }
 
-async function check(world: RunningWorld, json: boolean): Promise<number> {
-  const results = await Promise.race([world.runChecks((result) => json || say(checkLine(result))), world.failed])
-  const { ledger } = world.snapshot()
+/** How to get into a pod; null where there is none. */
+function howToEnter(topology: Topology): string | null {
+  const [first] = topology.endpoints
+  if (first === undefined) return null
+  const others = topology.endpoints.slice(1).map((endpoint) => endpoint.name)
+  const more = others.length === 0 ? '' : `  (others: ${others.join(', ')})`
+  return `Enter a pod: ip netns exec ${namespaceName(topology, first)} bash${more}`
+}
+
+/** Notes on standard error; while the terminal shows tables, in a line among them, and on standard error at the end. */
+class Messages {
+  #waiting: string[] = []
+  #live: ((text: string) => void) | null = null
+
+  /** Where notes go meanwhile; null for standard error, which then gets what was said. */
+  set live(show: ((text: string) => void) | null) {
+    this.#live = show
+    if (show === null)
+      this.#waiting.splice(0).forEach((text) => {
+        note(text)
+      })
+  }
+
+  say(text: string): void {
+    if (this.#live === null) {
+      note(text)
+      return
+    }
+    this.#live(text)
+    // A port that fails again and again is not to fill the memory.
+    if (this.#waiting.length < 100) this.#waiting.push(text)
+  }
+}
+
+function showLive(world: World, where: string, enter: string | null, told: Messages): LiveView {
+  const since = performance.now()
+  let last: string | null = null
+  told.live = (text) => {
+    last = text
+  }
+  return new LiveView(
+    process.stdout,
+    () => world.snapshot(),
+    () => {
+      const { name } = world.topology
+      const seconds = Math.floor((performance.now() - since) / 1000)
+      const title = `${name} ${where}, process ${process.pid}, up ${duration(seconds)}. Ctrl-C ends it.`
+      return [title, ...(enter === null ? [] : [enter]), ...(last === null ? [] : [last])]
+    },
+  )
+}
+
+/** 3725 is "1:02:05". */
+function duration(seconds: number): string {
+  const two = (n: number): string => String(n).padStart(2, '0')
+  return `${Math.floor(seconds / 3600)}:${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}`
+}
+
+/** Rejects where the world fails while it runs. One that stops without having failed is ended by somebody else, who says
+ * so. */
+function stopped(world: World): Promise<never> {
+  return new Promise((_, reject) => world.stopped.catch(reject))
+}
+
+async function tryChecks(world: World, json: boolean, signal: AbortSignal): Promise<number> {
+  const onResult = (result: CheckResult): void => {
+    if (!json) say(checkLine(result))
+  }
+  const results = await Promise.race([world.runChecks(onResult, signal), stopped(world)])
+  const { ledger } = await world.snapshot()
   if (json) say(JSON.stringify({ checks: results.map(plain), ledger }))
   else if (results.length === 0) say('the topology has no checks')
   else say(`\n${checkSummary(results)}`)
@@ -51,10 +138,4 @@ async function check(world: RunningWorld, json: boolean): Promise<number> {
 function plain({ check, text, ok, detail, ...measured }: CheckResult): Record<string, unknown> {
   const { kind, from, to, address, expect } = check
   return { kind, from: from.name, to, address: address.text, expect, ok, text, detail, ...measured }
-}
-
-function draw(world: RunningWorld): void {
-  const now = world.snapshot()
-  const tables = [portTable(now), fdbTable(now), `  drops\n${dropTable(now)}`, ledgerLine(now)]
-  process.stdout.write(`\x1b[2J\x1b[H${now.name}\n\n${tables.join('\n\n')}\n`)
 }

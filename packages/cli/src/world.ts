@@ -1,108 +1,104 @@
+import * as all from '@l2l3/topology'
 import {
-  buildInMemory,
-  type CheckResult,
   type Fabric,
+  parseTopology,
   RunDirectory,
   removeRemains,
-  type Snapshot,
-  snapshot,
   type Topology,
   upOnLinux,
+  type World,
 } from '@l2l3/topology'
-import { ControlServer } from './control.ts'
-import { note } from './output.ts'
+import { type Answers, type ChangeText, ControlServer } from './control.ts'
+import { interimMemoryWorld } from './interim.ts'
+import { socketOf } from './runs.ts'
 
-/* A topology that runs, on Linux or in memory, and answers `l2l3 show`: the same to the commands that use it. */
+/* A world that runs and answers other commands: built, with its control socket open, and all of it closed in the right order. */
 
-/** A world that runs. */
-export interface RunningWorld {
-  readonly fabric: Fabric
-  /** Tries the checks of the topology in order, and tells `onResult` of each. */
-  runChecks(onResult: (result: CheckResult) => void): Promise<CheckResult[]>
-  snapshot(): Snapshot
-  /** Rejects where the world fails while it runs; never settles otherwise. */
-  readonly failed: Promise<never>
-  /** Stops, and removes what was made. */
-  close(): Promise<void>
-}
+// biome-ignore-start lint: interim
+const { changes = (() => []) as any, memoryWorld = interimMemoryWorld } = all as any
+// biome-ignore-end lint: interim
 
-/** Settings of `startWorld`. */
+/** Settings of `openWorld`. */
 export interface WorldOptions {
   readonly memory: boolean
+  /** On Linux: the underlay is real, and each node a process of its own. */
+  readonly real?: boolean
   /** In memory: nobody else can ask it, and it may run beside others of its name, since it makes nothing they could clash over. */
   readonly unseen?: boolean
   readonly signal: AbortSignal
   readonly onProgress?: (text: string) => void
+  /** Is told of a port that has failed and was taken out. */
+  readonly onPortFailed?: (label: string, error: Error) => void
+  /** Called where `l2l3 down` asks for the end. */
+  readonly onDown?: () => void
 }
 
-/** Builds a topology and opens its control socket, if it has one. */
-export async function startWorld(topology: Topology, options: WorldOptions): Promise<RunningWorld> {
-  const world = options.memory ? inMemory(topology, options) : await onLinux(topology, options)
+/** A world that others can ask. */
+export interface OpenWorld extends AsyncDisposable {
+  readonly world: World
+  /** The nodes, where they are in this process; null where they are not. */
+  readonly fabric: Fabric | null
+}
+
+/** Builds a topology and opens its control socket, unless it is unseen. */
+export async function openWorld(topology: Topology, options: WorldOptions): Promise<OpenWorld> {
+  const { memory, unseen, real, signal, onProgress, onPortFailed } = options
+  const closers: (() => void | Promise<void>)[] = []
+  const close = async (): Promise<void> => {
+    for (const closer of closers.splice(0).reverse()) await closer()
+  }
   try {
-    const control = world.directory === null ? null : await answers(world.directory.socketPath, world.fabric)
-    return {
-      ...world,
-      snapshot: () => snapshot(world.fabric),
-      close: async () => {
-        control?.close()
-        await world.close()
-      },
+    let world: World & { readonly fabric?: Fabric | null }
+    if (memory) {
+      if (unseen) RunDirectory.clear(topology.name, removeRemains)
+      else closers.push(claim(topology.name))
+      world = memoryWorld(topology)
+    } else {
+      const told = { ...(onProgress && { onProgress }), ...(onPortFailed && { onPortFailed }) }
+      world = (await upOnLinux(topology, { signal, ...told, ...(real ? { real } : {}) })) as any
     }
+    closers.push(() => world.close())
+    if (!memory || !unseen) {
+      const path = socketOf(topology.name)
+      const control = await ControlServer.listen(path, answers(world, options.onDown)).catch((error: Error) => {
+        throw new Error(`the control socket ${path} cannot be opened: ${error.message}`)
+      })
+      closers.push(() => control.close())
+    }
+    return { world, fabric: world.fabric ?? null, [Symbol.asyncDispose]: close }
   } catch (error) {
-    await world.close()
+    await close()
     throw error
   }
 }
 
-function answers(path: string, fabric: Fabric): Promise<ControlServer> {
-  return ControlServer.listen(path, () => snapshot(fabric)).catch((error: Error) => {
-    throw new Error(`the control socket ${path} cannot be opened: ${error.message}`)
-  })
-}
-
-interface Bare extends Omit<RunningWorld, 'snapshot'> {
-  /** Null where it is unseen. */
-  readonly directory: RunDirectory | null
-}
-
-async function onLinux(topology: Topology, { signal, onProgress }: WorldOptions): Promise<Bare> {
-  const world = await upOnLinux(topology, {
-    signal,
-    ...(onProgress === undefined ? {} : { onProgress }),
-    onPortFailed: (label, error) => note(`l2l3: port ${label} has failed and is out of service: ${error.message}`),
-  })
-  return {
-    fabric: world.fabric,
-    directory: world.directory,
-    failed: new Promise((_, reject) => world.stopped.catch(reject)),
-    runChecks: (onResult) => world.runChecks(onResult),
-    close: () => world.close(),
+/** Takes the name of a world in memory, and gives the function that gives it back. */
+function claim(name: string): () => void {
+  const directory = RunDirectory.claim(name, 'memory', removeRemains)
+  const release = (): void => {
+    process.off('exit', release)
+    directory.release()
   }
+  process.on('exit', release)
+  return release
 }
 
-function inMemory(topology: Topology, { signal, unseen }: WorldOptions): Bare {
-  if (unseen) RunDirectory.clear(topology.name, removeRemains)
-  const directory = unseen ? null : RunDirectory.claim(topology.name, 'memory', removeRemains)
-  const remove = (): void => directory?.release()
-  process.on('exit', remove)
-  const world = buildInMemory(topology)
+/** What a world answers to those who ask. Changes are made one after the other. */
+function answers(world: World, onDown: () => void = () => {}): Answers {
+  let last: Promise<unknown> = Promise.resolve()
   return {
-    fabric: world.fabric,
-    directory,
-    failed: new Promise(() => {}),
-    runChecks: async (onResult) => {
-      const results: CheckResult[] = []
-      for (const check of topology.checks) {
-        // Meanwhile the process hears signals and answers questions.
-        const result = await world.checkInTurns(check, signal)
-        results.push(result)
-        onResult(result)
-      }
-      return results
+    snapshot: () => world.snapshot(),
+    apply: (text, file, dry) => {
+      const done = last.then(async () => {
+        const next = parseTopology(text, file)
+        const made = changes(world.topology, next) as ChangeText[]
+        if (!dry && made.length > 0) await world.apply(next)
+        return made
+      })
+      last = done.catch(() => {})
+      return done
     },
-    close: async () => {
-      process.off('exit', remove)
-      remove()
-    },
+    trace: (question, onTrace, signal) => (world as any).trace(question, onTrace, signal),
+    down: onDown,
   }
 }
