@@ -53,6 +53,15 @@ interface Due {
   next: number
 }
 
+/** A timer that is set when there is something to wait for. */
+export interface Alarm {
+  /** Has it go off once, in the first turn at `at` (nanoseconds of the clock) or later; Infinity for not at all. What was
+   * set before is forgotten. */
+  set(at: number): void
+  /** Takes it off the loop. */
+  end(): void
+}
+
 /** Polls ports, delivers links and turns the clock. */
 export class Loop {
   readonly pool: FramePool
@@ -112,6 +121,20 @@ export class Loop {
     this.#due.push(due)
     return () => {
       this.#due = this.#due.filter((d) => d !== due)
+    }
+  }
+
+  /** Makes an alarm that calls `ticker.tick` when it goes off. */
+  alarm(ticker: Ticker): Alarm {
+    const due = { ticker, every: Number.POSITIVE_INFINITY, next: Number.POSITIVE_INFINITY }
+    this.#due.push(due)
+    return {
+      set: (at) => {
+        due.next = at
+      },
+      end: () => {
+        this.#due = this.#due.filter((d) => d !== due)
+      },
     }
   }
 
@@ -196,8 +219,9 @@ export class Loop {
     for (let i = 0; i < all.length; i++) {
       const due = all[i] as Due
       if (now < due.next) continue
-      due.ticker.tick(now)
       due.next += due.every * Math.max(1, Math.ceil((now - due.next + 1) / due.every))
+      // The tick of an alarm may set it again.
+      due.ticker.tick(now)
     }
   }
 

@@ -46,6 +46,34 @@ function bench(options: LoopOptions = {}, frames = 64) {
   return { pool, clock, loop, port, make, sink }
 }
 
+describe('an alarm', () => {
+  it('goes off once at its time, and again where its tick sets it again', () => {
+    const { loop, clock } = bench()
+    const times: number[] = []
+    const alarm = loop.alarm({
+      tick: (now) => {
+        times.push(now)
+        if (now < 30) alarm.set(30)
+      },
+    })
+    const turnAt = (now: number): void => {
+      clock.set(now)
+      loop.turn()
+    }
+    expect(loop.nextTick).toBe(Number.POSITIVE_INFINITY)
+    alarm.set(20)
+    alarm.set(10)
+    expect(loop.nextTick).toBe(10)
+    for (const now of [9, 12, 20, 30, 40]) turnAt(now)
+    expect(times).toEqual([12, 30])
+    alarm.set(50)
+    alarm.end()
+    turnAt(60)
+    expect(times).toEqual([12, 30])
+    expect(loop.nextTick).toBe(Number.POSITIVE_INFINITY)
+  })
+})
+
 describe('a pipeline', () => {
   it('gives to the next what one keeps, and ends when nothing is left', () => {
     const seen: [string, number][] = []
