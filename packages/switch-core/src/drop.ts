@@ -105,6 +105,8 @@ export const Drop = {
   OwnSource: 84,
   EcnMismatch: 85,
   UnknownPeer: 86,
+  /* Access control lists */
+  AclBlock: 87,
 } as const
 /** A drop reason's number: a value of `Drop`. */
 export type Drop = (typeof Drop)[keyof typeof Drop]
@@ -216,6 +218,8 @@ const SENTENCES: Readonly<Record<DropName, string>> = {
   EcnMismatch:
     'The outer header says that congestion was met, and the inner sender does not understand that (RFC 6040, 4.2).',
   UnknownPeer: 'The outer source is not an endpoint that tunnels to here.',
+  AclBlock:
+    'A rule of an access control list blocks the flow that the packet is of or would begin, or no rule allows it.',
 }
 
 /** All reasons' names; the index is the reason's number. */
