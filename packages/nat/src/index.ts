@@ -1,11 +1,17 @@
 /**
- * Network address translation: connection tracking, outbound NAT with exceptions, port mappings, and services.
+ * Network address translation: connection tracking, outbound NAT with exceptions, port mappings, and services; and the filter, which
+ * tracks connections too.
  *
  * Read in this order: `tuple` (what makes a flow a flow), `conntrack/` (flows in memory, the states of TCP, timeouts), `policy` (who
  * decides about new ones), `nat` (the engine, a router's gate) and `passage` (the same as an element, with the fast run of
- * `translate/`), then the policies: `outbound/`, `port-mapping/`, `service/`. What is awkward about packets is in `icmp/`,
+ * `translate/`), then the policies: `outbound/`, `port-mapping/`, `service/`. `acl/` filters by rules and translates nothing. What is awkward about packets is in `icmp/`,
  * `fragments/`, `mss` and `crc32c`.
  */
+export { Filter, type FilterCounters, type FilterOptions } from './acl/filter.ts'
+export { type Beyond, FilterGate, GateRow } from './acl/gate.ts'
+export type { AclRuleInfo, FilterPort } from './acl/port.ts'
+export type { AclAction, AclDirection, AclRule, AclRuleType } from './acl/rule.ts'
+export { type AclDefaults, type AclOptions, AclRules, type AclTier } from './acl/rules.ts'
 export { Addresses6, type Addresses6Options } from './addresses6.ts'
 export { Conntrack, type ConntrackOptions } from './conntrack/conntrack.ts'
 export type { FlowTableCounters, WhenFull } from './conntrack/flow-table.ts'

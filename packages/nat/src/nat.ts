@@ -19,6 +19,7 @@ import { NO_FLOW } from './conntrack/flow-table.ts'
 import { type FlowInfo, flowInfo, listFlows } from './conntrack/listing.ts'
 import * as R from './conntrack/record.ts'
 import { FlowEvents, type FlowWatcher } from './conntrack/watch.ts'
+import { Explain } from './explain.ts'
 import { Fragments, type FragmentWaiter, Turn } from './fragments/fragments.ts'
 import { clampMss, mssOf } from './mss.ts'
 import type { NatOptions, SideOptions } from './options.ts'
@@ -98,6 +99,7 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
   readonly #transposition: Transposition
   readonly #fresh: NewFlows
   readonly #errors: Errors
+  readonly #explain: Explain
   readonly #events: FlowEvents = new FlowEvents()
   readonly #sides: Side[] = [new Side(0, '', {})]
   /** Numbers of sides that were detached. */
@@ -146,6 +148,7 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
       options.random ?? seededDice32(seed),
     )
     this.fastRun = fastRun({ ...this.pool, ...this.conntrack })
+    this.#explain = new Explain(this.pool, this.conntrack, this.addresses)
     this.#errors = new Errors(this.pool, this.conntrack, this.addresses, this.#fresh)
     this.conntrack.onEnd = (flow) => {
       if (this.#events.wanted) this.#events.note('destroy', this.#info(flow))
@@ -306,8 +309,10 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
     const before = conntrack.records[at] as number
     switch (conntrack.packet(flow, who & 1, this.pool.bytes, this.#place)) {
       case Verdict.Invalid:
+        if (this.pool.trace !== null) this.#explain.impossible(f, who)
         return this.#invalid(f)
       case Verdict.Reopen:
+        if (this.pool.trace !== null) this.#explain.reopened(f, who)
         conntrack.remove(flow)
         return this.#open(f, side)
       case Verdict.Last:
@@ -341,6 +346,7 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
       rewrite(pool, g, this.#l3, place, DESTINATION, address, port, this.addresses)
     }
     if ((state & R.ROUTED) !== 0 && direction === 0) this.#routeBy(kind, (records[base + R.DELTA] as number) >>> 0)
+    if (pool.trace !== null) this.#explain.arrived(g, who, place.fragmentOffset !== 0)
     return this.#underWay(g, (who << 2) | KNOWN)
   }
 
@@ -354,11 +360,16 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
     fresh.close()
     const toLocal = this.#isOwn()
     const state = this.conntrack.begin(b, place, tuple.kind)
-    if (state < 0) return toLocal ? f : this.#invalid(f)
+    if (state < 0) {
+      if (this.pool.trace !== null) this.#explain.astray(f, tuple)
+      return toLocal ? f : this.#invalid(f)
+    }
+    fresh.question.tells = this.pool.trace !== null && this.#explain.follows(f)
     const how = (tuple.kind & QUERY) !== 0 ? this.#transposition : 'translate'
     const why = fresh.open(tuple, b, this.#l3, side.number, toLocal, state, how, this.#clock.now)
-    if (why === UNTRACKED) return f
     const q = fresh.question
+    if (why !== OPENED && q.tells) this.#explain.notOpened(f, q, why === UNTRACKED ? 'local' : 'refused')
+    if (why === UNTRACKED) return f
     if (why !== OPENED) {
       if (q.reject) onReject?.(f, this.#l3, side.number)
       return -2 - why
@@ -373,6 +384,7 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
       rewrite(this.pool, g, this.#l3, place, DESTINATION, dst, dstPort, this.addresses)
     }
     if (q.routeBy !== 0) this.#routeBy(tuple.kind, q.routeBy)
+    if (q.tells) this.#explain.opened(g, q)
     this.#openerIsFragment = false
     return this.#underWay(g, OPEN)
   }
@@ -388,12 +400,16 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
     const errors = this.#errors
     const who = errors.find(f, this.#l3, this.#place, side.zone)
     if (who < 0) {
+      if (this.pool.trace !== null) this.#explain.error(f, who, null)
       // About packets of the node itself nothing is known here.
       const why = who === NO_FLOW ? Drop.InvalidState : ((-2 - who) as Drop)
       return why === Drop.InvalidState && this.#isOwn() ? f : this.#invalid(f, why)
     }
     const state = this.conntrack.records[((who >>> 1) << R.RECORD_SHIFT) + R.STATE] as number
-    if ((state & (R.DNAT | R.SNAT)) === 0) return f
+    if ((state & (R.DNAT | R.SNAT)) === 0) {
+      if (this.pool.trace !== null) this.#explain.error(f, who, null)
+      return f
+    }
     // A way that is better on one side of a translation means nothing on the other.
     if (errors.isRedirect) return this.#invalid(f)
     if (this.#transposition !== 'translate') return this.#transposition === 'pass' ? f : -2 - Drop.NatUnsupported
@@ -401,6 +417,7 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
     if (g === NO_FRAME) return g
     if (g !== f) errors.reread(g, this.#l3, this.#place, side.zone)
     errors.destination(g, who)
+    if (this.pool.trace !== null) this.#explain.error(g, who, 'destination')
     return this.#underWay(g, (who << 2) | ERROR)
   }
 
@@ -417,9 +434,11 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
     switch (what & 3) {
       case KNOWN:
         this.#sourceHalf(f, what >>> 2)
+        if (this.pool.trace !== null) this.#explain.left(f, what >>> 2)
         break
       case ERROR:
         this.#errors.source(f, what >>> 2)
+        if (this.pool.trace !== null) this.#explain.error(f, what >>> 2, 'source')
         return f
       default: {
         if (!this.#fresh.isOpen) return -2 - Drop.InvalidState
@@ -430,7 +449,8 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
     const { mss } = this.#options
     if (mss !== undefined && this.#place.protocol === Proto.Tcp && this.#place.fragmentOffset === 0) {
       const limit = mss === 'mtu' ? mssOf(Math.min(from.mtu, out.mtu), this.#place.version === 6) : mss
-      clampMss(this.pool, f, this.#place.l4, this.#place.end, limit)
+      const clamped = clampMss(this.pool, f, this.#place.l4, this.#place.end, limit)
+      if (clamped && this.pool.trace !== null) this.#explain.say(f, `MSS lowered to ${limit}, which fits the path`)
     }
     return f
   }
@@ -450,8 +470,11 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
   #settle(f: Frame, out: Side): number {
     const { conntrack, fragments } = this
     const place = this.#place
+    const q = this.#fresh.question
+    q.tells = this.pool.trace !== null && this.#explain.follows(f)
     const flow = this.#fresh.settle(out.number, out.zone)
     if (flow < 0) {
+      if (q.tells) this.#explain.notOpened(f, q, 'refused')
       if (this.#openerIsFragment) fragments.refuse((-2 - flow) as Drop)
       return flow
     }
@@ -463,6 +486,7 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
     if (this.#openerIsFragment) fragments.bind(flow << 1, conntrack.id(flow))
     conntrack.count(flow << 1, place.end - this.#l3)
     this.#sourceHalf(f, flow << 1)
+    if (q.tells) this.#explain.settled(f, q, flow)
     if (this.#events.wanted) this.#events.note('new', this.#info(flow))
     return NO_FRAME
   }

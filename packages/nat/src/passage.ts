@@ -12,7 +12,7 @@ import { type FastRun, STAGE } from './translate/fast-run.ts'
  * So it is where a switch port rewrites packets on their way, as VFP does on Windows (modes.md 2.2): MAC addresses, TTL and everything
  * that is not IP stay as they are, and so do frames with a VLAN tag, and those to groups. A checksum that is wrong, that of the IPv4
  * header too, goes on as wrong as it came: who gets the packet finds out. Most of a batch is done by the fast run; the
- * rest, in its order, by the engine.
+ * rest, in its order, by the engine; while somebody traces, all of it, since the fast run explains nothing.
  */
 
 const ETHERTYPE_IPV4 = 0x0800
@@ -41,12 +41,13 @@ export class Passage implements Element {
     const { frames } = batch
     const { zone } = this.from
     conntrack.at(this.nat.loop.clock.now)
+    const traced = this.nat.pool.trace !== null
     let kept = 0
     for (let start = 0; start < batch.length; start += STAGE) {
       const n = Math.min(STAGE, batch.length - start)
-      this.#run.stage(frames, start, n, zone)
+      if (!traced) this.#run.stage(frames, start, n, zone)
       for (let i = 0; i < n; i++) {
-        const next = this.#run.run(i, n, zone, conntrack.ms)
+        const next = traced ? i : this.#run.run(i, n, zone, conntrack.ms)
         // While nothing was dropped or copied, frames are where they belong.
         if (kept !== start + i) for (let k = i; k < next; k++) frames[kept + k - i] = frames[start + k] as number
         kept += next - i

@@ -56,6 +56,10 @@ export class NewFlow {
   reject = false
   /** A number of the policy's own, 32 bits, kept with the flow. */
   tag = 0
+  /** Whether somebody wants to know why: then a policy that decides puts that into `why`. */
+  tells = false
+  /** Why, in words without a full stop: which rule, mapping or backend, and how it was chosen. */
+  why = ''
   /** In the second round: the tag of the first round's policy, 0 where none decided. */
   destinationTag = 0
 
@@ -79,6 +83,7 @@ export class NewFlow {
     this.drop = -1
     this.reject = false
     this.tag = 0
+    this.why = ''
   }
 }
 

@@ -49,7 +49,8 @@ export interface FlowInfo {
   readonly age: number
 }
 
-const PROTOCOLS: Readonly<Record<number, string>> = {
+/** Names of protocols. */
+export const PROTOCOL_NAMES: Readonly<Record<number, string>> = {
   [Proto.Icmp]: 'icmp',
   [Proto.Tcp]: 'tcp',
   [Proto.Udp]: 'udp',
@@ -58,7 +59,8 @@ const PROTOCOLS: Readonly<Record<number, string>> = {
   [Proto.Sctp]: 'sctp',
   [Proto.UdpLite]: 'udplite',
 }
-const QUERIES: Readonly<Record<number, FlowInfo['query']>> = {
+/** Names of the queries of ICMP, by their bits. */
+export const QUERY_NAMES: Readonly<Record<number, FlowInfo['query']>> = {
   [Query.Echo]: 'echo',
   [Query.Timestamp]: 'timestamp',
   [Query.Information]: 'information',
@@ -89,9 +91,9 @@ export function flowInfo(conntrack: Conntrack, addresses: Addresses6, flow: numb
   const { kind } = tuple
   return {
     id: conntrack.id(flow),
-    protocol: PROTOCOLS[kind & 255] ?? String(kind & 255),
+    protocol: PROTOCOL_NAMES[kind & 255] ?? String(kind & 255),
     family: (kind & IPV6) !== 0 ? 6 : 4,
-    query: QUERIES[kind & QUERY] ?? null,
+    query: QUERY_NAMES[kind & QUERY] ?? null,
     state: (kind & 255) === Proto.Tcp ? (TCP_STATE_NAMES[state & R.PROTO_STATE] as string) : null,
     original,
     reply: direction(1),

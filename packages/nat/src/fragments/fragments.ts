@@ -347,6 +347,8 @@ export class Fragments implements Ticker {
       table.deadline[row] = this.#clock.now + this.#waitTime
     }
     table.hold(row, g, token)
+    const { trace } = this.#pool
+    if (trace?.follows(g)) trace.note(g, 'NAT', 'a later fragment: it waits for the first, which has the ports')
     this.counters.held++
     return Turn.Held
   }

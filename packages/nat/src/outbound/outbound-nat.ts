@@ -15,6 +15,11 @@ import { SourceNat } from './source-nat.ts'
  * Upper eight bits of a flow's tag say which NAT, the others are that NAT's.
  */
 
+/** Joins what is said. */
+function said(...parts: readonly string[]): string {
+  return parts.filter((part) => part !== '').join(', ')
+}
+
 /** Chooses and translates the flows that leave. */
 export class OutboundNat implements SourcePolicy {
   /** Decides about packets from outside to ports that the NATs of the rules own. */
@@ -74,11 +79,31 @@ export class OutboundNat implements SourcePolicy {
       const rule = this.#rules[i] as RuleMatch
       if (!rule.matches(flow)) continue
       const { verdict } = rule
+      if (flow.tells && !(verdict instanceof SourceNat)) flow.why = this.#left(flow, rule, i, verdict)
       if (verdict === 'return') return false
       if (verdict === 'accept') return true
-      if (this.#by(verdict, verdict.decide(flow, reply), flow)) return true
+      if (this.#by(verdict, verdict.decide(flow, reply), flow)) {
+        if (flow.tells) flow.why = said(`outbound rule ${i + 1}`, rule.about(flow), flow.why)
+        return true
+      }
     }
+    if (flow.tells && flow.why === '') flow.why = this.#nothing(flow)
     return false
+  }
+
+  /** What is said of a flow that a rule leaves as it is. */
+  #left(flow: NewFlow, rule: RuleMatch, i: number, verdict: 'accept' | 'return'): string {
+    if (verdict === 'return') return said(`outbound rule ${i + 1} leaves it as it is`, rule.about(flow))
+    return `exception ${rule.to(flow) ?? rule.about(flow)} of outbound rule ${i + 1} matched: not translated`
+  }
+
+  /** What is said of a flow that no rule is about. */
+  #nothing(flow: NewFlow): string {
+    for (const [i, rule] of this.#rules.entries()) {
+      const prefix = rule.exception(flow)
+      if (prefix !== null) return `exception ${prefix} of outbound rule ${i + 1} matched: not translated`
+    }
+    return this.#rules.length === 1 ? 'the outbound rule is not about it' : 'no outbound rule is about it'
   }
 
   ended(tag: number): void {

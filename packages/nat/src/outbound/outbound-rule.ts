@@ -1,4 +1,5 @@
 import { checkRange } from '@l2l3/switch-core'
+import { prefixOf } from '../explain.ts'
 import type { NewFlow } from '../policy.ts'
 import { IPV6, type Tuple } from '../tuple.ts'
 import { PrefixSet } from './prefix-set.ts'
@@ -110,11 +111,15 @@ export class RuleMatch {
 
   /** Whether the rule is about this flow. */
   matches(flow: NewFlow): boolean {
+    return this.#matches(flow, true)
+  }
+
+  #matches(flow: NewFlow, excepting: boolean): boolean {
     return (
       (this.#marked === null || this.#marked === flow.masquerade) &&
       (this.#out === null || this.#out.has(flow.out)) &&
       (this.#notOut === null || !this.#notOut.has(flow.out)) &&
-      this.#about(flow, flow.tuple)
+      this.#about(flow, flow.tuple, excepting)
     )
   }
 
@@ -123,12 +128,34 @@ export class RuleMatch {
     return this.#marked !== true && this.#about(flow, flow.original)
   }
 
+  /** What of the rule fits a flow that it is about, for people: "from 10.22.0.0/16". */
+  about(flow: NewFlow): string {
+    const { src } = flow.tuple
+    const from = this.#from === null ? null : prefixOf(this.#from.prefixes, flow, src)
+    const to = this.to(flow)
+    const parts = [from === null ? '' : `from ${from}`, to === null ? '' : `to ${to}`, this.#marked ? 'marked' : '']
+    return parts.filter((part) => part !== '').join(' ')
+  }
+
+  /** Which of the rule's destinations fits; null where it names none. */
+  to(flow: NewFlow): string | null {
+    return this.#to === null ? null : prefixOf(this.#to.prefixes, flow, flow.tuple.dst)
+  }
+
+  /** The exception by which a rule is not about a flow that it would be about otherwise; null where there is another reason. */
+  exception(flow: NewFlow): string | null {
+    const { kind, dst } = flow.tuple
+    if (this.#notTo === null || !has(this.#notTo, kind, dst, flow.addresses.words)) return null
+    return this.#matches(flow, false) ? prefixOf(this.#notTo.prefixes, flow, dst) : null
+  }
+
   /** An interface by which the flows of the rule leave, 0 where it names none. */
   get leavesBy(): number {
     return this.#out?.values().next().value ?? 0
   }
 
-  #about(flow: NewFlow, { kind, src, dst }: Tuple): boolean {
+  /** @param excepting whether `notTo` counts */
+  #about(flow: NewFlow, { kind, src, dst }: Tuple, excepting = true): boolean {
     const words = flow.addresses.words
     if (this.#family !== 0 && ((kind & IPV6) === 0 ? 4 : 6) !== this.#family) return false
     return (
@@ -138,7 +165,7 @@ export class RuleMatch {
       (this.#from === null || has(this.#from, kind, src, words)) &&
       (this.#notFrom === null || !has(this.#notFrom, kind, src, words)) &&
       (this.#to === null || has(this.#to, kind, dst, words)) &&
-      (this.#notTo === null || !has(this.#notTo, kind, dst, words))
+      (!excepting || this.#notTo === null || !has(this.#notTo, kind, dst, words))
     )
   }
 }

@@ -132,6 +132,7 @@ export class SourceNat implements SourcePolicy {
     const pool = v6 ? this.#pool6 : this.#pool4
     if (!masquerades && pool.length === 0) return false
     if (this.#settings.protocols[kind & 255] === 0) {
+      if (flow.tells) flow.why = `protocol ${kind & 255} is not translated`
       if (this.#settings.dropOthers) return this.#refuse(flow, Drop.NatUnsupported)
       return true
     }
@@ -168,12 +169,15 @@ export class SourceNat implements SourcePolicy {
     const turned = this.#isInside(kind, src)
     if (!turned && !this.#letsIn(row, src)) {
       this.counters.filtered++
+      if (flow.tells) flow.why = `port ${dstPort} is in use, and its filter lets only those in that were sent to`
       return this.#drop(flow, Drop.NatFiltered)
     }
     this.#mappings.hold(row)
     flow.toAddress = this.#mappings.inside(row)
     flow.toPort = this.#mappings.insidePort(row)
     flow.tag = this.#tag(kind, row, src)
+    if (flow.tells)
+      flow.why = turned ? 'the outside endpoint of a host beside it' : 'the mapping of an earlier flow lets it in'
     if (turned) {
       flow.masquerade = true
       // What masquerades here has the address that the packet was sent to; a pool knows the one of the sender.
@@ -218,6 +222,7 @@ export class SourceNat implements SourcePolicy {
         if (!reply.taken(kind, dst, query ? port : dstPort, address, port)) {
           this.#mappings.hold(row)
           this.counters.reused++
+          if (flow.tells) flow.why = 'by the mapping of an earlier flow'
           return this.#answer(flow, address, port, this.#tag(kind, row, dst))
         }
         if (owns) return this.#refuse(flow, Drop.NatPortsSpent)
@@ -230,6 +235,7 @@ export class SourceNat implements SourcePolicy {
       const port = this.#search.find(kind, src, srcPort, dst, dstPort, address, reply)
       if (port !== NO_PORT) {
         const tag = this.#remember(kind, dst, address, port, row)
+        if (flow.tells) flow.why = port === srcPort ? 'its port is kept' : `port ${srcPort} is not to be had`
         return tag === 0 ? this.#refuse(flow, Drop.NatPortsSpent) : this.#answer(flow, address, port, tag)
       }
       if (this.#settings.paired) break

@@ -160,6 +160,7 @@ export class PortMappings implements DestinationPolicy {
     flow.toPort = toPort + dstPort - firstPort
     flow.tag = number + 1
     entry.flows++
+    if (flow.tells) flow.why = `port mapping ${formatMapping(mapping)}`
     const from = mapping.masqueradeFrom
     if (!from.empty) {
       const wants = (kind & IPV6) === 0 ? from.includes4(src) : from.includes6(flow.addresses.words, src << 2)

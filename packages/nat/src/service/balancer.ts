@@ -40,6 +40,8 @@ export class Balancer implements DestinationPolicy {
   readonly #engines: FlowEnder[] = []
   readonly #source6: number
   readonly #client: Client = new Client()
+  /** How the last backend was chosen, where somebody wants to know. */
+  #how = ''
 
   /** @param addresses those of the engine that it decides for
    * Throws a TypeError or RangeError with key and value where an option makes no sense. */
@@ -96,6 +98,10 @@ export class Balancer implements DestinationPolicy {
     const row = this.#pick(flow, frontend, ipv6, local)
     if (row === NOBODY) return this.#nobody(flow, frontend, ipv6)
     const backend = service.backends[row] as Backend
+    if (flow.tells) {
+      const only = local ? ' of this node' : ''
+      flow.why = `service ${service.name} ${frontend.text}: backend ${backend.key}${only}, ${this.#how}`
+    }
     if (how.preserve) flow.routeBy = backend.address
     else {
       if (this.#answersPast(tuple.src, backend.address, tuple.kind)) masquerade = true
@@ -126,13 +132,17 @@ export class Balancer implements DestinationPolicy {
     else client.is4(tuple.src)
     // A client that is told by its address alone is the same one whatever it speaks.
     client.kind = distribution === 'source-ip' ? tuple.kind & ~0xff : tuple.kind
+    if (flow.tells)
+      this.#how = distribution === '5-tuple' ? 'by the hash of the 5-tuple' : `by the hash of the client's address`
     if (distribution === '5-tuple') return set.pick(mix(client.hash(seed) ^ tuple.ports) ^ frontend.salt)
     const affinity = this.services.clients
     if (timeout === 0 || affinity === null) return set.pick(client.hash(seed))
     const entry = affinity.find(service.number, client, now)
     let row = entry === NO_ENTRY ? NOBODY : affinity.backend(entry, service.numbers)
-    if (row !== NOBODY && ((service.backends[row] as Backend).sets & (local ? LOCAL : ALL)) !== 0) service.remembered++
-    else row = set.pick(client.hash(seed))
+    if (row !== NOBODY && ((service.backends[row] as Backend).sets & (local ? LOCAL : ALL)) !== 0) {
+      service.remembered++
+      if (flow.tells) this.#how = 'where the client was last (affinity)'
+    } else row = set.pick(client.hash(seed))
     affinity.remember(service.number, client, row, service.numbers[row], now, timeout)
     return row
   }
@@ -143,6 +153,10 @@ export class Balancer implements DestinationPolicy {
     service.refused++
     // Either others have backends, and the policy keeps them from being used, or there is none anywhere.
     const what = service.set(ipv6, false).lots > 0 ? how.elsewhere : service.read.empty
+    if (flow.tells) {
+      const where = service.set(ipv6, false).lots > 0 ? ' on this node' : ''
+      flow.why = `service ${service.name} ${frontend.text} has no backend${where}`
+    }
     if (what === 'pass') return false
     flow.drop = Drop.NoBackend
     flow.reject = what === 'reject'

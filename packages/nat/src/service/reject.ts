@@ -74,14 +74,11 @@ export class Rejector {
     const o = pool.off[f]
     const end = o + pool.len[f]
     if (l3 - o < eth.HLEN || l3 >= end || eth.isGroup(pool.bytes, o)) return NO_FRAME
-    switch (pool.bytes[l3] >>> 4) {
-      case 4:
-        return this.#answer4(f, l3, end, from4)
-      case 6:
-        return this.#answer6(f, l3, end, from6)
-      default:
-        return NO_FRAME
-    }
+    const version = pool.bytes[l3] >>> 4
+    if (version !== 4 && version !== 6) return NO_FRAME
+    const g = version === 4 ? this.#answer4(f, l3, end, from4) : this.#answer6(f, l3, end, from6)
+    if (g !== NO_FRAME && pool.trace?.follows(f)) pool.trace.derived(f, g, 'NAT', 'refusal, told to the sender')
+    return g
   }
 
   #answer4(f: Frame, l3: number, frameEnd: number, from: number): Frame | -1 {

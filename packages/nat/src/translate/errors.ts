@@ -95,6 +95,7 @@ export class Errors {
       const other = ((who >>> 1) << R.RECORD_SHIFT) + (((who & 1) ^ 1) << 2)
       if ((records[other + 3] as number) >>> 16 !== zone) continue
       this.source(f, who)
+      this.#say(f)
       return
     }
     // The packet of a flow that was never made: its first.
@@ -102,6 +103,13 @@ export class Errors {
     const { question } = this.#fresh
     if (question.toAddress === 0 || !samePacket(this.#at.tuple, question.tuple)) return
     this.#source(f, question.original.dst, question.original.dstPort)
+    this.#say(f)
+  }
+
+  #say(f: Frame): void {
+    const { trace } = this.#pool
+    if (trace?.follows(f))
+      trace.note(f, 'NAT', 'an ICMP error of the node itself: it quotes the packet as its sender knows it')
   }
 
   #source(f: Frame, address: number, port: number): void {

@@ -1,0 +1,175 @@
+// What the NAT says of packets that are followed: whose flow it is, and by which rule, mapping or backend it was decided.
+import type { Frame } from '@l2l3/switch-core'
+import { describe, expect, it } from 'vitest'
+import { Listener } from '../../../switch-core/test/listener.ts'
+import { Balancer, OutboundNat, PortMappings, Rejector, SourceNat } from '../../src/index.ts'
+import { echo, hex, INSIDE, icmpPacket, Lab, type LabOptions, OUTSIDE, tcpPacket, udpPacket } from './lab.ts'
+
+/** A lab like a NAT node: outbound rules, port mappings, services. */
+function node(options: LabOptions = {}): { lab: Lab; balancer: Balancer; mappings: PortMappings } {
+  let balancer: Balancer | undefined
+  let mappings: PortMappings | undefined
+  const lab = new Lab((lab) => {
+    const nat = new SourceNat(lab.addresses, { outside: lab.outside })
+    const outbound = new OutboundNat([
+      { from: ['10.99.0.0/16'], verdict: 'return' },
+      { from: ['10.22.0.0/16'], to: ['203.0.113.3'], verdict: 'accept' },
+      { from: ['10.22.0.0/16'], notTo: ['198.51.0.0/16', '10.22.0.0/16'], out: [2], verdict: nat },
+    ])
+    mappings = new PortMappings(lab.addresses)
+    balancer = new Balancer(lab.addresses)
+    return { destination: [mappings, balancer], source: [outbound], ...options }
+  })
+  return { lab, balancer: balancer as Balancer, mappings: mappings as PortMappings }
+}
+
+/** What the NAT says when packets come in on a side. */
+function said(lab: Lab, side: number, ...packets: string[]): string[] {
+  const trace = new Listener(lab.pool)
+  lab.send(side, ...packets)
+  lab.pool.trace = null
+  return trace.heard().filter((text) => text.startsWith('NAT'))
+}
+
+describe('the NAT explains', () => {
+  it('a new flow, by which rule it is translated, and its replies', () => {
+    const { lab } = node()
+    const flow = 'tcp 10.22.0.12:5000 > 203.0.113.2:80'
+    expect(said(lab, INSIDE, tcpPacket('10.22.0.12#5000 > 203.0.113.2#80', 'S'))).toEqual([
+      `NAT: new flow ${flow}: destination stays`,
+      `NAT: new flow ${flow}: source becomes 203.0.113.1:5000 (outbound rule 3, from 10.22.0.0/16, its port is kept)`,
+    ])
+    expect(said(lab, OUTSIDE, tcpPacket('203.0.113.2#80 > 203.0.113.1#5000', 'SA'))).toEqual([
+      `NAT: reply of flow ${flow}, SYN_RECV: destination becomes 10.22.0.12:5000`,
+    ])
+    expect(said(lab, INSIDE, tcpPacket('10.22.0.12#5000 > 203.0.113.2#80', 'A'))).toEqual([
+      `NAT: known flow ${flow}, ESTABLISHED`,
+      `NAT: known flow ${flow}, ESTABLISHED: source becomes 203.0.113.1:5000`,
+    ])
+  })
+
+  it('a port that is taken', () => {
+    const { lab } = node()
+    said(lab, INSIDE, udpPacket('10.22.0.11#5000 > 203.0.113.2#53'))
+    expect(said(lab, INSIDE, udpPacket('10.22.0.12#5000 > 203.0.113.2#53'))[1]).toMatch(
+      /^NAT: new flow udp 10\.22\.0\.12:5000 > 203\.0\.113\.2:53: source becomes 203\.0\.113\.1:\d+ \(outbound rule 3, from 10\.22\.0\.0\/16, port 5000 is not to be had\)$/,
+    )
+  })
+
+  it('an exception, and that no rule is about a flow', () => {
+    const { lab } = node()
+    const stays = (what: string, why: string): string[] => [
+      `NAT: new flow ${what}: destination stays`,
+      `NAT: new flow ${what}: source stays (${why})`,
+    ]
+    expect(said(lab, INSIDE, udpPacket('10.22.0.12#5000 > 198.51.100.9#53'))).toEqual(
+      stays(
+        'udp 10.22.0.12:5000 > 198.51.100.9:53',
+        'exception 198.51.0.0/16 of outbound rule 3 matched: not translated',
+      ),
+    )
+    expect(said(lab, INSIDE, udpPacket('10.22.0.12#5000 > 203.0.113.3#53'))).toEqual(
+      stays('udp 10.22.0.12:5000 > 203.0.113.3:53', 'exception 203.0.113.3 of outbound rule 2 matched: not translated'),
+    )
+    expect(said(lab, INSIDE, udpPacket('10.99.0.12#5000 > 203.0.113.2#53'))).toEqual(
+      stays('udp 10.99.0.12:5000 > 203.0.113.2:53', 'outbound rule 1 leaves it as it is, from 10.99.0.0/16'),
+    )
+    expect(said(lab, INSIDE, udpPacket('10.23.0.12#5000 > 203.0.113.2#53'))).toEqual(
+      stays('udp 10.23.0.12:5000 > 203.0.113.2:53', 'no outbound rule is about it'),
+    )
+    expect(said(lab, INSIDE, udpPacket('fd00:22::b#5000 > 2001:db8:7::2#53'))).toEqual(
+      stays('udp [fd00:22::b]:5000 > [2001:db8:7::2]:53', 'no outbound rule is about it'),
+    )
+    expect(said(lab, INSIDE, udpPacket('10.23.0.12#5000 > 203.0.113.2#53'))).toEqual([
+      'NAT: known flow udp 10.23.0.12:5000 > 203.0.113.2:53: not translated',
+    ])
+  })
+
+  it('a port mapping', () => {
+    const { lab, mappings } = node()
+    mappings.add({ protocol: 'tcp', port: 8080, to: '10.22.0.11', toPort: 80 })
+    const flow = 'tcp 203.0.113.2:40000 > 203.0.113.1:8080'
+    expect(said(lab, OUTSIDE, tcpPacket('203.0.113.2#40000 > 203.0.113.1#8080', 'S'))).toEqual([
+      `NAT: new flow ${flow}: port mapping tcp *:8080 -> 10.22.0.11:80; destination becomes 10.22.0.11:80`,
+      `NAT: new flow ${flow}: source stays (no outbound rule is about it)`,
+    ])
+    expect(said(lab, INSIDE, tcpPacket('10.22.0.11#80 > 203.0.113.2#40000', 'SA'))).toEqual([
+      `NAT: reply of flow ${flow}, SYN_RECV`,
+      `NAT: reply of flow ${flow}, SYN_RECV: source becomes 203.0.113.1:8080`,
+    ])
+  })
+
+  it('a service: which backend, and how it was chosen', () => {
+    const { lab, balancer } = node()
+    balancer.services.add({
+      name: 'web',
+      clusterIps: ['10.96.0.10'],
+      protocol: 'tcp',
+      port: 80,
+      backends: [{ address: '10.22.0.11', port: 8080 }],
+    })
+    const trace = said(lab, INSIDE, tcpPacket('10.22.0.12#5000 > 10.96.0.10#80', 'S'))
+    expect(trace[0]).toBe(
+      'NAT: new flow tcp 10.22.0.12:5000 > 10.96.0.10:80: service web ClusterIP 10.96.0.10:80: backend 10.22.0.11:8080, ' +
+        'by the hash of the 5-tuple; destination becomes 10.22.0.11:8080',
+    )
+  })
+
+  it('what is for the node itself, and what belongs to no flow', () => {
+    const { lab } = node()
+    expect(said(lab, OUTSIDE, udpPacket('203.0.113.2#53 > 203.0.113.1#9'))).toEqual([
+      'NAT: udp 203.0.113.2:53 > 203.0.113.1:9 is for the node itself: no flow, port mapping or service takes it',
+    ])
+    expect(said(lab, INSIDE, tcpPacket('10.22.0.12#5000 > 203.0.113.2#80', 'SA'))).toEqual([
+      'NAT: tcp 10.22.0.12:5000 > 203.0.113.2:80 belongs to no flow, and cannot begin one',
+    ])
+    said(lab, INSIDE, tcpPacket('10.22.0.12#5000 > 203.0.113.2#80', 'S'))
+    expect(said(lab, INSIDE, tcpPacket('10.22.0.12#5000 > 203.0.113.2#80', 'SA'))).toEqual([
+      'NAT: it cannot be where its flow is: known flow tcp 10.22.0.12:5000 > 203.0.113.2:80, SYN_SENT',
+    ])
+  })
+
+  it('a ping, and an ICMP error about it', () => {
+    const { lab } = node()
+    const flow = 'icmp echo 10.22.0.12 > 203.0.113.2 id 77'
+    expect(said(lab, INSIDE, echo('10.22.0.12#77 > 203.0.113.2'))[1]).toBe(
+      `NAT: new flow ${flow}: source becomes 203.0.113.1 id 77 (outbound rule 3, from 10.22.0.0/16, its port is kept)`,
+    )
+    const quoted = hex(echo('203.0.113.1#77 > 203.0.113.2'))
+    const error = icmpPacket({ src: '203.0.113.254', dst: '203.0.113.1' }, 11, 0, 0, quoted)
+    expect(said(lab, OUTSIDE, error)).toEqual([
+      `NAT: ICMP error about a packet of flow ${flow}: destination translated, and in the packet it quotes with it`,
+    ])
+  })
+
+  it('a lowered MSS', () => {
+    const { lab } = node({ mss: 1200 })
+    expect(said(lab, INSIDE, tcpPacket('10.22.0.12#5000 > 203.0.113.2#80', 'S', { options: '020405b4' }))[2]).toBe(
+      'NAT: MSS lowered to 1200, which fits the path',
+    )
+  })
+
+  it('a refusal, which is a frame of its own', () => {
+    const answers: Frame[] = []
+    let rejector: Rejector | undefined
+    const { lab, balancer } = node({
+      onReject: (f, l3) => {
+        const g = rejector?.answer(f, l3) ?? -1
+        if (g !== -1) answers.push(g as Frame)
+      },
+    })
+    rejector = new Rejector(lab.pool, lab.clock)
+    balancer.services.add({
+      name: 'none',
+      clusterIps: ['10.96.0.11'],
+      protocol: 'tcp',
+      port: 80,
+      backends: [],
+    })
+    expect(said(lab, INSIDE, tcpPacket('10.22.0.12#5000 > 10.96.0.11#80', 'S'))).toEqual([
+      'NAT: no new flow tcp 10.22.0.12:5000 > 10.96.0.11:80: service none ClusterIP 10.96.0.11:80 has no backend',
+      'NAT > refusal, told to the sender',
+    ])
+    for (const g of answers) lab.pool.sent(g)
+  })
+})
