@@ -16,7 +16,7 @@ export function ago(ms: number): string {
 }
 
 /** "a", "a and b", "a, b and c"; of very many the first eight and how many more. */
-export function list(words: readonly string[]): string {
+export function listText(words: readonly string[]): string {
   const shown = words.length > 9 ? [...words.slice(0, 8), `${words.length - 8} more`] : words
   const last = shown.at(-1) ?? 'nobody'
   return shown.length < 2 ? last : `${shown.slice(0, -1).join(', ')} and ${last}`

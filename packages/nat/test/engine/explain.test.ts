@@ -1,8 +1,11 @@
 // What the NAT says of packets that are followed: whose flow it is, and by which rule, mapping or backend it was decided.
 import type { Frame } from '@l2l3/switch-core'
+import { ipv4, put16 } from '@l2l3/switch-core/wire'
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { Listener } from '../../../switch-core/test/listener.ts'
 import { Balancer, OutboundNat, PortMappings, Rejector, SourceNat } from '../../src/index.ts'
+import { TwoPassages } from './bench-passage.ts'
 import { echo, hex, INSIDE, icmpPacket, Lab, type LabOptions, OUTSIDE, tcpPacket, udpPacket } from './lab.ts'
 
 /** A lab like a NAT node: outbound rules, port mappings, services. */
@@ -172,4 +175,109 @@ describe('the NAT explains', () => {
     ])
     for (const g of answers) lab.pool.sent(g)
   })
+
+  it('that a fragment waits, and follows', () => {
+    const { lab } = node()
+    const whole = hex(udpPacket('10.22.0.12#5000 > 203.0.113.2#53', { data: 40 }))
+    const [first, later] = fragments(whole, 24)
+    const flow = 'udp 10.22.0.12:5000 > 203.0.113.2:53'
+    const text = said(lab, INSIDE, later, first)
+    expect(text[0]).toBe('NAT: a later fragment: it waits for the first, which has the ports')
+    expect(text.at(-1)).toBe(`NAT: known flow ${flow}: source becomes 203.0.113.1:5000`)
+    expect(text).toContain(`NAT: later fragment of a packet: known flow ${flow}`)
+  })
+
+  /* Packets between the same few ends, so that flows are met again. */
+  const from = fc.constantFrom('10.22.0.11', '10.22.0.12', '203.0.113.2', '203.0.113.3', '198.51.100.9')
+  const to = fc.constantFrom('203.0.113.2', '203.0.113.1', '203.0.113.3', '10.22.0.11', '198.51.100.9', '10.96.0.10')
+  const port = fc.constantFrom(80, 5000, 8080)
+  const packet = fc
+    .record({ from, to, sport: port, dport: port, flags: fc.constantFrom('S', 'SA', 'A', 'FA', 'R', 'u', 'e', 'f') })
+    .map(({ from, to, sport, dport, flags }) => {
+      if (flags === 'e') return echo(`${from}#${sport} > ${to}`)
+      if (flags === 'f')
+        return fragments(hex(udpPacket(`${from}#${sport} > ${to}#${dport}`, { data: 40 })), 24)[sport & 1]
+      const text = `${from}#${sport} > ${to}#${dport}`
+      return flags === 'u' ? udpPacket(text) : tcpPacket(text, flags)
+    })
+  const quoting = fc.tuple(from, packet).map(([src, quoted]) => {
+    return icmpPacket({ src, dst: '203.0.113.1' }, 3, 1, 0, hex(quoted).subarray(0, 28))
+  })
+  const broken = fc.tuple(packet, fc.nat(60), fc.nat(255)).map(([p, at, v]) => {
+    const b = hex(p)
+    b[at % b.length] = v
+    return Buffer.from(b).toString('hex')
+  })
+  const traffic = fc.array(
+    fc.tuple(fc.boolean(), fc.array(fc.oneof({ weight: 6, arbitrary: packet }, quoting, broken), { maxLength: 20 })),
+    { maxLength: 8 },
+  )
+
+  it('and does at a router what it does untraced', () => {
+    fc.assert(
+      fc.property(traffic, (batches) => {
+        const [plain, traced] = [false, true].map((listening) => {
+          const { lab, balancer, mappings } = node()
+          mappings.add({ protocol: 'tcp', port: 8080, to: '10.22.0.11', toPort: 80 })
+          balancer.services.add({
+            ...{ name: 'web', clusterIps: ['10.96.0.10'], protocol: 'tcp', port: 80, distribution: 'source-ip' },
+            backends: [
+              { address: '10.22.0.11', port: 8080 },
+              { address: '10.22.0.12', port: 8080 },
+            ],
+          })
+          if (listening) new Listener(lab.pool)
+          const out = batches.map(([inside, packets]) => {
+            lab.seconds(1)
+            for (const p of packets) lab.ports[inside ? 0 : 1]?.inject(framed(inside, hex(p)))
+            lab.loop.settle()
+            return lab.ports.map((x) => x.takeAll().map((b) => Buffer.from(b).toString('hex')))
+          })
+          return { out, flows: [...lab.nat.flows()], report: lab.pool.report(), fragments: lab.nat.fragments.counters }
+        })
+        expect(traced).toEqual(plain)
+      }),
+      { numRuns: 150 },
+    )
+  })
+
+  it('and in a passage, past the fast run', () => {
+    fc.assert(
+      fc.property(traffic, (batches) => {
+        const [plain, traced] = [false, true].map((listening) => {
+          const two = new TwoPassages()
+          if (listening) new Listener(two.pool)
+          const out = batches.map(([inside, packets]) => {
+            two.clock.advance(1e9)
+            two.loop.settle()
+            return two.send(inside ? two.out : two.back, ...packets)
+          })
+          two.loop.settle()
+          return { out, flows: [...two.nat.flows()], report: two.pool.report() }
+        })
+        expect(traced).toEqual(plain)
+      }),
+      { numRuns: 150 },
+    )
+  })
 })
+
+/** The two pieces of an IPv4 packet, the first with `n` bytes behind the header. */
+function fragments(whole: Uint8Array, n: number): [string, string] {
+  const piece = (start: number, end: number, field: number): string => {
+    const b = new Uint8Array(20 + end - start)
+    b.set(whole.subarray(0, 20))
+    b.set(whole.subarray(20 + start, 20 + end), 20)
+    put16(b, 2, b.length)
+    put16(b, 6, field)
+    ipv4.fillChecksum(b, 0)
+    return Buffer.from(b).toString('hex')
+  }
+  return [piece(0, n, 0x2000), piece(n, whole.length - 20, n >> 3)]
+}
+
+/** A packet in a frame to the router's interface on a side. */
+function framed(inside: boolean, p: Uint8Array): Uint8Array {
+  const type = (p[0] as number) >>> 4 === 6 ? '86dd' : '0800'
+  return Uint8Array.from([...hex(`0200000000${inside ? 'a0' : 'b0'} 02000000000${inside ? 'a' : 'b'} ${type}`), ...p])
+}

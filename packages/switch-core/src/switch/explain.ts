@@ -2,7 +2,7 @@ import { Drop } from '../drop.ts'
 import type { Frame, FramePool } from '../frame-pool.ts'
 import type { FrameTrace } from '../trace.ts'
 import { formatMac } from '../wire/ethernet.ts'
-import { ago, destinationMac, list } from '../words.ts'
+import { ago, destinationMac, listText } from '../words.ts'
 import type { FdbEntry } from './fdb.ts'
 import { BROADCAST, MULTICAST } from './storm.ts'
 import { PRIORITY, TAGGED } from './vlan.ts'
@@ -103,8 +103,8 @@ export function flood(
   if (trace === null || !trace.follows(f)) return
   const to = destinationMac(pool.bytes, pool.off[f] as number)
   const why = kind === BROADCAST || kind === MULTICAST ? to : `${to} is not in the FDB`
-  const where = ports.length === 0 ? 'there is no port for it' : `flooded to ${list(ports)}`
-  trace.note(f, BY, `${why}: ${where}${inVlan(vlanId)}${not.length === 0 ? '' : `; not to ${list(not)}`}`)
+  const where = ports.length === 0 ? 'there is no port for it' : `flooded to ${listText(ports)}`
+  trace.note(f, BY, `${why}: ${where}${inVlan(vlanId)}${not.length === 0 ? '' : `; not to ${listText(not)}`}`)
 }
 
 /** What was done to a frame's tag. */
