@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 
 enum { MOST_ARGUMENTS = 5 };
@@ -578,6 +579,19 @@ static napi_value receive_message(napi_env env, napi_callback_info info) {
   return transfer(env, info, false);
 }
 
+/* ---- Files ---- */
+
+static napi_value lock_file(napi_env env, napi_callback_info info) {
+  struct call c;
+  int32_t fd;
+  int error;
+  if (!begin(env, info, &c)) return NULL;
+  if (!get_i32(&c, 0, &fd) || fd < 0) return bad(&c, "lockFile");
+  do error = flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
+  while (error == EINTR);
+  return integer(&c, error);
+}
+
 NAPI_MODULE_INIT() {
   static const struct {
     const char *name;
@@ -589,6 +603,7 @@ NAPI_MODULE_INIT() {
       {"close", close_handle},    {"waiter", waiter},        {"add", add_fd},          {"remove", remove_fd},
       {"errors", list_errors},    {"idle", idle},            {"watch", watch},         {"pause", pause_watch},
       {"openUdp", open_udp},      {"openPacket", open_packet}, {"icmp", icmp},             {"send", send_message},    {"receive", receive_message},
+      {"lockFile", lock_file},
   };
   struct instance *at = instance_new();
   if (at == NULL || napi_set_instance_data(env, at, instance_free, NULL) != napi_ok) {

@@ -2,11 +2,12 @@
  * The package that touches the operating system. Read in this order: `tap` (a port on a TAP or TUN device), `tap-options`
  * and `tap-error` (what can be asked for, and what is said when it cannot be had), `af-packet` (a port on an interface that exists),
  * `udp-underlay` (a port on UDP sockets, for tunnels), `run-event-loop` and `run-blocking` (who
- * turns the loop), `ping` (an ICMP echo client for machines without one). Native code is behind one door, `native`, and its
+ * turns the loop), `ping` (an ICMP echo client for machines without one), `file-lock`. Native code is behind one door, `native`, and its
  * C is in addon/. NICs by way of the optional peers are behind `@l2l3/tap-io/cap` and `@l2l3/tap-io/raw-socket`.
  */
 export { type AfPacketOptions, AfPacketPort, type Fanout } from './af-packet.ts'
 export { tunAvailable } from './available.ts'
+export { lockFile } from './file-lock.ts'
 export { type Availability, addonAvailable } from './native.ts'
 export type { Netns } from './netns.ts'
 export { type PingOptions, type PingResult, ping } from './ping.ts'

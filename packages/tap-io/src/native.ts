@@ -197,6 +197,8 @@ export interface Native {
   send(socket: number, message: Uint8Array): number
   /** Bytes received, or an errno below 0. */
   receive(socket: number, into: Uint8Array): number
+  /** flock(2), exclusive and without waiting, of a descriptor of Node's; 0 or an errno. The lock ends when that is closed. */
+  lockFile(fd: number): number
 }
 
 const FILE = join(dirname(dirname(fileURLToPath(import.meta.url))), 'build', 'tun-tap.node')
