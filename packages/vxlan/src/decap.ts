@@ -11,7 +11,8 @@ import {
 import { equal } from '@l2l3/switch-core/wire'
 import { checkEncapsulation, usualPort } from './encap.ts'
 import { EndTable } from './end-table.ts'
-import { addressBytes, OuterTable } from './outer.ts'
+import * as explain from './explain.ts'
+import { addressBytes, addressText, OuterTable } from './outer.ts'
 import { type ProfileOptions, tunnelSettings } from './profile.ts'
 import { CUT_TRAIN, NOT_OURS, Seen, vniKey } from './unwrap.ts'
 import * as vxlan from './vxlan.ts'
@@ -68,12 +69,14 @@ export class Decap implements Element {
   readonly #outers: OuterTable
   readonly #local: Uint8Array | null
   readonly #remote: Uint8Array | null
+  readonly #encapsulation: 'vxlan' | 'geneve'
 
   constructor(pool: FramePool, options: DecapOptions) {
     const encapsulation = checkEncapsulation(options.encapsulation ?? 'vxlan')
     if (options.out.pool !== pool) throw new Error(`out: link ${options.out.name} has another frame pool`)
     if (options.vni !== 'any') checkRange('vni', options.vni, 0, vxlan.MAX_VNI)
     this.#pool = pool
+    this.#encapsulation = encapsulation
     this.#out = options.out
     this.#outers = OuterTable.of(pool)
     this.#local = options.local === undefined ? null : addressBytes('local', options.local)
@@ -103,7 +106,7 @@ export class Decap implements Element {
   process(batch: Batch): void {
     const { run } = this.#ends
     const { frames, length } = batch
-    const quick = this.#quick
+    const quick = this.#pool.trace === null ? this.#quick : -1
     let kept = 0
     for (let i = 0; i < length; ) {
       const from = i
@@ -125,16 +128,36 @@ export class Decap implements Element {
     if (f === NO_FRAME) return f
     const network = this.#ends.unwrap(f, this.#end)
     if (network === NOT_OURS) return f
-    if (network >= 0) this.#out.push(f)
+    if (network >= 0) this.#push(f)
     else if (network === CUT_TRAIN) this.#outers.cut(f, this.#each)
     else pool.drop(f, ~network as Drop)
     return NO_FRAME
   }
 
+  /** Hands on what was inside. */
+  #push(f: Frame): void {
+    if (this.#pool.trace !== null) this.#say(f)
+    this.#out.push(f)
+  }
+
+  #say(f: Frame): void {
+    const { seen } = this.#ends
+    const address = new Uint8Array(seen[Seen.Version] === 6 ? 16 : 4)
+    const view = new DataView(address.buffer)
+    for (let i = 0; 4 * i < address.length; i++) view.setInt32(4 * i, seen[Seen.Src + i] as number, true)
+    explain.unwrapped(
+      this.#pool,
+      f,
+      'tunnel',
+      `${this.#encapsulation.toUpperCase()}, VNI ${this.lastVni}`,
+      addressText(address),
+    )
+  }
+
   /** A datagram of a train. */
   readonly #each = (f: Frame): void => {
     const network = this.#ends.unwrap(f, this.#end)
-    if (network >= 0) this.#out.push(f)
+    if (network >= 0) this.#push(f)
     else this.#pool.drop(f, network === NOT_OURS || network === CUT_TRAIN ? Drop.Malformed : (~network as Drop))
   }
 

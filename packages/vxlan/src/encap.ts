@@ -8,6 +8,7 @@ import {
   Link,
   NO_FRAME,
 } from '@l2l3/switch-core'
+import * as explain from './explain.ts'
 import * as geneve from './geneve.ts'
 import { nestsTooDeep, TUNNEL_PORTS } from './nesting.ts'
 import { OuterTable } from './outer.ts'
@@ -93,11 +94,14 @@ export class Encap implements Element {
   readonly #maxNesting: number
   readonly #port: number
   readonly #ports: readonly number[]
+  /** What it is, for people. */
+  readonly #name: string
 
   constructor(pool: FramePool, options: EncapOptions) {
     const header = tunnelHeader(options)
     const encapsulation = options.encapsulation ?? 'vxlan'
     this.#pool = pool
+    this.#name = `${encapsulation.toUpperCase()}, VNI ${options.vni}`
     this.#table = OuterTable.of(pool)
     this.#port = checkRange('port', options.port ?? usualPort(encapsulation), 1, 65_535)
     this.#ports = [this.#port, ...TUNNEL_PORTS]
@@ -126,9 +130,10 @@ export class Encap implements Element {
     const { run } = this.#table
     const { frames, length } = batch
     const out = this.#out
+    const traced = this.#pool.trace !== null
     for (let i = 0; i < length; ) {
       const from = i
-      i = run(frames, from, length, this.#row)
+      if (!traced) i = run(frames, from, length, this.#row)
       if (i > from) {
         if (out !== null) out.pushAll(frames, from, i - from)
         else for (let k = from; k < i; k++) this.#underlay.send(frames[k] as Frame)
@@ -144,11 +149,16 @@ export class Encap implements Element {
     const f = pool.own(frame)
     if (f === NO_FRAME) return
     const said = this.#table.wrap(f, this.#row)
-    if (said === WRAPPED) this.#underlay.send(f)
+    if (said === WRAPPED) this.#send(f)
     else if (said === CUT_FIRST) this.#table.cut(f, this.#one)
     else if (said !== WRAPPED_TUNNEL) pool.drop(f, said as Drop)
     else if (this.#tooDeep(f)) pool.drop(f, Drop.NestedTunnel)
-    else this.#underlay.send(f)
+    else this.#send(f)
+  }
+
+  #send(f: Frame): void {
+    if (this.#pool.trace !== null) explain.wrapped(this.#pool, f, 'tunnel', this.#name)
+    this.#underlay.send(f)
   }
 
   #tooDeep(f: Frame): boolean {

@@ -14,6 +14,7 @@ import {
   parsePrefix,
 } from '@l2l3/switch-core'
 import { copy, eth, formatIpv4, icmp, ipv4, parseIpv4, put16, put32, u16, u32 } from '@l2l3/switch-core/wire'
+import * as explain from './explain.ts'
 import { IpTunnel, type IpTunnelCounters, type IpTunnelOptions } from './ip-tunnel.ts'
 import { UdpShim } from './udp-shim.ts'
 
@@ -163,6 +164,7 @@ export class FlannelUdp implements Element {
     if (ipv4.checkHeader(b, l3, end) === -1) return this.#end(f, Drop.Malformed)
     const via = this.#lookup(u32(b, l3 + ipv4.DST))
     if (via === 0) {
+      if (pool.trace !== null) explain.tunnelSays(pool, f, `no node has ${formatIpv4(u32(b, l3 + ipv4.DST))}`)
       this.#sayUnreachable(f, l3, end)
       return this.#end(f, Drop.NoRoute)
     }
@@ -173,7 +175,18 @@ export class FlannelUdp implements Element {
     ipv4.decrementTtl(pool.bytes, at + eth.HLEN)
     put16(pool.bytes, at, 0x0200)
     put32(pool.bytes, at + 2, via)
+    if (pool.trace !== null) this.#say(g, at + eth.HLEN, via)
     return g
+  }
+
+  /** Says by which route a packet goes: the one that was found stands first. */
+  #say(f: Frame, l3: number, via: number): void {
+    const ttl = ipv4.ttl(this.#pool.bytes, l3)
+    explain.tunnelSays(
+      this.#pool,
+      f,
+      `flannel route ${this.#rows[0]?.to} via ${formatIpv4(via)}, TTL ${ttl + 1} -> ${ttl}`,
+    )
   }
 
   #end(f: Frame, why: Drop): -1 {
@@ -221,6 +234,7 @@ export class FlannelUdp implements Element {
     pool.port[g] = pool.port[f] as number
     pool.ledger.originate(1)
     this.#unreachable++
+    if (pool.trace?.follows(f)) pool.trace.derived(f, g, 'tunnel', 'ICMP error, "network unreachable"')
     this.#into.push(g)
   }
 }

@@ -1,5 +1,6 @@
 import { type Frame, type FramePool, type Neighbours, type Prefix, parsePrefix } from '@l2l3/switch-core'
 import { copy, ipv4, put16, put32, u16, u32 } from '@l2l3/switch-core/wire'
+import * as explain from './explain.ts'
 import { FanMapping, type FanOptions } from './fan.ts'
 import { type IpAddress, parseIp } from './ip-tunnel-outer.ts'
 
@@ -56,6 +57,19 @@ export class Remotes {
     for (const [i, p] of (this.#peers ?? []).entries()) {
       if (p.words.length !== 1) throw new RangeError(`peers[${i}] must be an IPv4 prefix, not ${peers?.[i]}`)
     }
+  }
+
+  /** How far ends are found, for people. */
+  get how(): string {
+    if (this.kind === 'fixed') return 'to its one far end'
+    return this.kind === 'fan' ? 'to the far end of the FAN that has the destination' : 'to the next hop of the route'
+  }
+
+  /** Why there is none for a frame, for people. */
+  get why(): string {
+    return this.kind === 'fan'
+      ? 'its destination is in no subnet of the FAN'
+      : 'the next hop of its route is no IPv4 address'
   }
 
   /** Finds the far end for a frame at `o` with its IP header at `l3`, 0 where it has none; false where there is none. */
@@ -115,6 +129,7 @@ export class TunnelNeighbours implements Neighbours {
     const o = this.#pool.off[f] as number
     put16(this.#pool.bytes, o, 0x0200)
     put32(this.#pool.bytes, o + 2, ip)
+    if (this.#pool.trace !== null) explain.nextHop(this.#pool, f)
     return true
   }
 
@@ -130,6 +145,7 @@ export class TunnelNeighbours implements Neighbours {
     ) {
       copy(b, o + 2, bytes, at + 12, 4)
     } else put32(b, o + 2, 0)
+    if (this.#pool.trace !== null) explain.nextHop(this.#pool, f)
     return true
   }
 }

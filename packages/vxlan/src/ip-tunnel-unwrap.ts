@@ -1,6 +1,7 @@
 import { Batch, Drop, type Element, type Frame, finish, NO_FRAME, Offload } from '@l2l3/switch-core'
-import { eth, ipv4, ipv6, u32 } from '@l2l3/switch-core/wire'
+import { eth, formatIpv4, formatIpv6, ipv4, ipv6, u32 } from '@l2l3/switch-core/wire'
 import { ecnEgress } from './ecn.ts'
+import * as explain from './explain.ts'
 import type { TunnelEnd } from './ip-tunnel-end.ts'
 import { readTooBig, TooBigReport } from './path-mtu.ts'
 import { Reassembly } from './reassembly.ts'
@@ -194,6 +195,7 @@ export class TunnelUnwrap implements Element {
   #unwrap(f: Frame, inner: number): void {
     const pool = this.#of.pool
     const from = pool.off[f] as number
+    const peer = pool.trace === null ? '' : this.#source(from + eth.HLEN)
     const ethernet = this.#of.shim.ethernet
     const start = inner - from - (ethernet ? 0 : eth.HLEN)
     const length = this.#end - inner
@@ -221,7 +223,14 @@ export class TunnelUnwrap implements Element {
       return
     }
     this.taken++
+    if (pool.trace !== null) explain.unwrapped(pool, g, 'tunnel', this.#of.shim.name, peer)
     this.#of.into.push(g)
+  }
+
+  /** The source of the outer packet at `l3`, for people. */
+  #source(l3: number): string {
+    const b = this.#of.pool.bytes
+    return this.#of.local.v6 ? formatIpv6(b, l3 + ipv6.SRC) : formatIpv4(ipv4.src(b, l3))
   }
 
   /** Reads an ICMP error about a packet of this tunnel that was too big; false where the frame is something else. */
@@ -244,6 +253,7 @@ export class TunnelUnwrap implements Element {
     if (report.end - l4 >= 8 && !this.#of.shim.wrote(b, l4, report.end, protocol)) return false
     const low = v6 ? this.#of.pathMtu.lower6(b, dst, report.mtu) : this.#of.pathMtu.lower4(u32(b, dst), report.mtu)
     if (low) this.lowered++
+    if (this.#of.pool.trace !== null) explain.lowered(this.#of.pool, f, 'tunnel', report.mtu)
     this.#of.pool.drop(f, Drop.Consumed)
     return true
   }

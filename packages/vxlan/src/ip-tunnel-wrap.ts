@@ -1,5 +1,6 @@
 import { Batch, Drop, type Element, type Frame, finish, fragment, NO_FRAME, Offload } from '@l2l3/switch-core'
 import { eth, ipv4, ipv6, u32 } from '@l2l3/switch-core/wire'
+import * as explain from './explain.ts'
 import { type FlowReader, Found, flowReader } from './flow-hash.ts'
 import type { TunnelEnd } from './ip-tunnel-end.ts'
 import { LIMIT_OPTION } from './ip-tunnel-outer.ts'
@@ -48,11 +49,15 @@ export class TunnelWrap implements Element, Inside {
   #encap(f: Frame): void {
     const pool = this.#end.pool
     if (!this.#look(f)) {
+      if (pool.trace !== null && this.#why === Drop.NoRemote) explain.tunnelSays(pool, f, this.#end.remotes.why)
       pool.drop(f, this.#why)
       return
     }
     const l3 = this.#reader.found[Found.L3] as number
     const fate = l3 === 0 ? this.#plainFate(f) : fateOf(pool, f, l3, this.#fits, this.#length(f, l3))
+    if (pool.trace !== null && fate !== Fate.Fits) {
+      explain.tooLong(pool, f, 'tunnel', this.#fits, fate === Fate.Refuse ? 'refused' : `cut ${this.#end.cut}`)
+    }
     if (fate === Fate.Refuse) this.#refuse(f)
     else if (pool.gsoType[f] !== 0) this.#finish(f, Offload.Checksum, fate === Fate.Fits ? this.#wrapAll : this.#cutAll)
     else if (fate === Fate.Fits) this.#wrap(f, true)
@@ -229,6 +234,7 @@ export class TunnelWrap implements Element, Inside {
     )
     shim.write(g, at + eth.HLEN, at + length, end, this)
     this.sent++
+    if (pool.trace !== null) explain.wrapped(pool, g, 'tunnel', `${shim.name}, ${this.#end.remotes.how}`)
     this.#end.out.send(g)
   }
 

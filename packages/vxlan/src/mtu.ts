@@ -1,5 +1,6 @@
 import { type Frame, type FramePool, GSO_KIND, NO_FRAME, segmentLength } from '@l2l3/switch-core'
 import { copy, eth, icmp, icmpv6, ipv4, ipv6, put16, put32, u16, u32 } from '@l2l3/switch-core/wire'
+import * as explain from './explain.ts'
 
 /*
  * What fits into a tunnel, and the answer to who sent more.
@@ -95,6 +96,7 @@ export class TooBig {
     else {
       this.sent++
       pool.port[g] = pool.port[f] as number
+      if (pool.trace?.follows(f)) explain.tooBig(pool, f, g, mtu)
     }
     return g
   }

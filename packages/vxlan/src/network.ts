@@ -1,5 +1,6 @@
 import {
   type Batch,
+  type Clock,
   checkRange,
   Drop,
   type Element,
@@ -17,6 +18,7 @@ import {
 } from '@l2l3/switch-core'
 import { copy, eth, formatMac, ipv4, ipv6, parseMac, u16, u32 } from '@l2l3/switch-core/wire'
 import { tunnelHeader } from './encap.ts'
+import * as explain from './explain.ts'
 import { type FarEnd, type FarEnds, NONE } from './far-ends.ts'
 import { Fate, fateOf, MIN_MTU6, TooBig } from './mtu.ts'
 import {
@@ -58,6 +60,7 @@ import * as vxlan from './vxlan.ts'
 /** What a network needs of its VTEP. */
 export interface NetworkHost {
   readonly pool: FramePool
+  readonly clock: Clock
   readonly ends: FarEnds
   readonly encapsulation: 'vxlan' | 'geneve'
   /** Makes a MAC table. */
@@ -352,6 +355,7 @@ export class TunnelNetwork implements Element {
       const lo = data.getInt32(o + 2, true)
       if (routed && this.#byPrefix(f, o, hi, lo)) continue
       const n = fdb.lookup(hi, lo)
+      if (pool.trace !== null) this.#sayFound(f, n, hi, lo)
       if (n >= 0) this.#send(f, n)
       else if (this.#options.unknown === 'drop') pool.drop(f, Drop.NoRemote)
       else this.#replicate(f)
@@ -359,10 +363,33 @@ export class TunnelNetwork implements Element {
     batch.length = 0
   }
 
+  /** For the VTEP: learns where a source is, and says what came of it. */
+  learnAloud(f: Frame, hi: number, lo: number, n: number): void {
+    const before = this.fdb.entry(hi, lo)
+    this.fdb.learn(hi, lo, n, false)
+    explain.learnt(this.#pool, f, before, this.fdb.entry(hi, lo), (end) => this.#name(end))
+  }
+
+  /** Says which far end a destination is behind, or that none is known. */
+  #sayFound(f: Frame, n: number, hi: number, lo: number): void {
+    if (n >= 0) {
+      // The table is told the time when something is heard; that may be a while ago.
+      const late = Math.floor(this.#host.clock.now / 1e6) - Math.floor(Math.max(0, this.#now) / 1e6)
+      explain.farEndKnown(this.#pool, f, this.vni, this.fdb.entry(hi, lo), late, this.#name(n))
+    } else if (this.#options.unknown === 'drop') {
+      explain.vtepSays(
+        this.#pool,
+        f,
+        `its destination is not in the FDB of network ${this.vni}, which floods nothing unknown`,
+      )
+    }
+  }
+
   /** Sends a copy to every far end of the flood list. */
   #replicate(f: Frame): void {
     const list = this.#flood
     const last = list.length - 1
+    if (this.#pool.trace !== null) explain.replicated(this.#pool, f, this.vni, this.flood)
     if (last < 0) {
       this.#pool.drop(f, Drop.NoRemote)
       return
@@ -401,8 +428,19 @@ export class TunnelNetwork implements Element {
       if (type === eth.EtherType.IPv4) ipv4.decrementTtl(b, p + eth.HLEN)
       else (b[p + eth.HLEN + ipv6.HOP_LIMIT] as number)--
     }
+    if (this.#pool.trace !== null) this.#sayPrefix(g, via, type === eth.EtherType.IPv6)
     this.#send(g, via.n)
     return true
+  }
+
+  /** Says by which prefix a frame goes, as it is now. */
+  #sayPrefix(f: Frame, { n, mac, srcMac, decrement }: Via, v6: boolean): void {
+    const { bytes: b, off } = this.#pool
+    const l3 = (off[f] as number) + eth.HLEN
+    const to = v6 ? Uint32Array.of(...[24, 28, 32, 36].map((i) => u32(b, l3 + i))) : Uint32Array.of(u32(b, l3 + 16))
+    const prefix = (v6 ? this.#routes6 : this.#routes4).covering(to)
+    const ttl = decrement ? (b[l3 + (v6 ? ipv6.HOP_LIMIT : ipv4.TTL)] as number) + 1 : 0
+    explain.byPrefix(this.#pool, f, prefix, this.#name(n), mac, srcMac, ttl)
   }
 
   /** Sends a frame to far end `n`, if it fits. */
@@ -440,6 +478,15 @@ export class TunnelNetwork implements Element {
     const v6 = type === 0x86dd && end - l3 >= 40
     const isIp = v6 || (type === 0x0800 && end - l3 >= 20)
     const fate = isIp ? fateOf(pool, f, l3, fits) : end - l3 <= fits ? Fate.Fits : Fate.Cut
+    if (pool.trace !== null && fate !== Fate.Fits) {
+      explain.tooLong(
+        pool,
+        f,
+        'vtep',
+        fits,
+        fate === Fate.Refuse ? 'refused' : `oversize ${this.#options.oversize ?? 'outer'}`,
+      )
+    }
     if (fate === Fate.Fits) this.#wrap(f, n, false)
     else if (fate === Fate.Refuse) this.#refuse(f, v6 ? Math.max(fits, MIN_MTU6) : fits)
     // IPv6 that every link has to take (RFC 8200, 5) goes, and the outer packet is cut if that is so: never what somebody

@@ -1,5 +1,6 @@
 import { type Clock, Drop, type Frame, type FramePool, NO_FRAME, Offload, SECOND } from '@l2l3/switch-core'
 import { eth, ipv4, put16, u16, u32 } from '@l2l3/switch-core/wire'
+import * as explain from './explain.ts'
 
 /*
  * Puts outer IPv4 fragments together (RFC 791, 3.2; RFC 815): what a tunnel's far end, or a router on the way, has cut since
@@ -114,6 +115,7 @@ export class Reassembly {
     }
     if (f !== first) {
       pool.bytes.copyWithin(data + from, l4, l4 + bytes)
+      if (pool.trace !== null) explain.tunnelSays(pool, f, 'a fragment of an outer packet: put to the others')
       pool.drop(f, Drop.Consumed)
     }
     if (!more) this.#total[at] = to
@@ -133,6 +135,7 @@ export class Reassembly {
     pool.len[first] = eth.HLEN + data - start + whole
     // What a card said of the first fragment's checksum is not true of the whole.
     pool.flags[first] = 0
+    if (pool.trace !== null) explain.tunnelSays(pool, first, 'the outer packet is whole again, of its fragments')
     return first
   }
 

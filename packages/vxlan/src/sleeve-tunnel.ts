@@ -13,6 +13,7 @@ import {
   NO_FRAME,
 } from '@l2l3/switch-core'
 import { checksum, eth, ipv4, parseMac, put16, udp } from '@l2l3/switch-core/wire'
+import * as explain from './explain.ts'
 import { type IpAddress, OuterIp, parseIp, sumOf } from './ip-tunnel-outer.ts'
 import { OVERHEAD, TooBig } from './mtu.ts'
 import { PathMtu, type PathMtuOptions } from './path-mtu.ts'
@@ -225,6 +226,7 @@ export class SleeveTunnel implements Element {
     this.#end = at + n
     pool.len[row] = grown
     this.#n[0]!++
+    if (pool.trace !== null) explain.tunnelSays(pool, f, 'it travels in the datagram of the frame before it')
     // It leaves as part of another row, which `sent` tells as a port would.
     pool.sent(f)
   }
@@ -266,6 +268,7 @@ export class SleeveTunnel implements Element {
     const pseudo = checksum.pseudo4(b, at + eth.HLEN, ipv4.Protocol.Udp, payload)
     put16(b, at + UDP_AT + udp.CHECKSUM, checksum.complementUdp(sumOf(pool, g, at + UDP_AT, this.#end, pseudo)))
     this.#n[1]!++
+    if (pool.trace !== null) explain.wrapped(pool, g, 'tunnel', 'sleeve')
     this.#out.send(g)
   }
 }

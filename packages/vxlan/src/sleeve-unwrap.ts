@@ -9,7 +9,8 @@ import {
   NO_FRAME,
   Offload,
 } from '@l2l3/switch-core'
-import { checksum, eth, ipv4, u16, udp } from '@l2l3/switch-core/wire'
+import { checksum, eth, formatIpv4, ipv4, u16, udp } from '@l2l3/switch-core/wire'
+import * as explain from './explain.ts'
 import { sumOf } from './ip-tunnel-outer.ts'
 import { type PathMtu, readTooBig, TooBigReport } from './path-mtu.ts'
 import * as sleeve from './sleeve.ts'
@@ -145,6 +146,7 @@ export class SleeveUnwrap implements Element {
           b.copyWithin(pool.off[h] as number, at, at + n)
           pool.len[h] = n
           if (pool.observer !== null) pool.observer.copied?.(g, h)
+          if (pool.trace !== null) explain.item(pool.trace, g, h)
           this.#emit(h, pool.off[h] as number, pool.off[h] as number)
         }
       }
@@ -166,6 +168,7 @@ export class SleeveUnwrap implements Element {
     else if (sleeve.isSpecial(b, frame, n)) pool.drop(f, Drop.TunnelControl)
     else {
       this.framesIn++
+      if (pool.trace !== null) explain.unwrapped(pool, f, 'tunnel', 'sleeve', formatIpv4(this.#of.remote))
       this.#of.into.push(f)
     }
   }

@@ -18,6 +18,7 @@ import { equal, eth, ipv4, ipv6, u16, u32 } from '@l2l3/switch-core/wire'
 import { optionKeys } from './decap.ts'
 import { checkEncapsulation, usualPort } from './encap.ts'
 import { EndTable } from './end-table.ts'
+import * as explain from './explain.ts'
 import { FarEnds, NONE } from './far-ends.ts'
 import { nestsTooDeep, TUNNEL_PORTS } from './nesting.ts'
 import { type NetworkHost, TunnelNetwork } from './network.ts'
@@ -29,7 +30,7 @@ import { PathMtu, type PathMtuOptions, readTooBig, TooBigReport } from './path-m
 import { type ProfileOptions, type TunnelSettings, tunnelSettings } from './profile.ts'
 import { Reassembly } from './reassembly.ts'
 import { asUnderlay, type Underlay } from './underlay.ts'
-import { CUT_TRAIN, NOT_OURS, Seen } from './unwrap.ts'
+import { CUT_TRAIN, NOT_OURS, Seen, vniKey } from './unwrap.ts'
 
 /*
  * A virtual tunnel end point: a node's end of VXLAN or GENEVE tunnels, for any number of networks.
@@ -200,6 +201,7 @@ export class Vtep implements Element, Ticker {
     })
     this.#host = {
       pool,
+      clock,
       fdb: () => {
         const fdb = table ?? new Fdb(fdbOptions)
         table = null
@@ -384,6 +386,7 @@ export class Vtep implements Element, Ticker {
   #unwrapped(f: Frame, said: number): void {
     const pool = this.#pool
     if (said < 0) {
+      if (said === ~Drop.UnknownVni && pool.trace !== null) explain.unknownVni(pool, f)
       pool.drop(f, ~said as Drop)
       return
     }
@@ -391,6 +394,7 @@ export class Vtep implements Element, Ticker {
     const { seen } = this.#ends
     const network = this.#networks[said] as TunnelNetwork
     network.setNow(this.#clock.now)
+    if (pool.trace !== null) this.#sayUnwrapped(f)
     const o = pool.off[f] as number
     const hi = data.getUint16(o + 6, true)
     const lo = data.getInt32(o + 8, true)
@@ -399,6 +403,7 @@ export class Vtep implements Element, Ticker {
       return
     }
     if (!network.takes(o)) {
+      if (pool.trace !== null) explain.vtepSays(pool, f, 'its destination MAC is none of those that the network takes')
       pool.drop(f, Drop.OtherHost)
       return
     }
@@ -414,10 +419,26 @@ export class Vtep implements Element, Ticker {
           return
         }
         if (n === NONE) n = this.#heard(network)
-        if (n !== NONE) network.fdb.learn(hi, lo, n, false)
+        if (n !== NONE) {
+          if (pool.trace !== null) network.learnAloud(f, hi, lo, n)
+          else network.fdb.learn(hi, lo, n, false)
+        }
       }
     }
     network.deliver(f)
+  }
+
+  /** Says out of which tunnel a frame came. */
+  #sayUnwrapped(f: Frame): void {
+    const { seen } = this.#ends
+    const address = new Uint8Array(seen[Seen.Version] === 6 ? 16 : 4)
+    const view = new DataView(address.buffer)
+    for (let i = 0; 4 * i < address.length; i++) view.setInt32(4 * i, seen[Seen.Src + i] as number, true)
+    explain.unwrapped(this.#pool, f, 'vtep', this.#name(vniKey(seen[Seen.Vni] as number)), addressText(address))
+  }
+
+  #name(vni: number): string {
+    return `${this.encapsulation.toUpperCase()}, VNI ${vni}`
   }
 
   /** A far end that was not heard before. */
@@ -446,6 +467,7 @@ export class Vtep implements Element, Ticker {
     if (said === WRAPPED || (said === WRAPPED_TUNNEL && !this.#tooDeep(f))) {
       const bytes = pool.len[f] as number
       if (cuttable) this.#ids.clearDf(f)
+      if (pool.trace !== null) explain.wrapped(pool, f, 'vtep', this.#name(this.#far.spec(n).vni))
       const by = this.#far.underlays[n] as Underlay | null
       if (by === null) this.#out.send(f)
       else by.send(f)
@@ -501,6 +523,7 @@ export class Vtep implements Element, Ticker {
     if (r.v6 ? this.pathMtu.lower6(b, dst, r.mtu) : this.pathMtu.lower4(u32(b, dst), r.mtu)) {
       this.#n.lowered++
     }
+    if (pool.trace !== null) explain.lowered(pool, f, 'vtep', r.mtu)
     pool.drop(f, Drop.Consumed)
     return true
   }
