@@ -1,4 +1,4 @@
-import { type LedgerReport, MemoryPort, type Port } from '@l2l3/switch-core'
+import { FaultPort, type LedgerReport, MemoryPort, type Port } from '@l2l3/switch-core'
 import {
   type BuiltNode,
   type FdbRow,
@@ -25,6 +25,8 @@ export interface Fabric {
   readonly nodes: readonly BuiltNode[]
   /** What is plugged in, by label ("node/port"). */
   readonly ports: ReadonlyMap<string, Port>
+  /** The same, but where the wire has faults what is behind them: where captures watch, and hosts are. */
+  readonly wires: ReadonlyMap<string, Port>
   /** The other end of a port that is an end of a cable. */
   readonly cables: ReadonlyMap<Port, Port>
 }
@@ -40,26 +42,51 @@ export interface FabricOptions {
 /** Builds the nodes of a topology and joins them. */
 export function buildFabric(topology: Topology, ground: Ground, options: FabricOptions): Fabric {
   const end = options.cableEnd ?? ((label: string) => new MemoryPort(ground.pool, label))
+  const specs = new Map(topology.nodes.flatMap((node) => node.ports.map((port) => [port.label, port])))
   const ports = new Map<string, Port>()
+  const wires = new Map<string, Port>()
   const cables = new Map<Port, Port>()
+  const plug = (label: string, wire: Port): Port => {
+    const port = withFaults(wire, specs.get(label) as PortSpec, topology.seed, ground)
+    ports.set(label, port)
+    wires.set(label, wire)
+    return port
+  }
   for (const [a, b] of topology.links) {
     const [from, to] = [end(a), end(b)]
     MemoryPort.connect(from, to)
-    ports.set(a, from).set(b, to)
-    cables.set(from, to).set(to, from)
+    const [near, far] = [plug(a, from), plug(b, to)]
+    cables.set(near, far).set(far, near)
   }
   const nodes = topology.nodes.map((spec) => {
     const node = (MODES.get(spec.mode) as Mode).build(spec, ground)
     for (const port of spec.ports) {
-      const plugged = ports.get(port.label) ?? options.plug(port, spec)
-      if (plugged === null) continue
-      ports.set(port.label, plugged)
-      node.attach(port.name, plugged)
+      const cable = ports.get(port.label)
+      const wire = cable === undefined ? options.plug(port, spec) : null
+      const plugged = cable ?? (wire === null ? null : plug(port.label, wire))
+      if (plugged !== null) node.attach(port.name, plugged)
     }
     node.ready()
     return node
   })
-  return { topology, ground, nodes, ports, cables }
+  return { topology, ground, nodes, ports, wires, cables }
+}
+
+/**
+ * Puts the faults of a port's wire before it, if it has any. Each has dice of its own, made of the topology's seed and the
+ * port's label: they fall the same whatever else is in the topology.
+ */
+export function withFaults(wire: Port, spec: PortSpec, seed: number, ground: Ground): Port {
+  const { faults, label } = spec
+  if (faults === undefined) return wire
+  return new FaultPort(wire, ground.loop, { ...faults, seed: seedOf(`${seed} ${label}`) })
+}
+
+/** 32-bit FNV-1a of a text. */
+function seedOf(text: string): number {
+  let hash = 0x811c9dc5
+  for (const byte of new TextEncoder().encode(text)) hash = Math.imul(hash ^ byte, 0x01000193)
+  return hash >>> 0
 }
 
 /** Flows of a node that a snapshot has, of the many that there may be. */

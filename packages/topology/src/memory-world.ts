@@ -98,7 +98,7 @@ export class MemoryWorld {
 
   /** What is plugged in to a port, by label: to inject frames as if they came from its host. */
   port(label: string): MemoryPort {
-    const port = this.fabric.ports.get(label)
+    const port = this.fabric.wires.get(label)
     if (port === undefined) throw new RangeError(`nothing is plugged in to a port "${label}" of ${this.topology.name}`)
     return port as MemoryPort
   }

@@ -2,7 +2,8 @@ import { type Address, onLink, parseIp, parseMac } from './address.ts'
 import { attempt } from './attempt.ts'
 import { didYouMean } from './did-you-mean.ts'
 import type { Report } from './mode.ts'
-import type { CheckKind, CheckSpec, EndpointSpec } from './topology.ts'
+import { isNobodys, noRoute } from './reach.ts'
+import type { CheckKind, CheckSpec, EndpointSpec, Expectation, NodeSpec } from './topology.ts'
 
 /* The checks of a topology file. One that names no IP version becomes one check for each that both ends have. */
 
@@ -18,17 +19,27 @@ interface RawTrial {
   port?: number
   server?: string | string[]
   serverPort?: number
+  url?: string
+  status?: number
+  body?: string
 }
 
-const KINDS: readonly CheckKind[] = ['ping', 'tcp', 'traceroute', 'neigh']
+const KINDS: readonly CheckKind[] = ['ping', 'tcp', 'udp', 'http', 'arp', 'traceroute', 'neigh']
+/** Seconds until an answer counts as absent, where it is not 2. */
+const TIMEOUTS: Partial<Record<CheckKind, number>> = { tcp: 30, http: 10 }
+/** Port of HTTP. */
+const HTTP_PORT = 80
 
 /** A check as the file has it, in the shape that the schema assures. */
 export interface RawCheck extends Partial<Record<CheckKind, RawTrial>> {
-  expect?: 'pass' | 'fail'
+  expect?: Expectation
+  path?: string[]
 }
 
-/** Resolves the names in checks; reports those that mean nothing. */
-export function parseChecks(raw: readonly RawCheck[], endpoints: readonly EndpointSpec[], report: Report): CheckSpec[] {
+/** Resolves the names in checks; reports those that mean nothing, and those that cannot work. */
+export function parseChecks(raw: readonly RawCheck[], nodes: readonly NodeSpec[], report: Report): CheckSpec[] {
+  const endpoints = nodes.flatMap((node) => node.ports.flatMap((port) => port.endpoint ?? []))
+  const places = nodes.flatMap((node) => [node.name, ...node.ports.map((port) => port.label)])
   const byName = new Map(endpoints.flatMap((e) => [[e.name, e] as const, [`${e.node}/${e.name}`, e] as const]))
   const names = endpoints.map((e) => e.name)
   const checks: CheckSpec[] = []
@@ -56,6 +67,13 @@ export function parseChecks(raw: readonly RawCheck[], endpoints: readonly Endpoi
     const { mac: text } = trial
     const mac = text === undefined ? undefined : attempt(report, [...path, 'mac'], () => parseMac(text))
     const bytes = trial.bytes === undefined ? (kind === 'tcp' ? 1_000_000 : 56) : size(trial.bytes)
+    const expect = item.expect ?? 'pass'
+    ;(item.path ?? []).forEach((place, j) => {
+      if (places.includes(place)) return
+      const hint =
+        didYouMean(place, places) || `; there are ${nodes.map((node) => node.name).join(', ')}, and their ports`
+      report(['checks', i, 'path', j], `there is no node or port "${place}"${hint}`)
+    })
     const servers = [trial.server ?? []].flat().flatMap((name, j) => {
       const found = byName.get(name)
       if (found !== undefined) return [found]
@@ -63,42 +81,46 @@ export function parseChecks(raw: readonly RawCheck[], endpoints: readonly Endpoi
       report(at, `there is no endpoint "${name}"${didYouMean(name, names) || `; there are ${names.join(', ')}`}`)
       return []
     })
-    if (trial.server !== undefined && trial.serverPort === undefined && trial.port === undefined) {
+    const port = trial.port ?? (kind === 'http' ? HTTP_PORT : null)
+    if (trial.server !== undefined && trial.serverPort === undefined && port === null) {
       report([...path, 'server'], 'needs the key "port" or "serverPort" beside it')
     }
     if (bytes > MAX_BYTES) report([...path, 'bytes'], `expected at most ${MAX_BYTES} bytes, not "${trial.bytes}"`)
     if (from === undefined) return
+    const only = kind === 'arp' ? 4 : trial.family
     const families = [4, 6].filter((family) => {
-      if (trial.family !== undefined && trial.family !== family) return false
+      if (only !== undefined && only !== family) return false
       return [from.addresses, addresses].every((list) => list.some((a) => a.family === family))
     })
     if (families.length === 0) {
-      const version = trial.family === undefined ? 'IP version' : `IPv${trial.family} address`
+      const version = only === undefined ? 'IP version' : `IPv${only} address`
       report(path, `${from.name} and ${trial.to} have no ${version} in common`)
     }
     for (const family of families) {
-      checks.push({
-        kind,
+      const address = reachable(
         from,
-        to: target?.name ?? trial.to,
-        target,
-        address: reachable(
-          from,
-          addresses.filter((a) => a.family === family),
-        ),
-        expect: item.expect ?? 'pass',
-        timeout: trial.timeout ?? (kind === 'tcp' ? 30 : 2),
+        addresses.filter((a) => a.family === family),
+      )
+      // ARP and the neighbour cache are about the link: no route is needed.
+      const lost = kind === 'arp' || kind === 'neigh' || expect === 'fail' ? null : noRoute(from, address, nodes)
+      if (lost !== null) report([...path, 'from'], `${lost}; if that is meant, "expect" is "fail"`)
+      else if (expect === 'pass' && target === null && isNobodys(address, nodes)) {
+        report([...path, 'to'], `nobody has the address ${address.text}; if that is meant, "expect" is "fail"`)
+      }
+      checks.push({
+        ...{ kind, from, to: target?.name ?? trial.to, target, address, expect },
+        timeout: trial.timeout ?? TIMEOUTS[kind] ?? 2,
         count: trial.count ?? 3,
         bytes,
         via: via.filter((a) => a.family === family),
         mac: mac ?? null,
-        port: trial.port ?? null,
+        port,
         servers: servers.length > 0 ? servers : target === null ? [] : [target],
-        serverPort: trial.serverPort ?? trial.port ?? null,
-        url: '/',
-        status: 200,
-        body: null,
-        path: [],
+        serverPort: trial.serverPort ?? port,
+        url: trial.url ?? '/',
+        status: trial.status ?? 200,
+        body: trial.body ?? null,
+        path: item.path ?? [],
       })
     }
   })

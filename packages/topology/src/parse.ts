@@ -1,19 +1,13 @@
-import { type Address, derivedMac, isLinkLocal, parseHostAddress, parseIp, parseMac } from './address.ts'
+import { derivedMac, parseIp } from './address.ts'
 import { attempt } from './attempt.ts'
 import { didYouMean } from './did-you-mean.ts'
 import { type Path, TopologyDocument } from './document.ts'
-import { MODES, type Mode } from './mode.ts'
+import { MODES, type Mode, type Report } from './mode.ts'
 import { parseChecks, type RawCheck } from './parse-checks.ts'
-import type {
-  DeviceSpec,
-  EndpointSpec,
-  InterfaceSpec,
-  LinkSpec,
-  NodeSpec,
-  PortSpec,
-  SocketSpec,
-  Topology,
-} from './topology.ts'
+import { parseFaults, type RawFaults } from './parse-faults.ts'
+import { parseSegments, type RawSegment } from './parse-segments.ts'
+import { type RawEndpoint, Register } from './register.ts'
+import type { DeviceSpec, FaultSpec, LinkSpec, NodeSpec, PortSpec, SocketSpec, Topology } from './topology.ts'
 import { type Problem, TopologyError } from './topology-error.ts'
 import { validate } from './validate.ts'
 
@@ -22,7 +16,7 @@ import { validate } from './validate.ts'
  *
  *   1. text      YAML or JSON, keys unique                      document.ts
  *   2. shape     keys, types, ranges, by the JSON Schema        validate.ts
- *   3. meaning   addresses, names that refer to each other      here, parse-checks.ts and the modes
+ *   3. meaning   addresses, names that refer to each other      here, register.ts, parse-*.ts and the modes
  *
  * A pass runs only where the one before found nothing: a wrong shape has no meaning.
  */
@@ -30,30 +24,33 @@ import { validate } from './validate.ts'
 interface RawPort extends Record<string, unknown> {
   ip?: string | string[]
   mac?: string
+  segment?: string
   tap?: { name?: string; offloads?: boolean; tunnelOffloads?: boolean }
   nic?: Omit<Extract<DeviceSpec, { kind: 'nic' }>, 'kind'>
   udp?: SocketSpec
 }
 
-interface RawEndpoint extends Record<string, unknown> {
-  mac?: string
-  ip?: string | string[]
-  mtu?: number
+interface RawHost extends RawEndpoint {
   gateway?: string | string[]
   gatewayMac?: string
+  faults?: RawFaults
 }
 
 interface RawNode extends Record<string, unknown> {
   mode: string
   uplink?: RawPort
   ports?: Record<string, RawPort>
-  endpoints?: Record<string, RawEndpoint>
+  endpoints?: Record<string, RawHost>
 }
+
+type RawLink = [string, string] | { join: [string, string]; faults?: RawFaults }
 
 interface RawTopology {
   name?: string
+  seed?: number
   nodes: Record<string, RawNode>
-  links?: [string, string][]
+  segments?: Record<string, RawSegment | null>
+  links?: RawLink[]
   checks?: RawCheck[]
 }
 
@@ -83,45 +80,39 @@ function refuse(problems: readonly Problem[]): void {
   throw new TopologyError(inOrder)
 }
 
-/** The longest MTU that Linux gives a TAP: 65,535 bytes less its Ethernet header. */
-const TAP_MTU = 65_521
-
 /** The third pass over one document. */
 class Reading {
   readonly problems: Problem[] = []
   readonly #doc: TopologyDocument
   readonly #raw: RawTopology
   readonly #name: string
-  /** Who has a name, an address: for messages about the second. */
-  readonly #taken: Map<string, string> = new Map()
+  readonly #register: Register
 
   constructor(doc: TopologyDocument) {
     this.#doc = doc
     this.#raw = doc.value as RawTopology
     this.#name = this.#raw.name ?? nameOf(doc.file)
+    this.#register = new Register(this.#name, this.#report)
   }
 
   topology(): Topology {
-    const nodes = Object.entries(this.#raw.nodes).map(([name, raw]) => this.#node(name, raw))
-    const endpoints = nodes.flatMap((node) => node.ports.flatMap((p) => p.endpoint ?? []))
-    const links = this.#links(nodes)
-    for (const node of nodes) {
-      const mode = MODES.get(node.mode) as Mode
-      mode.check(node, (path, message, at) => this.#report(['nodes', node.name, ...path], message, at))
+    const { segments: raw = {}, seed = 1, checks: rawChecks = [] } = this.#raw
+    const own = Object.entries(this.#raw.nodes).map(([name, node]) => this.#node(name, node))
+    const { segments, ...expansion } = parseSegments(raw, own, this.#register, this.#report)
+    const cables = this.#links(own)
+    for (const node of own) {
+      check(node, (path, message, at) => this.#report(['nodes', node.name, ...path], message, at))
     }
-    const checks = parseChecks(this.#raw.checks ?? [], endpoints, this.#report)
-    return { name: this.#name, file: this.#doc.file, nodes, endpoints, links, segments: [], seed: 1, checks }
+    for (const node of expansion.nodes) check(node, expansion.reportFor(node))
+    const nodes = [...own.map((node) => withFaults(node, cables)), ...expansion.nodes]
+    const links = [...cables.map((cable) => cable.join), ...expansion.links]
+    const endpoints = nodes.flatMap((node) => node.ports.flatMap((p) => p.endpoint ?? []))
+    const checks = parseChecks(rawChecks, nodes, this.#report)
+    return { name: this.#name, file: this.#doc.file, nodes, endpoints, links, segments, seed, checks }
   }
 
   readonly #report = (path: Path, message: string, at: 'key' | 'value' = 'value'): void => {
     this.problems.push(this.#doc.problem(path, message, at))
-  }
-
-  #claim(what: string, owner: string, path: Path, at: 'key' | 'value' = 'value', scope = ''): void {
-    const key = `${scope} ${what}`
-    const other = this.#taken.get(key)
-    if (other === undefined) this.#taken.set(key, owner)
-    else this.#report(path, `${what} is given twice: ${other} has it already`, at)
   }
 
   #node(name: string, raw: RawNode): NodeSpec {
@@ -137,16 +128,36 @@ class Reading {
     }
     for (const [host, e] of Object.entries(endpoints)) {
       const path = ['endpoints', host]
-      const endpoint = this.#endpoint(host, name, e ?? {}, known.scope?.(e ?? {}))
+      const at = ['nodes', name, ...path]
+      const endpoint = this.#register.endpoint(host, name, e ?? {}, at, known.scope?.(e ?? {}))
       const label = `${name}/${host}`
-      const own = this.#interface(name, host, path, ['gatewayMac', 'gateway'], e ?? {})
-      add({ name: host, label, endpoint, device: null, interface: own, options: pick(e ?? {}, known), path })
+      const own = this.#register.interface(name, host, at, ['gatewayMac', 'gateway'], e ?? {})
+      const faults = parseFaults(e?.faults, [...at, 'faults'], this.#report)
+      add({
+        ...{ name: host, label, endpoint, device: null, interface: own, options: pick(e ?? {}, known), path },
+        ...(faults === null ? {} : { faults: { out: faults, in: faults } }),
+      })
     }
     const plain = (port: string, p: RawPort, path: string[]): void => {
       const device = this.#device(name, port, p, path)
       const label = `${name}/${port}`
-      const own = this.#interface(name, port, path, ['mac', 'ip'], p)
-      add({ name: port, label, endpoint: null, device, interface: own, options: pick(p, known), path })
+      const own = this.#register.interface(name, port, ['nodes', name, ...path], ['mac', 'ip'], p)
+      const { segment } = p
+      // What a segment carries is what its ports carry, where they do not say less.
+      const mtu = segment === undefined ? undefined : this.#raw.segments?.[segment]?.mtu
+      const usual = mtu === undefined || !('mtu' in known.portOptions) ? {} : { mtu }
+      add({
+        ...{
+          name: port,
+          label,
+          endpoint: null,
+          device,
+          interface: own,
+          options: { ...usual, ...pick(p, known) },
+          path,
+        },
+        ...(segment === undefined ? {} : { segment }),
+      })
     }
     for (const [port, p] of Object.entries(ports)) plain(port, p, ['ports', port])
     if (uplink !== undefined) plain('uplink', uplink, ['uplink'])
@@ -162,17 +173,17 @@ class Reading {
     }
     if (tap !== undefined) {
       const name = tap.name ?? tapName(this.#name, node, port)
-      this.#claim(`interface ${name}`, `${node}/${port}`, [...at, 'tap', 'name'])
+      this.#register.claim(`interface ${name}`, `${node}/${port}`, [...at, 'tap', 'name'])
       return { ...tap, kind: 'tap', name }
     }
     if (nic !== undefined) {
-      this.#claim(`interface ${nic.name}${inNetns(nic.netns)}`, `${node}/${port}`, [...at, 'nic', 'name'])
+      this.#register.claim(`interface ${nic.name}${inNetns(nic.netns)}`, `${node}/${port}`, [...at, 'nic', 'name'])
       return { ...nic, kind: 'nic' }
     }
     if (udp === undefined) return null
     const address = attempt(this.#report, [...at, 'udp', 'address'], () => parseIp(udp.address))
     if (address !== undefined) {
-      this.#claim(`socket ${address.text} port ${udp.port ?? 4789}${inNetns(udp.netns)}`, `${node}/${port}`, [
+      this.#register.claim(`socket ${address.text} port ${udp.port ?? 4789}${inNetns(udp.netns)}`, `${node}/${port}`, [
         ...at,
         'udp',
       ])
@@ -180,69 +191,15 @@ class Reading {
     return { ...udp, kind: 'udp', address: address?.text ?? udp.address }
   }
 
-  #endpoint(name: string, node: string, raw: RawEndpoint, scope = ''): EndpointSpec {
-    const path = ['nodes', node, 'endpoints', name]
-    const label = `${node}/${name}`
-    this.#claim(`endpoint ${name}`, label, path, 'key')
-    const given =
-      raw.mac === undefined ? undefined : attempt(this.#report, [...path, 'mac'], () => parseMac(raw.mac as string))
-    const mac = given ?? derivedMac(this.#name, node, name)
-    if (raw.mac === undefined || given !== undefined) {
-      this.#claim(`MAC address ${mac}`, label, [...path, 'mac'], 'value', scope)
-    }
-    const mtu = raw.mtu ?? 1500
-    if (mtu > TAP_MTU) this.#report([...path, 'mtu'], `expected ${TAP_MTU} at most, which is a TAP's, not ${mtu}`)
-    const addresses = this.#addresses(raw.ip, [...path, 'ip'], label, scope, (address, at) => {
-      if (address.family === 6 && mtu < 1280) {
-        this.#report(at, `IPv6 needs an MTU of 1280 or more (RFC 8200 5), and the endpoint has ${mtu}`)
-      }
-    })
-    return { name, node, mac, addresses, mtu }
-  }
-
-  /** The node's own end of a port, from the two keys that the schema lets modes with interfaces have. */
-  #interface(
-    node: string,
-    port: string,
-    path: readonly string[],
-    [macKey, ipKey]: readonly [string, string],
-    raw: Readonly<Record<string, unknown>>,
-  ): InterfaceSpec {
-    const at = ['nodes', node, ...path]
-    const label = `${node}/${port}`
-    const text = raw[macKey] as string | undefined
-    const given = text === undefined ? undefined : attempt(this.#report, [...at, macKey], () => parseMac(text))
-    if (given !== undefined) this.#claim(`MAC address ${given}`, label, [...at, macKey])
-    const addresses = this.#addresses(raw[ipKey] as string | string[] | undefined, [...at, ipKey], label)
-    return { mac: given ?? derivedMac(this.#name, node, port, 'interface'), addresses }
-  }
-
-  #addresses(
-    raw: string | string[] | undefined,
-    path: Path,
-    owner: string,
-    scope = '',
-    look: (address: Address, at: Path) => void = () => {},
-  ): Address[] {
-    const list = Array.isArray(raw) ? raw : raw === undefined ? [] : [raw]
-    return list.flatMap((text, i) => {
-      const at = Array.isArray(raw) ? [...path, i] : path
-      const address = attempt(this.#report, at, () => parseHostAddress(text))
-      if (address === undefined) return []
-      look(address, at)
-      // A link-local address is unique on its link only.
-      if (!isLinkLocal(address)) this.#claim(`address ${address.text}`, owner, at, 'value', scope)
-      return [address]
-    })
-  }
-
-  #links(nodes: readonly NodeSpec[]): LinkSpec[] {
+  #links(nodes: readonly NodeSpec[]): Cable[] {
     const ports = new Map(nodes.flatMap((node) => node.ports.map((port) => [port.label, port])))
     const free = [...ports.values()].filter((p) => p.endpoint === null).map((p) => p.label)
     const used = new Map<string, number>()
-    ;(this.#raw.links ?? []).forEach((pair, i) => {
-      pair.forEach((label, j) => {
-        const path = ['links', i, j]
+    return (this.#raw.links ?? []).map((link, i) => {
+      const plain = Array.isArray(link)
+      const join = plain ? link : link.join
+      join.forEach((label, j) => {
+        const path = plain ? ['links', i, j] : ['links', i, 'join', j]
         const port = ports.get(label)
         if (port === undefined) {
           const hint = didYouMean(label, free) || (free.length > 0 ? `; there are ${free.join(', ')}` : '')
@@ -252,13 +209,36 @@ class Reading {
         } else if (port.device !== null) {
           const what = { tap: 'a TAP', nic: 'an interface', udp: 'a socket' }[port.device.kind]
           this.#report(path, `port ${label} is ${what} and cannot be joined by a link as well`)
+        } else if (port.segment !== undefined) {
+          this.#report(path, `port ${label} is on segment ${port.segment} and cannot be joined by a link as well`)
         } else if (used.has(label)) {
           this.#report(path, `port ${label} is used twice: links[${used.get(label)}] has it already`)
         } else used.set(label, i)
       })
+      return { join, faults: plain ? null : parseFaults(link.faults, ['links', i, 'faults'], this.#report) }
     })
-    return this.#raw.links ?? []
   }
+}
+
+/** A cable, and what it does to frames, either way. */
+interface Cable {
+  readonly join: LinkSpec
+  readonly faults: FaultSpec | null
+}
+
+/** A node whose ports have the faults of the cables that they are ends of. */
+function withFaults(node: NodeSpec, cables: readonly Cable[]): NodeSpec {
+  const ports = node.ports.map((port) => {
+    const faults = cables.find(({ join }) => join.includes(port.label))?.faults ?? null
+    return faults === null ? port : { ...port, faults: { out: faults, in: null } }
+  })
+  return { ...node, ports }
+}
+
+/** Has a node's mode look at it. */
+function check(node: NodeSpec, report: Report): void {
+  const mode = MODES.get(node.mode) as Mode
+  mode.check(node, report)
 }
 
 /** The options that belong to the mode. */

@@ -1,4 +1,6 @@
 import { MODES, type Mode, type Schema } from './mode.ts'
+import { checkItem } from './schema-checks.ts'
+import { faults, linkItem, NAME, segment, segmentKey } from './schema-segments.ts'
 
 /*
  * The schema of a topology file, put together from what all modes share and what each mode brings. It is shipped as
@@ -6,7 +8,6 @@ import { MODES, type Mode, type Schema } from './mode.ts'
  * names that refer to each other) is checked afterwards, with a better sentence.
  */
 
-const NAME = '^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$'
 const names: Schema = { pattern: NAME }
 
 const tap: Schema = {
@@ -47,111 +48,8 @@ const nic: Schema = {
   },
 }
 
-const family: Schema = { enum: [4, 6], description: 'IP version. Default: all that both ends have.' }
-const timeout = (standard: number): Schema => ({
-  type: 'number',
-  exclusiveMinimum: 0,
-  maximum: 3600,
-  description: `Seconds until an answer counts as absent. Default ${standard}.`,
-})
-const from: Schema = { type: 'string', description: 'An endpoint: its name, or node/name.' }
-const to: Schema = { type: 'string', description: 'An endpoint, or an IP address.' }
-
-const checkItem: Schema = {
-  type: 'object',
-  additionalProperties: false,
-  oneOf: [{ required: ['ping'] }, { required: ['tcp'] }, { required: ['traceroute'] }, { required: ['neigh'] }],
-  properties: {
-    ping: {
-      type: 'object',
-      required: ['from', 'to'],
-      additionalProperties: false,
-      description: 'Echo requests and replies.',
-      properties: {
-        from,
-        to,
-        family,
-        timeout: timeout(2),
-        count: { type: 'integer', minimum: 1, maximum: 10_000, description: 'How many. Default 3.' },
-        bytes: { type: 'integer', minimum: 0, maximum: 65_000, description: 'Payload of each. Default 56.' },
-      },
-    },
-    tcp: {
-      type: 'object',
-      required: ['from', 'to'],
-      additionalProperties: false,
-      description: 'A transfer over one TCP connection; its payload is compared.',
-      properties: {
-        from,
-        to,
-        family,
-        timeout: timeout(30),
-        bytes: {
-          type: ['integer', 'string'],
-          minimum: 1,
-          maximum: 1e12,
-          pattern: '^[0-9]{1,12}(\\.[0-9]{1,9})? ?([kKMG]i|[kMG])?B$',
-          description: 'Payload, as a number or as "10 MB", "64 KiB". Default 1 MB.',
-        },
-        port: {
-          type: 'integer',
-          minimum: 1,
-          maximum: 65_535,
-          description: 'The port to connect to. Default: one that the end chooses.',
-        },
-        server: {
-          type: ['string', 'array'],
-          minItems: 1,
-          items: { type: 'string' },
-          description:
-            'The endpoint that must get it, or several of which one must, where an address or a port on the way ' +
-            'stands for them. Default: the one that has the address.',
-        },
-        serverPort: {
-          type: 'integer',
-          minimum: 1,
-          maximum: 65_535,
-          description: 'The port that it must arrive at. Default: port.',
-        },
-      },
-    },
-    traceroute: {
-      type: 'object',
-      required: ['from', 'to'],
-      additionalProperties: false,
-      description: 'Probes with a time to live of 1, 2, 3, ... until the address itself answers.',
-      properties: {
-        from,
-        to,
-        family,
-        timeout: timeout(2),
-        via: {
-          type: 'array',
-          items: { type: 'string' },
-          description:
-            'Addresses of the hops before it, in order: those of the IP version that is tried must be all that is ' +
-            'seen. Default: any.',
-        },
-      },
-    },
-    neigh: {
-      type: 'object',
-      required: ['from', 'to'],
-      additionalProperties: false,
-      description: "Whether an address is in the host's neighbour cache, after what the checks before have sent.",
-      properties: {
-        from,
-        to,
-        family,
-        mac: { type: 'string', description: 'The MAC address that it must have there. Default: any.' },
-      },
-    },
-    expect: { enum: ['pass', 'fail'], description: 'Whether it must work (pass, the default) or must not (fail).' },
-  },
-}
-
 function nodeSchema(mode: Mode): Schema {
-  const port = { ...mode.uplinkKeys, ...mode.portOptions, tap, nic }
+  const port = { ...mode.uplinkKeys, ...mode.portOptions, segment: segmentKey, tap, nic }
   return {
     type: 'object',
     additionalProperties: false,
@@ -160,13 +58,13 @@ function nodeSchema(mode: Mode): Schema {
       ...mode.options,
       uplink: {
         type: 'object',
-        description: 'The port named "uplink": joined by a link, or a TAP.',
+        description: 'The port named "uplink": joined by a link, on a segment, or a TAP.',
         additionalProperties: false,
         properties: port,
       },
       ports: {
         type: 'object',
-        description: 'Further ports without a host, by name: joined by links, or TAPs.',
+        description: 'Further ports without a host, by name: joined by links, on segments, or TAPs.',
         propertyNames: names,
         additionalProperties: { type: 'object', additionalProperties: false, properties: port },
       },
@@ -186,6 +84,7 @@ function nodeSchema(mode: Mode): Schema {
             },
             ...mode.endpointKeys,
             ...mode.portOptions,
+            faults: { ...faults, description: 'What the wire between host and node does to frames, either way.' },
           },
         },
       },
@@ -198,7 +97,7 @@ export function topologySchema(modes: ReadonlyMap<string, Mode> = MODES): Schema
   return {
     $schema: 'http://json-schema.org/draft-07/schema#',
     title: 'l2l3 topology',
-    description: 'Nodes, the hosts on them, the links between them, and what to check.',
+    description: 'Nodes, the hosts on them, the segments and links between them, and what to check.',
     type: 'object',
     required: ['nodes'],
     additionalProperties: false,
@@ -221,10 +120,22 @@ export function topologySchema(modes: ReadonlyMap<string, Mode> = MODES): Schema
           })),
         },
       },
+      segments: {
+        type: 'object',
+        description: 'Ethernet segments that join nodes, by name: the underlay.',
+        propertyNames: names,
+        additionalProperties: segment,
+      },
       links: {
         type: 'array',
         description: 'Cables: pairs of ports without a host, each as node/port.',
-        items: { type: 'array', items: { type: 'string' }, minItems: 2, maxItems: 2 },
+        items: linkItem,
+      },
+      seed: {
+        type: 'integer',
+        minimum: 0,
+        maximum: 4_294_967_295,
+        description: 'Of the dice that faults are thrown with. Default 1.',
       },
       checks: { type: 'array', description: 'What to try once all is built.', items: checkItem },
     },

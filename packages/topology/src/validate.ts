@@ -29,8 +29,10 @@ function explain(doc: TopologyDocument, error: ErrorObject, all: readonly ErrorO
   const path = pathOf(doc.value, error.instancePath)
   const { keyword, params, schemaPath } = error
   const schema = (error.parentSchema ?? {}) as Record<string, unknown>
+  if (ofAnotherWay(error, all)) return null
   switch (keyword) {
     case 'if':
+    case 'anyOf':
       return null
     case 'required':
       // Inside a oneOf it is one way of several: the oneOf says it.
@@ -73,6 +75,12 @@ function explain(doc: TopologyDocument, error: ErrorObject, all: readonly ErrorO
     case 'enum': {
       const values = params.allowedValues as unknown[]
       const hint = typeof error.data === 'string' ? didYouMean(error.data, values.map(String)) : ''
+      if (path.at(-1) === 'expect') {
+        return doc.problem(path, `expected "pass", "fail" or { drop: REASON }, not ${show(error.data)}${hint}`)
+      }
+      if (path.at(-1) === 'drop') {
+        return doc.problem(path, `expected the reason of a drop, such as NoRoute, not ${show(error.data)}${hint}`)
+      }
       return doc.problem(path, `expected ${oneOf(values.map(show))}, not ${show(error.data)}${hint}`)
     }
     case 'minimum':
@@ -81,6 +89,8 @@ function explain(doc: TopologyDocument, error: ErrorObject, all: readonly ErrorO
       const low = schema.minimum ?? `above ${schema.exclusiveMinimum}`
       return doc.problem(path, `expected a number from ${low} to ${schema.maximum}, not ${show(error.data)}`)
     }
+    case 'maxLength':
+      return doc.problem(path, `expected a text of ${schema.maxLength} characters at most`)
     case 'multipleOf':
       return doc.problem(path, `expected a multiple of ${params.multipleOf}, not ${show(error.data)}`)
     case 'type':
@@ -88,6 +98,19 @@ function explain(doc: TopologyDocument, error: ErrorObject, all: readonly ErrorO
     default:
       return doc.problem(path, error.message ?? keyword)
   }
+}
+
+/**
+ * Whether an error is about the way to write something that was not meant: where there are two, the second is a map, and a
+ * value that is a map means it.
+ */
+function ofAnotherWay(error: ErrorObject, all: readonly ErrorObject[]): boolean {
+  const [, before, way] = /^(.*\/anyOf\/)([01])(\/|$)/.exec(error.schemaPath) ?? []
+  if (way === undefined) return false
+  const outer = all.find(({ keyword, schemaPath, instancePath }) => {
+    return keyword === 'anyOf' && before === `${schemaPath}/` && error.instancePath.startsWith(instancePath)
+  })
+  return outer !== undefined && way !== (isRecord(outer.data) ? '1' : '0')
 }
 
 /** "a", "a or b", "a, b or c". */
@@ -106,12 +129,18 @@ function expected(path: Path, schema: Record<string, unknown>): string {
     return 'a name of up to 32 letters, digits, "-" and "_", starting with a letter or digit'
   }
   if (key === 'bytes') return 'a number of bytes such as 1000000 or "10 MB"'
+  if (FRACTIONS.includes(String(key))) return 'a fraction from 0 to 1, or such as "1%"'
+  if (key === 'delay' || key === 'jitter') return 'a time such as "5 ms" or "200 us"'
+  if (key === 'url') return 'a path such as "/" or "/index.html"'
   if (key === 'sourcePorts') return 'a range of ports such as "49152-65535"'
   if (key === 'data') return 'up to 124 bytes in hexadecimal, a multiple of four'
   if (path.includes('vlan')) return 'a VLAN id from 1 to 4094 or a range such as "20-29"'
   if (key === 'name') return 'the name of an interface: up to 15 letters, digits, "-", "_" and "."'
   return numberOrWord(schema) ?? portOrRange(schema) ?? `text that matches ${schema.pattern}`
 }
+
+/** Keys whose values are fractions. */
+const FRACTIONS: readonly string[] = ['loss', 'duplicate', 'corrupt', 'reorder']
 
 /** What a value is that is a number or one certain word: 'a number or "inherit"'. */
 function numberOrWord({ type, pattern }: Record<string, unknown>): string | undefined {

@@ -141,8 +141,8 @@ describe('checks', () => {
     problems(`nodes: { n: { mode: l3, endpoints: { a: { ip: 10.244.1.5/32 } } } }\nchecks:\n  - ${line}\n`)
 
   it('name hops and MACs that are some', () => {
-    expect(checks('traceroute: { from: a, to: 10.0.0.1, via: [10.0.0.x] }')).toEqual([
-      '3:48 checks[0].traceroute.via[0]: expected an IPv4 or IPv6 address such as 10.0.0.1 or fd00::1, not "10.0.0.x"',
+    expect(checks('traceroute: { from: a, to: 169.254.1.1, via: [10.0.0.x] }')).toEqual([
+      '3:51 checks[0].traceroute.via[0]: expected an IPv4 or IPv6 address such as 10.0.0.1 or fd00::1, not "10.0.0.x"',
     ])
     expect(checks('neigh: { from: a, to: 169.254.1.1, mac: ee }')).toEqual([
       '3:45 checks[0].neigh.mac: expected a MAC address such as 02:00:00:00:00:01, not "ee"',

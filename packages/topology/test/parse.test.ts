@@ -109,7 +109,7 @@ describe('what is wrong in a topology file is named with line, column, key and w
       '4:5 nodes.sw1.agieng: unknown key "agieng"; did you mean "ageing"?',
     ])
     expect(problems('nodes: {a: {mode: switch}}\nzebra: 1\n')[0]).toBe(
-      '2:1 zebra: unknown key "zebra"; expected one of name, description, nodes, links, checks',
+      '2:1 zebra: unknown key "zebra"; expected one of name, description, nodes, segments, links, seed, checks',
     )
   })
 
@@ -257,12 +257,12 @@ ${text}`)
       '4:5 checks[0].pign: unknown key "pign"; did you mean "ping"?',
     ])
     expect(checks('  - expect: fail\n')).toEqual([
-      '4:5 checks[0]: expected exactly one of the keys ping, tcp, traceroute, neigh',
+      '4:5 checks[0]: expected exactly one of the keys ping, tcp, udp, http, arp, traceroute, neigh',
     ])
-    expect(checks('  - tcp: { from: red, to: 10.0.0.3, bytes: 999999999999 GB }\n')).toEqual([
+    expect(checks('  - tcp: { from: red, to: 10.0.0.3, bytes: 999999999999 GB }\n    expect: fail\n')).toEqual([
       '4:44 checks[0].tcp.bytes: expected at most 1000000000000 bytes, not "999999999999 GB"',
     ])
-    expect(checks('  - tcp: { from: red, to: 10.0.0.3, bytes: 1000 GB }\n')).toEqual([])
+    expect(checks('  - tcp: { from: red, to: 10.0.0.3, bytes: 1000 GB }\n    expect: fail\n')).toEqual([])
     expect(checks('  - tcp: { from: red, to: 10.0.0.3, bytes: lots }\n')).toEqual([
       '4:44 checks[0].tcp.bytes: expected a number of bytes such as 1000000 or "10 MB", not "lots"',
     ])
