@@ -23,6 +23,9 @@ export interface Runner {
   stop(): Promise<void>
   /** Has the loop look for work now: for ports without a descriptor, which cannot wake it. */
   wake(): void
+  /** Is woken by another port's descriptor, too, from now on; one that is closed is forgotten by itself. Throws a
+   * `TapError` for a port without one. */
+  watch(port: Pollable): void
   /** Settles when the loop has stopped; rejects with what an element has thrown. */
   readonly done: Promise<void>
 }
@@ -73,6 +76,12 @@ class EventLoopRunner implements Runner {
 
   wake(): void {
     if (!this.#stopped) this.#soon ??= setImmediate(this.#immediate)
+  }
+
+  watch(port: Pollable): void {
+    if (this.#stopped) return
+    this.#ports.add(port)
+    this.wake()
   }
 
   #end(error?: unknown): void {

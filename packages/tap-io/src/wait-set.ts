@@ -31,14 +31,15 @@ export class WaitSet {
     if (waiter < 0) throw new TapError(errnoName(-waiter), 'ports', 'epoll', 'no descriptor to be had for waiting')
     this.#waiter = waiter
     try {
-      for (const port of ports) this.#add(port)
+      for (const port of ports) this.add(port)
     } catch (error) {
       this.close()
       throw error
     }
   }
 
-  #add(port: Pollable): void {
+  /** Waits for another port, too. Throws a `TapError` where it has no open descriptor. */
+  add(port: Pollable): void {
     const fd = port?.fd
     if (!Number.isInteger(fd) || fd < 0) {
       throw new TapError('ERR_INVALID_ARG_VALUE', 'fd', fd, 'is not an open descriptor: is the port closed?')

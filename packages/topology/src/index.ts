@@ -4,8 +4,10 @@
  * can be; what it does there is in `@l2l3/modes`), `fabric` (nodes joined), and the worlds: `memory-world` with `host/`, `replay`,
  * and `linux/` with `run-directory`. `trace` follows a frame. `memory` lists what runs in a browser as well.
  */
+
 export { removeRemains } from './linux/ip.ts'
 export { type LinuxOptions, LinuxWorld, linuxProblem, namespaceName, upOnLinux } from './linux/linux-world.ts'
+export { RealWorld } from './linux/real-world.ts'
 export * from './memory.ts'
 export { type ReplayFiles, replayFiles } from './replay-files.ts'
 export { AlreadyRunningError, hiddenRuns, listRuns, RunDirectory, type RunState, runBase } from './run-directory.ts'

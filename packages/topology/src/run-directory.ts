@@ -33,6 +33,13 @@ export interface MadeNamespace {
   readonly inode: number | null
 }
 
+/** A process that was started. */
+export interface MadeProcess {
+  readonly pid: number
+  /** When it started, in clock ticks since boot: a pid alone may have been given to another. */
+  readonly startTime: string
+}
+
 /** What a directory says about its owner. */
 export interface RunState {
   readonly name: string
@@ -41,6 +48,8 @@ export interface RunState {
   readonly startTime: string
   readonly world: 'linux' | 'memory'
   readonly namespaces: readonly MadeNamespace[]
+  /** Where nodes are processes of their own. They end by themselves when the owner does. */
+  readonly processes?: readonly MadeProcess[]
 }
 
 /** A topology of that name runs already. */
@@ -151,16 +160,23 @@ export class RunDirectory {
     return new RunDirectory(path, state)
   }
 
-  /** Removes what a dead process has left of a name, without claiming it; a living one is left alone. */
-  static clear(name: string, clean: (remains: RunState) => void, base: string = runBase()): void {
-    if (!existsSync(base)) return
+  /** Removes what a dead process has left of a name, without claiming it; a living one is left alone. Says whether anything
+   * was there to remove. */
+  static clear(name: string, clean: (remains: RunState) => void, base: string = runBase()): boolean {
+    if (!existsSync(base)) return false
     makePrivate(base)
-    sweep(base, name, clean)
+    let found = false
+    const remove = (remains: RunState): void => {
+      found = true
+      clean(remains)
+    }
+    sweep(base, name, remove)
     try {
-      buryDead(base, name, clean)
+      buryDead(base, name, remove)
     } catch (error) {
       if (!(error instanceof AlreadyRunningError)) throw error
     }
+    return found
   }
 
   /** Where the owner answers questions. */
@@ -172,9 +188,9 @@ export class RunDirectory {
     return this.#state
   }
 
-  /** Notes which namespaces are made, before they are and again when their inodes are known. */
-  note(namespaces: readonly MadeNamespace[]): void {
-    this.#state = { ...this.#state, namespaces }
+  /** Notes what is made: namespaces before they are, and again when their inodes are known; processes once they run. */
+  note(made: Pick<RunState, 'namespaces'> | Required<Pick<RunState, 'processes'>>): void {
+    this.#state = { ...this.#state, ...made }
     writeState(this.path, this.#state)
   }
 
@@ -187,6 +203,7 @@ export class RunDirectory {
 /** Takes the directory of a dead owner away and removes what it lists; throws where the owner lives. */
 function buryDead(base: string, name: string, clean: (remains: RunState) => void): void {
   const path = join(base, name)
+  if (!existsSync(path)) return
   const owner = readState(path)
   if (owner !== null && isAlive(owner)) throw new AlreadyRunningError(name, owner.pid)
   const grave = mkdtempSync(join(base, `.${name}.dead-${process.pid}-`))
@@ -252,13 +269,14 @@ function readState(path: string): RunState | null {
   }
 }
 
-function isAlive(state: RunState): boolean {
-  const started = startTime(state.pid)
-  return started !== null && started === state.startTime
+/** Whether it is still the process that was noted. */
+export function isAlive(made: MadeProcess): boolean {
+  const started = startTime(made.pid)
+  return started !== null && started === made.startTime
 }
 
 /** When a process started, in clock ticks since boot (proc(5), field 22); null where there is no such process. */
-function startTime(pid: number): string | null {
+export function startTime(pid: number): string | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')

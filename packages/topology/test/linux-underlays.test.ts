@@ -50,7 +50,7 @@ checks:
 `
   await using world = await upOnLinux(parseTopology(text, 'net.yaml'))
   const results = await world.runChecks()
-  const snapshot = world.snapshot()
+  const snapshot = await world.snapshot()
   expect(snapshot.ledger.balanced).toBe(true)
   return [
     results.filter((r) => !r.ok).map((r) => `${r.text}: ${r.detail}`),
@@ -106,7 +106,7 @@ nodes:
     endpoints: { h1: { ip: 10.77.0.1/24 } }
 `
   await using world = await upOnLinux(parseTopology(text, 'net.yaml'))
-  const uplink = world.snapshot().ports.find((p) => p.port === 'uplink')
+  const uplink = (await world.snapshot()).ports.find((p) => p.port === 'uplink')
   expect(uplink?.offloads).toMatch(/^checksum, tso/)
   expect(uplink?.offloads).not.toContain('tunnel')
   expect(ip('link', 'show', `t${process.pid}`)).toContain('mtu 1600')

@@ -1,7 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
-import type { MadeNamespace, RunState } from '../run-directory.ts'
+import { isAlive, type MadeNamespace, type MadeProcess, type RunState } from '../run-directory.ts'
 
 /*
  * What is done to the machine by way of iproute2: namespaces made and removed, addresses set. Each `ip` runs in a session
@@ -98,9 +98,24 @@ export function removeNamespaces(made: readonly MadeNamespace[]): MadeNamespace[
   return left
 }
 
+/** Milliseconds that processes whose parent is gone may take to end by themselves, and between two looks. */
+const GRACE = 2000
+const LOOK = 5
+
+/** Waits until all these processes have ended, and kills those that take longer than the end of their parent needs. */
+export function endProcesses(made: readonly MadeProcess[]): void {
+  const pause = new Int32Array(new SharedArrayBuffer(4))
+  for (let waited = 0; made.some(isAlive) && waited < 2 * GRACE; waited += LOOK) {
+    if (waited >= GRACE) for (const one of made) if (isAlive(one)) process.kill(one.pid, 'SIGKILL')
+    Atomics.wait(pause, 0, 0, LOOK)
+  }
+}
+
 /** Removes what a process has left that died without cleaning up. Throws where it cannot, as without root: what says
  * that it is there has to stay then. */
 export function removeRemains(remains: RunState): void {
+  // They hold the devices that are in the namespaces.
+  endProcesses(remains.processes ?? [])
   const left = removeNamespaces(remains.namespaces)
   if (left.length === 0) return
   const names = left.map(({ name }) => name).join(', ')

@@ -1,0 +1,76 @@
+import type { Topology } from '../topology.ts'
+import { namespaceName, type WireEnd } from './dataplane.ts'
+import { addressed, configureHost, quiet } from './hosts.ts'
+import { inNamespace } from './ip.ts'
+import type { BridgePlan, RealPlan, RouterPlan } from './real-plan.ts'
+
+/* The kernel's part of a real underlay: bridges, routers and hosts, in namespaces that are there already. */
+
+/** Makes bridges, routers, and the hosts on bridges. TAPs of nodes are plugged in later, by `plugIn`. */
+export async function makeUnderlay(topology: Topology, plan: RealPlan, signal: AbortSignal | undefined): Promise<void> {
+  const plugs = plan.routers.flatMap(({ netns, interfaces }) =>
+    interfaces.map(({ bridge, plug, ...end }) => ({ bridge, plug, end: { ...end, netns } })),
+  )
+  await Promise.all(
+    plan.bridges.map((bridge) => {
+      const hosts = bridge.hosts.map(([plug, { endpoint }]) => {
+        return veth(bridge, plug, { ...endpoint, netns: namespaceName(topology, endpoint), device: 'eth0' })
+      })
+      const routers = plugs.filter((p) => p.bridge === bridge).map(({ plug, end }) => veth(bridge, plug, end))
+      return inNamespace(bridge.netns, [bridgeScript(bridge), ...hosts, ...routers].join('\n'), signal)
+    }),
+  )
+  await Promise.all([
+    ...plan.routers.map((router) => inNamespace(router.netns, routerScript(router), signal)),
+    ...plan.bridges.flatMap(({ hosts }) => hosts.map(([, host]) => configureHost(topology, host, signal))),
+  ])
+}
+
+/** Plugs TAPs of a node in to their bridges. */
+export async function plugIn(taps: readonly WireEnd[], signal: AbortSignal | undefined): Promise<void> {
+  await Promise.all(taps.map(({ netns, name }) => inNamespace(netns, `ip link set dev ${name} master br0`, signal)))
+}
+
+/** Nothing but frames pass here: the namespace has no addresses, and says nothing by itself. */
+function bridgeScript({ cable }: BridgePlan): string {
+  // A cable floods what comes in, and keeps link-local groups (LLDP and the like) from nobody.
+  const how = cable ? 'ageing_time 0 group_fwd_mask 65528' : ''
+  return [
+    'for key in all default; do conf=/proc/sys/net/ipv6/conf/$key/disable_ipv6; [ ! -e $conf ] || echo 1 > $conf; done',
+    // Where br_netfilter is loaded, bridged packets would pass firewalls.
+    'for conf in /proc/sys/net/bridge/bridge-nf-call-*; do [ ! -e $conf ] || echo 0 > $conf; done',
+    'ip link set lo up',
+    `ip link add name br0 type bridge mcast_snooping 0 ${how}`,
+    'ip link set br0 up',
+  ].join('\n')
+}
+
+/** The end of a veth in the namespace of a host or router. */
+interface FarEnd {
+  readonly netns: string
+  readonly device: string
+  readonly mac: string
+  readonly mtu: number
+}
+
+/** Shell lines that plug a host or a router in to the bridge of this namespace. */
+function veth({ mtu }: BridgePlan, plug: string, far: FarEnd): string {
+  const peer = `name ${far.device} address ${far.mac} mtu ${far.mtu} netns ${far.netns}`
+  return `ip link add name ${plug} mtu ${mtu} type veth peer ${peer}\nip link set dev ${plug} master br0 up`
+}
+
+/** The kernel as the router: it forwards, and sends no redirects, since a node's next hop is what its routes say. */
+function routerScript({ interfaces }: RouterPlan): string {
+  const lines = interfaces.flatMap(({ device, addresses }) => [quiet(device), ...addressed(device, addresses)])
+  const routes = interfaces.flatMap(({ routes: list }) =>
+    list.map(({ to, via }) => `ip -${via.includes(':') ? 6 : 4} route add ${to} via ${via}`),
+  )
+  return [
+    'echo 1 > /proc/sys/net/ipv4/ip_forward',
+    'for key in all default; do echo 0 > /proc/sys/net/ipv4/conf/$key/send_redirects; echo 0 > /proc/sys/net/ipv4/conf/$key/rp_filter; done',
+    'if [ -d /proc/sys/net/ipv6/conf ]; then echo 1 > /proc/sys/net/ipv6/conf/all/forwarding; fi',
+    'ip link set lo up',
+    ...lines,
+    ...routes,
+  ].join('\n')
+}

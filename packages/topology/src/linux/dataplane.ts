@@ -1,0 +1,192 @@
+import { randomInt } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { ALL_OFFLOADS, FramePool, Loop, MAX_FRAME, MemoryPort, type Port, RealClock } from '@l2l3/switch-core'
+import { type CaptureSink, PortCapture } from '@l2l3/switch-core/pcap'
+import type { Pollable, Runner } from '@l2l3/tap-io'
+import { buildFabric, type Fabric, type Snapshot, snapshot } from '../fabric.ts'
+import type { DeviceSpec, EndpointSpec, PortSpec, SocketSpec, Topology } from '../topology.ts'
+
+/*
+ * What moves frames in a process: pool, clock and loop, the nodes, and what they are plugged in to.
+ *
+ *     namespace l2l3-<topology>.red          namespace l2l3-<topology>.blue
+ *     eth0 10.0.0.1/24  (TAP)                eth0 10.0.0.2/24  (TAP)
+ *           |  fd                                  |  fd
+ *     +-----+--------------------------------------+-----+
+ *     |            a process: nodes, cables              |
+ *     +--------------------------------------------------+
+ *
+ * All nodes of a topology are in one, or each is in one of its own (`node-process`). The namespaces are there before.
+ */
+
+/** Name of an endpoint's namespace. Neither name can have a dot in it: no two topologies come to the same. */
+export function namespaceName(topology: Pick<Topology, 'name'>, endpoint: Pick<EndpointSpec, 'name'>): string {
+  return `l2l3-${topology.name}.${endpoint.name}`
+}
+
+/** Where the cable of a port ends that leads out of the process: a TAP that is made in a namespace. */
+export interface WireEnd {
+  readonly netns: string
+  /** Of the interface. */
+  readonly name: string
+  readonly mtu: number
+}
+
+/** Settings of a dataplane, as plain data but for the function. */
+export interface DataplaneOptions {
+  /** Ports that lead to a TAP in a namespace, by label. */
+  readonly wires?: ReadonlyMap<string, WireEnd>
+  /** Is told of a port that has failed and was taken out. */
+  readonly onPortFailed?: (label: string, error: Error) => void
+}
+
+/** A port that the system is behind. */
+type SystemPort = Port & Pollable
+type TapIo = typeof import('@l2l3/tap-io')
+
+/** Milliseconds after which a capture shows what has passed. */
+const CAPTURE_DELAY = 200
+
+/** The nodes of a topology, on ports of the system. */
+export class Dataplane {
+  readonly fabric: Fabric
+  readonly #tapIo: TapIo
+  readonly #plugged: Map<string, SystemPort>
+  readonly #captures: Set<() => void> = new Set()
+  #runner: Runner | undefined
+
+  private constructor(tapIo: TapIo, fabric: Fabric, plugged: Map<string, SystemPort>) {
+    this.#tapIo = tapIo
+    this.fabric = fabric
+    this.#plugged = plugged
+  }
+
+  /** Opens the ports and builds the nodes on them. Throws an Error where a port cannot be had; none is open then. */
+  static async open(topology: Topology, options: DataplaneOptions = {}): Promise<Dataplane> {
+    const tapIo = await import('@l2l3/tap-io')
+    const pool = new FramePool({ frames: 1024, frameSize: MAX_FRAME })
+    const clock = new RealClock()
+    const labels = new Map<unknown, string>()
+    const loop = new Loop(pool, clock, {
+      onPortFailed: (port, error) => options.onPortFailed?.(labels.get(port) ?? port.name, error),
+    })
+    const plugged = new Map<string, SystemPort>()
+    try {
+      const fabric = buildFabric(
+        topology,
+        // Where strangers send frames, they must not know which addresses share a slot of a table.
+        { pool, clock, loop, seed: randomInt(2 ** 32) },
+        {
+          plug: (spec) => {
+            const port = open(tapIo, pool, topology, spec, options.wires?.get(spec.label))
+            if (port === null) return null
+            plugged.set(spec.label, port)
+            labels.set(port, spec.label)
+            return port
+          },
+          // Super-frames cross cables in this process as they are.
+          cableEnd: (label) => new MemoryPort(pool, label, { offloads: ALL_OFFLOADS }),
+        },
+      )
+      return new Dataplane(tapIo, fabric, plugged)
+    } catch (error) {
+      for (const port of plugged.values()) port.close()
+      throw error
+    }
+  }
+
+  /** Moves frames from now on. Gives what settles when it stops, and rejects where the loop has failed. */
+  start(): Promise<void> {
+    this.#runner = this.#tapIo.runOnEventLoop(this.fabric.ground.loop, this.#plugged.values())
+    return this.#runner.done
+  }
+
+  snapshot(): Snapshot {
+    return snapshot(this.fabric)
+  }
+
+  /** Writes what passes every port, until the function that comes back is called. A sink that throws gets no more. */
+  capture(sink: (label: string) => CaptureSink): () => void {
+    const { ports, ground } = this.fabric
+    const captures: PortCapture[] = []
+    let timer: NodeJS.Timeout | undefined
+    const end = (): void => {
+      clearInterval(timer)
+      for (const capture of captures) capture.close()
+      this.#captures.delete(end)
+    }
+    try {
+      for (const [label, port] of ports) captures.push(new PortCapture(port, ground.clock, sink(label), label))
+    } catch (error) {
+      end()
+      throw error
+    }
+    const flush = (): void => {
+      for (const capture of captures) capture.flush()
+    }
+    // So that a file has its header at once.
+    flush()
+    timer = setInterval(flush, CAPTURE_DELAY)
+    this.#captures.add(end)
+    return end
+  }
+
+  /** Has the nodes say that they go, in a last turn, and moves nothing any more. */
+  async stop(): Promise<void> {
+    try {
+      await this.#runner?.stop()
+      for (const node of this.fabric.nodes) node.leave?.()
+      this.fabric.ground.loop.turn()
+    } catch {
+      // What an element has thrown was told when it was: here all goes.
+    }
+    for (const end of this.#captures) end()
+  }
+
+  /** Closes the ports. May be called again, and while the process exits. */
+  close(): void {
+    for (const port of this.#plugged.values()) port.close()
+  }
+}
+
+/** Opens what a port leads to; null where it is nothing. */
+function open(
+  tapIo: TapIo,
+  pool: FramePool,
+  topology: Topology,
+  { label, endpoint, device, options }: PortSpec,
+  wire: WireEnd | undefined,
+): SystemPort | null {
+  if (wire !== undefined) return tapIo.TapPort.open(pool, { ...wire, up: true })
+  if (endpoint !== null) {
+    const { mac, mtu } = endpoint
+    return tapIo.TapPort.open(pool, { name: 'eth0', netns: namespaceName(topology, endpoint), mac, mtu, up: false })
+  }
+  if (device === null) return null
+  const { kind, ...rest } = device
+  const { mtu } = options as { mtu?: number }
+  switch (kind) {
+    case 'tap': {
+      const { name, ...how } = rest as Extract<DeviceSpec, { kind: 'tap' }>
+      if (existsSync(`/sys/class/net/${name}`)) {
+        throw new Error(`port ${label}: interface ${name} exists, and was not made by this topology`)
+      }
+      return tapIo.TapPort.open(pool, {
+        ...how,
+        name,
+        up: true,
+        ...(mtu === undefined ? {} : { mtu: Math.min(mtu, 65_521) }),
+      })
+    }
+    case 'nic': {
+      const { name, ...how } = rest as Extract<DeviceSpec, { kind: 'nic' }>
+      return tapIo.AfPacketPort.open(pool, { ...how, device: name })
+    }
+    case 'udp': {
+      const how = rest as SocketSpec
+      // What a tunnel leaves for the frame inside, by which super-frames are told apart.
+      const innerMtu = Math.max(576, (mtu ?? 1500) - (how.address.includes(':') ? 70 : 50))
+      return tapIo.UdpUnderlayPort.open(pool, { innerMtu, ...how })
+    }
+  }
+}

@@ -1,0 +1,159 @@
+import type { LedgerReport } from '@l2l3/switch-core'
+import type { CaptureSink } from '@l2l3/switch-core/pcap'
+import type { Snapshot } from '../fabric.ts'
+import type { PortRow } from '../mode.ts'
+import type { Topology } from '../topology.ts'
+import { makeUnderlay, plugIn } from './bridges.ts'
+import { configureHost, hostsOf } from './hosts.ts'
+import type { LinuxOptions } from './linux-world.ts'
+import { NodeProcess } from './node-process.ts'
+import { namespacesOf, planReal, type RealPlan } from './real-plan.ts'
+import { RunningOnLinux } from './running.ts'
+import type { Site } from './site.ts'
+
+/*
+ * A topology whose underlay is real: segments and cables are bridges of the kernel, their routers and hosts stock Linux, and
+ * every node is a process of its own, with TAPs to its endpoints and to the bridges. `real-plan` draws it.
+ *
+ * This process asks them, and looks after them: a node whose process ends is told of, and the others go on. They end with
+ * this one, and what is left then - the namespaces - the next one removes.
+ */
+
+/** A topology on Linux whose nodes are processes of their own. */
+export class RealWorld extends RunningOnLinux {
+  readonly stopped: Promise<void>
+  readonly #plan: RealPlan
+  readonly #nodes: readonly NodeProcess[]
+  #topology: Topology
+  #captures = 0
+
+  private constructor(
+    topology: Topology,
+    plan: RealPlan,
+    nodes: readonly NodeProcess[],
+    site: Site,
+    options: LinuxOptions,
+  ) {
+    super(site, options.signal)
+    this.#topology = topology
+    this.#plan = plan
+    this.#nodes = nodes
+    this.stopped = Promise.all(nodes.map((node) => node.gone)).then(() => {
+      if (!this.signal.aborted) throw new Error('the processes of all nodes have ended')
+    })
+    this.stopped.catch(() => {})
+  }
+
+  /** Use `upOnLinux`. */
+  static async build(topology: Topology, site: Site, options: LinuxOptions): Promise<RealWorld> {
+    const { signal, onProgress = () => {}, onPortFailed = () => {} } = options
+    const told = options.onNodeEnded ?? ((node, why) => onProgress(`node ${node}: ${why}; the others go on`))
+    const plan = planReal(topology)
+    site.add(namespacesOf(topology, plan))
+    await makeUnderlay(topology, plan, signal)
+    for (const { title, netns, taps, hosts } of plan.bridges) {
+      const names = [...taps.values(), ...hosts.map(([device]) => device)]
+      onProgress(`${title}: bridge br0 in ${netns} with ${names.join(', ')}`)
+    }
+    let building = true
+    const nodes = plan.parts.map((part) => {
+      const node = new NodeProcess(part, {
+        nodeArguments: options.nodeArguments,
+        onPortFailed,
+        onEnded: ({ name }, why) => building || told(name, why),
+        onMissed: (label, bytes) => onProgress(`captures: ${bytes} bytes of ${label} came too fast, and are left out`),
+      })
+      site.closes(() => node.kill())
+      if (node.pid !== undefined) site.started(node.pid)
+      return node
+    })
+    await Promise.all(nodes.map((node) => openNode(topology, node, signal)))
+    for (const { name, pid, part } of nodes) {
+      onProgress(`node ${name}: process ${pid}, ${part.node.ports.map((port) => port.name).join(', ')}`)
+    }
+    building = false
+    signal?.throwIfAborted()
+    await Promise.all(nodes.map((node) => node.start()))
+    return new RealWorld(topology, plan, nodes, site, options)
+  }
+
+  get topology(): Topology {
+    return this.#topology
+  }
+
+  /** The numbers of the nodes' processes, by node; of those that have ended, null. */
+  get processes(): ReadonlyMap<string, number | null> {
+    return new Map(this.#nodes.map(({ name, pid, alive }) => [name, alive ? (pid ?? null) : null]))
+  }
+
+  /** The namespaces of bridges, by what they stand for: "segment lan", "cable n1/a to n2/b". */
+  get bridges(): ReadonlyMap<string, string> {
+    return new Map(this.#plan.bridges.map(({ title, netns }) => [title, netns]))
+  }
+
+  /** What all nodes say. A node that has ended is there with its ports, whose state says why. */
+  async snapshot(): Promise<Snapshot> {
+    const all = await Promise.all(this.#nodes.map(async (node) => [node, await node.snapshot()] as const))
+    const living = all.flatMap(([node, said]) => (node.alive && said !== null ? [said] : []))
+    const of = <K extends keyof Snapshot>(key: K): Snapshot[K] => living.flatMap((s) => s[key] as never) as never
+    return {
+      name: this.#topology.name,
+      ports: all.flatMap(([node, said]) => (node.alive && said !== null ? said.ports : deadPorts(node))),
+      fdb: of('fdb'),
+      neighbours: of('neighbours'),
+      routes: of('routes'),
+      flows: of('flows'),
+      services: of('services'),
+      ledger: sum(all.flatMap(([, said]) => (said === null ? [] : [said.ledger]))),
+    }
+  }
+
+  async apply(_next: Topology): Promise<void> {
+    throw new Error('not yet')
+  }
+
+  /** Captures what passes the nodes' ports; what passes kernel hosts and routers, tcpdump captures in their namespaces. */
+  async capture(sink: (label: string) => CaptureSink): Promise<() => Promise<void>> {
+    const id = this.#captures++
+    const end = async (): Promise<void> => {
+      await Promise.all(this.#nodes.map((node) => node.captureEnd(id)))
+    }
+    try {
+      await Promise.all(this.#nodes.map((node) => node.capture(id, sink)))
+    } catch (error) {
+      await end()
+      throw error
+    }
+    return end
+  }
+
+  protected async stop(): Promise<void> {
+    await Promise.all(this.#nodes.map((node) => node.stop()))
+  }
+}
+
+/** Has a node open its ports, plugs its TAPs in to the bridges, and sets up its hosts. */
+async function openNode(topology: Topology, node: NodeProcess, signal: AbortSignal | undefined): Promise<void> {
+  await node.open()
+  await plugIn([...node.part.wires.values()], signal)
+  await Promise.all(hostsOf(node.part.node).map((host) => configureHost(topology, host, signal)))
+}
+
+/** The ports of a node that has ended, as they were when it was last asked. */
+function deadPorts({ name, ended, last, part }: NodeProcess): PortRow[] {
+  const state = ended ?? 'its process does not answer'
+  const nothing = { rxFrames: 0, rxBytes: 0, txFrames: 0, txBytes: 0, dropped: 0, portDropped: 0, offloads: 'none' }
+  const known =
+    last?.ports ?? part.node.ports.map((port): PortRow => ({ node: name, port: port.name, state, ...nothing }))
+  return known.map((row) => ({ ...row, state }))
+}
+
+function sum(reports: readonly LedgerReport[]): LedgerReport {
+  const dropped: Record<string, number> = {}
+  const total = { received: 0, originated: 0, copied: 0, sent: 0, held: 0 }
+  for (const report of reports) {
+    for (const key of Object.keys(total) as (keyof typeof total)[]) total[key] += report[key]
+    for (const [why, n] of Object.entries(report.dropped)) dropped[why] = (dropped[why] ?? 0) + n
+  }
+  return { ...total, dropped, balanced: reports.every((report) => report.balanced) }
+}
