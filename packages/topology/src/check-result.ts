@@ -61,6 +61,15 @@ export function judgeNeighbour(check: CheckSpec, mac: string | null): CheckResul
   return judge(check, worked, mac === null ? `not in the cache of ${from.name}` : `${address.text} is at ${mac}`)
 }
 
+/** Judges ARP by the MACs that answered, one for each request that somebody answered. */
+export function judgeArp(check: CheckSpec, macs: readonly string[]): CheckResult {
+  const { address, count, mac } = check
+  const who = [...new Set(macs)]
+  const worked = macs.length === count && who.length === 1 && (mac === null || who[0] === mac)
+  const answers = `${macs.length} of ${count} answered`
+  return judge(check, worked, who.length === 0 ? answers : `${answers}: ${address.text} is at ${who.join(' and at ')}`)
+}
+
 /** A check that could not be tried. */
 export function skip(check: CheckSpec, why: string): CheckResult {
   return { check, text: checkText(check), ok: true, skipped: true, detail: `skipped: ${why}` }

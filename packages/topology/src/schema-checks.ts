@@ -101,7 +101,7 @@ const trials: Readonly<Record<string, Schema>> = {
     ...served,
   }),
   arp: trial(
-    'Who-has requests for an IPv4 address, as arping sends them: one station, and no other, must answer all.',
+    'Who-has requests for an IPv4 address, as arping sends them: the same station must answer all.',
     {
       timeout: timeout(2),
       count: count('requests'),
