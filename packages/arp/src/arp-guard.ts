@@ -1,5 +1,6 @@
 import { type Batch, Drop, type Element, type Frame, type FramePool } from '@l2l3/switch-core'
 import { arp } from '@l2l3/switch-core/wire'
+import * as explain from './explain.ts'
 import { Kind, Message, readMessage } from './message.ts'
 import type { PortBindings } from './port-bindings.ts'
 
@@ -25,9 +26,16 @@ export class ArpGuard implements Element {
     for (let i = 0; i < batch.length; i++) {
       const f = batch.frames[i] as Frame
       if (this.#good(f)) batch.frames[n++] = f
-      else this.#pool.drop(f, Drop.ArpGuard)
+      else {
+        if (this.#pool.trace !== null) this.#say(f)
+        this.#pool.drop(f, Drop.ArpGuard)
+      }
     }
     batch.length = n
+  }
+
+  #say(f: Frame): void {
+    explain.claim(this.#pool, f, readMessage(this.#pool, f, this.#m), this.#m)
   }
 
   #good(f: Frame): boolean {

@@ -1,9 +1,13 @@
 import { type Batch, Drop, type Element, type Frame, type FramePool } from '@l2l3/switch-core'
-import { arp, eth, icmpv6, ipv6 } from '@l2l3/switch-core/wire'
+import { arp, eth, formatIpv4, formatIpv6, icmpv6, ipv6 } from '@l2l3/switch-core/wire'
 import { isHost4, isStation, isUnspecified } from './address.ts'
+import * as explain from './explain.ts'
 import { Kind, Message, readMessage } from './message.ts'
 import type { NeighbourTable } from './neighbour-table.ts'
 import type { Speaker } from './speaker.ts'
+
+/** Why questions for our addresses are answered. */
+const OURS = 'it is an address of ours'
 
 /*
  * What an interface does with ARP and ND that come in.
@@ -78,7 +82,7 @@ export class NeighbourInput implements Element {
     const tpa = arp.tpa(b, at)
     const probe = spa === 0
     if (!isStation(b, sha) || eth.equalMac(b, sha, table.mac, 0) || !(isHost4(spa) || probe)) return this.#ignore(f)
-    if (table.addresses.contested(Kind.Arp, b, this.#m)) return this.#consume(f)
+    if (table.addresses.contested(Kind.Arp, b, this.#m)) return this.#contested(f)
     const ours = table.addresses.owns4(tpa)
     const request = op === arp.Op.Request
     if (!probe) {
@@ -87,10 +91,12 @@ export class NeighbourInput implements Element {
       const gratuitous = spa === tpa && (request || eth.equalMac(b, at + arp.THA, b, sha))
       // An answer that was broadcast (Azure's bridge does it) is one all the same where it is to us.
       table.heard4(spa, b, sha, !request && (alone || ours), request && ours, gratuitous)
+      if (this.#pool.trace !== null) explain.known(this.#pool, f, formatIpv4(spa), table.get4(spa))
     }
     if (!request) return this.#consume(f)
     if (!ours) return false
     table.counters.answered++
+    if (this.#pool.trace !== null) explain.answers(this.#speaker, f, 'neighbours', Kind.Arp, this.#m, OURS)
     this.#speaker.answer4(b, at)
     return this.#consume(f)
   }
@@ -102,17 +108,29 @@ export class NeighbourInput implements Element {
     const target = m.at + icmpv6.TARGET
     const src = m.l3 + ipv6.SRC
     if (eth.equalMac(b, this.#pool.off[f] + eth.SRC, table.mac, 0)) return this.#ignore(f)
-    if (table.addresses.contested(kind, b, m)) return this.#consume(f)
+    if (table.addresses.contested(kind, b, m)) return this.#contested(f)
     if (kind === Kind.Advertisement) {
       table.advertised6(b, target, icmpv6.naFlags(b, m.at), m.lladdr)
+      if (this.#pool.trace !== null) explain.known(this.#pool, f, formatIpv6(b, target), table.get6(b, target))
       return this.#consume(f)
     }
     if (!table.addresses.owns6(b, target)) return false
     const probe = isUnspecified(b, src)
     if (!probe && (b[src] === 0xff || table.addresses.owns6(b, src))) return this.#ignore(f)
-    if (!probe && m.lladdr !== -1) table.solicited6(b, src, m.lladdr)
+    if (!probe && m.lladdr !== -1) {
+      table.solicited6(b, src, m.lladdr)
+      if (this.#pool.trace !== null) explain.known(this.#pool, f, formatIpv6(b, src), table.get6(b, src))
+    }
     table.counters.answered++
+    if (this.#pool.trace !== null) explain.answers(this.#speaker, f, 'neighbours', kind, m, OURS)
     this.#speaker.answer6(b, m, this.#flags)
+    return this.#consume(f)
+  }
+
+  /** Somebody else claims an address of ours. */
+  #contested(f: Frame): true {
+    if (this.#pool.trace !== null)
+      explain.say(this.#pool, f, 'neighbours', 'it claims an address of ours: nothing is learnt from it')
     return this.#consume(f)
   }
 

@@ -13,6 +13,7 @@ import { eth, formatMac, icmpv6 } from '@l2l3/switch-core/wire'
 import { macSeed, parseHost, parseStationMac } from './address.ts'
 import { AddressIndex, NO_ROW, PROBES } from './address-index.ts'
 import { type Dice, seededDice } from './dice.ts'
+import * as explain from './explain.ts'
 import { NeighbourInput } from './neighbour-input.ts'
 import {
   checkNeighbourOptions,
@@ -248,6 +249,18 @@ export class NeighbourTable implements Neighbours, Ticker {
     return row === NO_ROW ? undefined : this.#entry(row)
   }
 
+  /** The same for an IPv4 address as a number. */
+  get4(ip: number): Neighbour | undefined {
+    const row = this.#index.find4(ip)
+    return row === NO_ROW ? undefined : this.#entry(row)
+  }
+
+  /** The same for the IPv6 address at `at`. */
+  get6(b: Uint8Array, at: number): Neighbour | undefined {
+    const row = this.#index.find6(b, at)
+    return row === NO_ROW ? undefined : this.#entry(row)
+  }
+
   /** Lists the neighbours. */
   *list(): Generator<Neighbour> {
     for (let row = 0; row < this.#state.length; row++) if (this.#state[row] !== 0) yield this.#entry(row)
@@ -350,6 +363,7 @@ export class NeighbourTable implements Neighbours, Ticker {
     const { now } = this.#clock
     this.#used[row] = now
     if (state === STALE || (state === REACHABLE && now >= this.#due[row])) this.#enter(row, DELAY)
+    if (this.#pool.trace !== null) explain.resolved(this.#pool, f, this.#index.text(row), STATES[state])
     return true
   }
 
@@ -365,10 +379,12 @@ export class NeighbourTable implements Neighbours, Ticker {
       bytes[o + 3] = (ip >>> 16) & 0x7f
       bytes[o + 4] = ip >>> 8
       bytes[o + 5] = ip
+      if (this.#pool.trace !== null) explain.toGroup(this.#pool, f)
       return true
     }
     if (ip === 0xffff_ffff) {
       eth.copyMac(bytes, o, eth.BROADCAST)
+      if (this.#pool.trace !== null) explain.toGroup(this.#pool, f)
       return true
     }
     return this.#wait(f, row === NO_ROW ? this.#create4(ip, FOR_A_FRAME) : row)
@@ -380,6 +396,7 @@ export class NeighbourTable implements Neighbours, Ticker {
       const o = off[f]
       bytes[o] = bytes[o + 1] = 0x33
       for (let i = 0; i < 4; i++) bytes[o + 2 + i] = b[at + 12 + i]
+      if (this.#pool.trace !== null) explain.toGroup(this.#pool, f)
       return true
     }
     return this.#wait(f, row === NO_ROW ? this.#create6(b, at, FOR_A_FRAME) : row)
@@ -391,9 +408,13 @@ export class NeighbourTable implements Neighbours, Ticker {
       return false
     }
     this.counters.queued++
+    const first = this.#state[row] !== INCOMPLETE
+    const traced = this.#pool.trace !== null
+    if (traced) explain.waits(this.#pool, this.#speaker, f, this.#index.text(row), first)
     this.counters.queueDrops += this.#waiting.push(row, f)
     this.#used[row] = this.#clock.now
-    if (this.#state[row] !== INCOMPLETE) this.#enter(row, INCOMPLETE)
+    if (first) this.#enter(row, INCOMPLETE)
+    if (traced) explain.said(this.#speaker)
     return false
   }
 
@@ -469,6 +490,8 @@ export class NeighbourTable implements Neighbours, Ticker {
       const o = off[f]
       data.setUint16(o, hi, true)
       data.setInt32(o + 2, lo, true)
+      if (this.#pool.trace !== null)
+        explain.resolved(this.#pool, f, 'the next hop that it has waited for', 'it has answered')
       this.client.resolved(f)
       f = next
     }
@@ -478,6 +501,8 @@ export class NeighbourTable implements Neighbours, Ticker {
   #giveBack(first: Frame | -1): void {
     for (let f = first; f !== NO_FRAME; ) {
       const next = this.#waiting.after(f)
+      if (this.#pool.trace !== null)
+        explain.say(this.#pool, f, 'neighbours', 'the next hop that it has waited for does not answer')
       this.client.failed(f)
       f = next
     }

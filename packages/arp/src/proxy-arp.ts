@@ -1,6 +1,7 @@
 import { type Batch, type Clock, Drop, type Element, type Frame, type FramePool, type Ticker } from '@l2l3/switch-core'
-import { arp, eth } from '@l2l3/switch-core/wire'
+import { arp, eth, formatMac } from '@l2l3/switch-core/wire'
 import { isHost4, isStation, parseStationMac } from './address.ts'
+import * as explain from './explain.ts'
 import { Kind, Message, readMessage } from './message.ts'
 import { AnswerDelay, type ProxyOptions, type ProxyRoutes, proxies } from './proxy.ts'
 import { Speaker } from './speaker.ts'
@@ -121,8 +122,30 @@ export class ProxyArp implements Element, Ticker {
     if (spa === tpa || (spa === 0 && !this.#probes)) return false
     if (spa !== 0 && (!isHost4(spa) || this.#routes.lookup4?.(spa)?.kind === 'local')) return false
     if (!(isHost4(tpa) || (this.#localnet && tpa >>> 24 === 127))) return false
-    if (!proxies(this.#routes.lookup4?.(tpa), this.#interface, this.#requireRoute)) return false
+    const route = this.#routes.lookup4?.(tpa)
+    const answers = proxies(route, this.#interface, this.#requireRoute)
+    if (this.#pool.trace !== null) this.#say(f, answers, explain.whither(route))
+    if (!answers) return false
     this.#speaker.answer4(b, at, this.#mac, this.#delay.sink(alone))
     return true
+  }
+
+  #say(f: Frame, answers: boolean, why: string): void {
+    if (answers)
+      explain.answers(
+        this.#speaker,
+        f,
+        'proxy ARP',
+        Kind.Arp,
+        this.#m,
+        `${why}, so it is at ${formatMac(this.#mac)} for this link`,
+      )
+    else
+      explain.say(
+        this.#pool,
+        f,
+        'proxy ARP',
+        `${explain.asked(this.#pool, Kind.Arp, this.#m)} is not answered for: ${why}`,
+      )
   }
 }

@@ -1,7 +1,8 @@
 import { type Batch, type Clock, Drop, type Element, type Frame, type FramePool, type Ticker } from '@l2l3/switch-core'
-import { eth, icmpv6, ipv6 } from '@l2l3/switch-core/wire'
+import { eth, formatMac, icmpv6, ipv6 } from '@l2l3/switch-core/wire'
 import { isUnspecified, linkLocal, parseHost, parseStationMac } from './address.ts'
 import { AddressIndex, NO_ROW } from './address-index.ts'
+import * as explain from './explain.ts'
 import { Kind, Message, readMessage } from './message.ts'
 import { AnswerDelay, type ProxyOptions, type ProxyRoutes, proxies } from './proxy.ts'
 import { Speaker } from './speaker.ts'
@@ -130,6 +131,16 @@ export class ProxyNd implements Element, Ticker {
     const probe = isUnspecified(b, m.l3 + ipv6.SRC)
     if (probe && !this.#probes) return false
     if (!this.#answersFor(b, m.at + icmpv6.TARGET)) return false
+    if (this.#pool.trace !== null) {
+      explain.answers(
+        this.#speaker,
+        f,
+        'proxy ND',
+        Kind.Solicitation,
+        m,
+        `on behalf of its owner, with ${formatMac(this.#mac)}`,
+      )
+    }
     this.#speaker.answer6(b, m, this.#flags, this.#address, this.#mac, this.#delay.sink(alone || probe))
     return true
   }

@@ -1,6 +1,7 @@
 import { type Batch, Drop, type Element, type Frame, type FramePool } from '@l2l3/switch-core'
-import { arp, eth, icmpv6, ipv6 } from '@l2l3/switch-core/wire'
+import { arp, eth, formatMac, icmpv6, ipv6 } from '@l2l3/switch-core/wire'
 import { isStation, isUnspecified } from './address.ts'
+import * as explain from './explain.ts'
 import type { KnownNeighbours } from './known-neighbours.ts'
 import { Kind, Message, readMessage } from './message.ts'
 import { type FrameSink, Speaker } from './speaker.ts'
@@ -59,11 +60,11 @@ export class Responder implements Element {
   }
 
   #answer(f: Frame, kind: number): boolean {
-    if (kind === Kind.Arp) return this.#answerArp()
+    if (kind === Kind.Arp) return this.#answerArp(f)
     return kind === Kind.Solicitation && this.#answerNd(f)
   }
 
-  #answerArp(): boolean {
+  #answerArp(f: Frame): boolean {
     const b = this.#pool.bytes
     const { at } = this.#m
     const tpa = arp.tpa(b, at)
@@ -71,6 +72,7 @@ export class Responder implements Element {
     if (arp.op(b, at) !== arp.Op.Request || spa === tpa || !isStation(b, at + arp.SHA)) return false
     if (!this.#known.lookup4(tpa, this.#mac) || eth.equalMac(b, at + arp.SHA, this.#mac, 0)) return false
     if (spa === 0 && !this.#probes) return this.#probe()
+    if (this.#pool.trace !== null) this.#because(f, Kind.Arp)
     this.#speaker.answer4(b, at, this.#mac)
     this.counters.answered++
     return true
@@ -84,9 +86,16 @@ export class Responder implements Element {
     const asker = m.lladdr !== -1 ? m.lladdr : this.#pool.off[f] + eth.SRC
     if (eth.equalMac(b, asker, this.#mac, 0) || !isStation(b, asker)) return false
     if (!this.#probes && isUnspecified(b, m.l3 + ipv6.SRC)) return this.#probe()
+    if (this.#pool.trace !== null) this.#because(f, Kind.Solicitation)
     this.#speaker.answer6(b, m, flags | icmpv6.NaFlag.Override, null, this.#mac)
     this.counters.answered++
     return true
+  }
+
+  /** Says why the message that follows is made. */
+  #because(f: Frame, kind: number): void {
+    const why = `it is known to be at ${formatMac(this.#mac)}`
+    explain.answers(this.#speaker, f, 'ARP responder', kind, this.#m, why)
   }
 
   #probe(): false {

@@ -1,6 +1,7 @@
 import { type Batch, Drop, type Element, type Frame, type FramePool } from '@l2l3/switch-core'
 import { eth, icmpv6, ipv4, ipv6, u16 } from '@l2l3/switch-core/wire'
 import { isUnspecified } from './address.ts'
+import * as explain from './explain.ts'
 import { Kind, Message, readMessage } from './message.ts'
 import type { PortBindings } from './port-bindings.ts'
 
@@ -59,9 +60,18 @@ export class SourceGuard implements Element {
       const f = batch.frames[i] as Frame
       const why = this.#judge(f)
       if (why === -1) batch.frames[n++] = f
-      else this.#pool.drop(f, why)
+      else {
+        if (this.#pool.trace !== null) this.#say(f, why)
+        this.#pool.drop(f, why)
+      }
     }
     batch.length = n
+  }
+
+  /** Says which source it is. */
+  #say(f: Frame, why: Drop): void {
+    const version = why === Drop.IPv4Guard ? 4 : why === Drop.IPv6Guard ? 6 : 0
+    if (version !== 0 || why === Drop.MacGuard) explain.source(this.#pool, f, version, this.#m.l3)
   }
 
   /** The reason to drop a frame, or -1. */

@@ -33,6 +33,10 @@ export class Speaker {
   /** Messages that were wanted and not made, the pool being spent; they are in the ledger as `PoolSpent`. */
   unsent = 0
   readonly #dst = new Uint8Array(6)
+  /* Because of which frame the next message is made, where somebody traces. */
+  #from: number = NO_FRAME
+  #by = ''
+  #why = ''
   readonly #ip = {
     src: new Uint8Array(16),
     dst: new Uint8Array(16),
@@ -52,6 +56,13 @@ export class Speaker {
     this.pool = pool
     this.mac = mac
     this.out = out
+  }
+
+  /** Says because of which frame the next message is made, for who traces; `NO_FRAME`: because of none. */
+  because(f: Frame | -1, by: string, why: string): void {
+    this.#from = f !== NO_FRAME && this.pool.trace?.follows(f as Frame) ? f : NO_FRAME
+    this.#by = by
+    this.#why = why
   }
 
   /** Asks who has `tpa`: everybody, or one station whose MAC is at `at` in `to`. A probe (RFC 5227) has `spa` 0, an
@@ -162,6 +173,7 @@ export class Speaker {
     const f = this.pool.alloc()
     if (f === NO_FRAME) {
       this.unsent++
+      this.#from = NO_FRAME
       this.pool.ledger.originate(1)
       this.pool.ledger.drops[Drop.PoolSpent]++
     }
@@ -172,6 +184,10 @@ export class Speaker {
     this.pool.len[f] = end - this.pool.off[f]
     this.pool.ledger.originate(1)
     this.sent++
+    if (this.#from !== NO_FRAME) {
+      this.pool.trace?.derived(this.#from as Frame, f, this.#by, this.#why)
+      this.#from = NO_FRAME
+    }
     out.push(f)
   }
 }

@@ -10,6 +10,7 @@ import {
 } from '@l2l3/switch-core'
 import { arp, icmpv6, ipv6 } from '@l2l3/switch-core/wire'
 import { formatAddress, isHost4, isUnspecified } from './address.ts'
+import * as explain from './explain.ts'
 import type { KnownNeighbours } from './known-neighbours.ts'
 import { Kind, Message, readMessage } from './message.ts'
 import { Responder } from './responder.ts'
@@ -108,8 +109,11 @@ export class Suppressor implements Element {
     for (let i = 0; i < batch.length; i++) {
       const f = batch.frames[i] as Frame
       const kind = readMessage(this.#pool, f, this.#m)
-      if (this.#m.tags === 0 && this.#left(kind)) this.#pool.drop(f, Drop.ArpFilter)
-      else batch.frames[n++] = f
+      if (this.#m.tags === 0 && this.#left(kind)) {
+        if (this.#pool.trace !== null)
+          explain.say(this.#pool, f, 'ARP suppressor', 'nothing is known to answer it with, and it is not flooded')
+        this.#pool.drop(f, Drop.ArpFilter)
+      } else batch.frames[n++] = f
     }
     batch.length = n
   }
