@@ -46,7 +46,7 @@ export async function demo(options: DemoOptions = {}): Promise<number> {
       const tracer = new Tracer(fabric as Fabric, isFirst)
       title('Checks')
       const results = await world.runChecks((result) => say(checkLine(result)), signal)
-      tracer.stop()
+      const trace = tracer.stop()
       const now = await world.snapshot()
       title('Addresses learnt (FDB)')
       say(fdbTable(now))
@@ -54,7 +54,7 @@ export async function demo(options: DemoOptions = {}): Promise<number> {
       say(portTable(now))
       say(`\n  dropped frames by reason\n${dropTable(now)}\n${ledgerLine(now)}`)
       title('The path of the first frame')
-      for (const line of traceText(tracer.steps)) say(line)
+      if (trace !== null) for (const line of traceText(trace, { colors: colorsFor(process.stdout) })) say(line)
       say(`\n${checkSummary(results)}`)
       if (!now.ledger.balanced) note('l2l3: the ledger does not balance: frames were lost without a reason')
       return results.every((result) => result.ok) && now.ledger.balanced && tracer.found ? 0 : 1

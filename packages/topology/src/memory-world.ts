@@ -5,6 +5,7 @@ import { buildFabric, type Fabric, type Snapshot, snapshot } from './fabric.ts'
 import { HOPS, MemoryHost } from './host/memory-host.ts'
 import { gatewaysOf } from './mode.ts'
 import type { CheckSpec, Topology } from './topology.ts'
+import { type LiveTraceOptions, type LiveTraceReport, traceFabric } from './trace/live.ts'
 
 /*
  * A topology in memory: small hosts in place of namespaces, memory ports in place of TAPs, a virtual clock. Nothing
@@ -173,6 +174,11 @@ export class MemoryWorld {
   /** Tries the checks of the topology, in order. */
   runChecks(): CheckResult[] {
     return this.topology.checks.map((check) => this.check(check))
+  }
+
+  /** Traces frames that come in from now on; see `World.trace`. They come in as the world goes on. */
+  trace(filter: string, options: LiveTraceOptions = {}): Promise<LiveTraceReport> {
+    return traceFabric(this.fabric, filter, options)
   }
 
   /** Ports, address tables and ledger at this moment. */

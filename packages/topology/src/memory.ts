@@ -42,5 +42,29 @@ export {
   type Topology,
 } from './topology.ts'
 export { type Problem, problemText, TopologyError } from './topology-error.ts'
-export { Tracer, type TraceStep } from './trace.ts'
-export { traceText } from './trace-text.ts'
+export { type TraceOptions, type TraceReport, type TraceRole, type TraceWhat, trace } from './trace/ask.ts'
+export { dissect } from './trace/dissect/dissect.ts'
+export type { Field, Layer } from './trace/dissect/layers.ts'
+export type { FieldChange } from './trace/field-changes.ts'
+export { type FrameFilter, frameFilter } from './trace/filter.ts'
+export { FilterError } from './trace/filter-words.ts'
+export {
+  checkLiveTrace,
+  type LiveTraceOptions,
+  type LiveTraceReport,
+  liveTraceRemark,
+  traceFabric,
+} from './trace/live.ts'
+export { bytesAt, outputs, type StepKind, type Trace, type TraceStep } from './trace/path.ts'
+export { tracePcapng } from './trace/pcapng.ts'
+export { type ReportTextOptions, reportText } from './trace/report-text.ts'
+export { applyDiff, diff, type Splice } from './trace/splice.ts'
+export {
+  type ParsedTrace,
+  parseTraceText,
+  type TraceColors,
+  type TraceTextOptions,
+  traceText,
+} from './trace/text.ts'
+export { Tracer } from './trace/tracer.ts'
+export type { World } from './world.ts'

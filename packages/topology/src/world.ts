@@ -2,6 +2,7 @@ import type { CaptureSink } from '@l2l3/switch-core/pcap'
 import type { CheckResult } from './check-result.ts'
 import type { Snapshot } from './fabric.ts'
 import type { CheckSpec, Topology } from './topology.ts'
+import type { LiveTraceOptions, LiveTraceReport } from './trace/live.ts'
 
 /*
  * A topology that runs, wherever it runs: what the worlds have in common, and all that the command and tests use. It is
@@ -29,6 +30,13 @@ export interface World extends AsyncDisposable {
   /** Writes what passes every port, both ways, to captures from now on: `sink` is called once a port, with its label.
    * Gives the function that ends it. */
   capture(sink: (label: string) => CaptureSink): Promise<() => Promise<void>>
+  /**
+   * Traces frames that come in from now on and fit a filter, until there are enough or the signal ends it.
+   *
+   * @param filter in words of tcpdump (docs/trace.md); the empty one takes all
+   * @throws FilterError, RangeError
+   */
+  trace(filter: string, options?: LiveTraceOptions): Promise<LiveTraceReport>
   /** Stops, and removes all that was made. May be called again. */
   close(): Promise<void>
 }
