@@ -124,8 +124,14 @@ export class Memberships implements Ticker {
 
   /** Joins the solicited-node group of an IPv6 address (RFC 4291, 2.7.1); of an IPv4 address there is none. */
   joinSolicitedNode(address: string): void {
-    const { family, v6 } = parseAddress('address', address)
-    if (family === 6) this.join(`ff02::1:ff${hex(v6[13])}:${hex(v6[14])}${hex(v6[15])}`)
+    const group = solicitedNode(address)
+    if (group !== null) this.join(group)
+  }
+
+  /** Leaves the solicited-node group of an IPv6 address; false where it is not in it. */
+  leaveSolicitedNode(address: string): boolean {
+    const group = solicitedNode(address)
+    return group !== null && this.leave(group)
   }
 
   /** Leaves a group; false where it is not in it. */
@@ -275,6 +281,12 @@ function isReported({ family, v4, v6 }: Address): boolean {
   if (family === 4) return v4 !== ALL_SYSTEMS
   const scope = (v6[1] as number) & 15
   return scope > 1 && !(scope === 2 && v6[15] === 1 && v6.subarray(2, 15).every((byte) => byte === 0))
+}
+
+/** The solicited-node group of an IPv6 address; null for an IPv4 address. Throws a TypeError for what is neither. */
+function solicitedNode(address: string): string | null {
+  const { family, v6 } = parseAddress('address', address)
+  return family === 6 ? `ff02::1:ff${hex(v6[13])}:${hex(v6[14])}${hex(v6[15])}` : null
 }
 
 function hex(byte: number | undefined): string {

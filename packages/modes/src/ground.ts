@@ -10,8 +10,34 @@ export interface Ground {
   readonly seed?: number
 }
 
-/** Makes the link to a port of a node with `ports` ports, or to an element in its place. Each of them brings at most a
- * batch a turn, and is answered by as much: a link that holds both does not overflow. */
-export function linkTo(ground: Ground, port: Element, name: string, ports: number): Link {
-  return ground.loop.link(port, name, Math.min(65_536, Math.max(LINK_CAPACITY, 2 * BATCH * ports)))
+/** The links of a node. Each of its ports brings at most a batch a turn, and is answered by as much: a link that holds both
+ * does not overflow. So they get longer as ports are added. */
+export class Wires {
+  readonly ground: Ground
+  readonly #links: Set<Link> = new Set()
+  #capacity = LINK_CAPACITY
+
+  /** @param ports how many the node has at first */
+  constructor(ground: Ground, ports: number) {
+    this.ground = ground
+    this.resize(ports)
+  }
+
+  /** Says how many ports the node has now. */
+  resize(ports: number): void {
+    this.#capacity = Math.max(this.#capacity, Math.min(65_536, 2 * BATCH * ports))
+    for (const link of this.#links) link.widen(this.#capacity)
+  }
+
+  /** Makes the link to a port, or to an element in its place. */
+  link(target: Element, name: string): Link {
+    const link = this.ground.loop.link(target, name, this.#capacity)
+    this.#links.add(link)
+    return link
+  }
+
+  /** Says that a link is the node's no more: what it still holds goes to its target. */
+  end(link: Link): void {
+    this.#links.delete(link)
+  }
 }

@@ -1,27 +1,34 @@
 /**
  * The network modes, each a short function that puts elements together and reads like the drawing above it: ports in,
- * a node out. Read in this order: `ground` (what a node is built in), `routed-link` (a router's link with its
- * neighbour table), `router`, `l3` (pods on /32 links, as Calico has them), `l2bridge` (pods behind the node's MAC),
- * `nat` (pods behind the node's address), `vtep` (networks that span nodes).
+ * a node out. Read in this order: `ground` (what a node is built in), `parts` (what comes and goes), `routed-link` (a
+ * router's link with its neighbour table), `host-node` (a router with bridges, pods, uplinks, tunnels and NAT); and what is
+ * made of it: `router`, `l3` (pods on /32 links, as Calico has them), `nat` (pods behind the node's address); then `l2bridge`
+ * (pods behind the node's MAC), `vtep` (networks that span nodes). Each node has `change`, by which it becomes another while
+ * frames pass.
  * What people configure and how it is checked is in `@l2l3/topology`.
  */
-export type { Ground } from './ground.ts'
-export { type L2BridgeModeOptions, type L2BridgeNode, type L2BridgePodPort, l2bridge } from './l2bridge.ts'
+
+export { Bridge, type BridgePort, type BridgeSide, type BridgeSpec, bridgePort, forgetStation } from './bridge.ts'
+export { type Ground, Wires } from './ground.ts'
+export { HostNode, type HostOptions, type HostSettings } from './host-node.ts'
 export {
-  type L3Options,
-  type L3Pod,
-  l3,
-  POD_GATEWAY,
-  POD_GATEWAY_MAC,
-  type PodProxyOptions,
-  podGateway6,
-} from './l3.ts'
-export { type InsidePort, type NatModeOptions, type NatNode, nat } from './nat.ts'
+  type L2BridgeModeOptions,
+  type L2BridgeNode,
+  type L2BridgePodPort,
+  type L2BridgeSettings,
+  l2bridge,
+} from './l2bridge.ts'
+export { type L3Options, type L3Pod, type L3Settings, l3, POD_GATEWAY, POD_GATEWAY_MAC, podGateway6 } from './l3.ts'
+export { type InsidePort, type NatModeOptions, type NatNode, type NatSettings, nat } from './nat.ts'
+export { NatGate, type NatGateOptions, type NatPolicies, natProfile } from './nat-gate.ts'
 export type { PortMappingOptions, PortMappingRules } from './nat-mappings.ts'
 export type { OutboundOptions } from './nat-outbound.ts'
 export { type NatTrial, natTrial } from './nat-trial.ts'
+export { type Named, type Part, Parts } from './parts.ts'
 export type { InterfaceSpec, JoinedLink, RoutedLink, RoutedPort, Uplink } from './routed-link.ts'
-export { type Route, type RoutedNode, type RouterModeOptions, router } from './router.ts'
+export type { PodProxyOptions, RoutedPod } from './routed-pod.ts'
+export { type RoutedNode, type RouterModeOptions, type RouterSettings, router } from './router.ts'
+export type { Route } from './routes.ts'
 export { type TrialUnderlay, tunnelTrial, type VtepTrial, vtepTrial } from './tunnel-trial.ts'
 export type { RoutedTunnel, TunnelLink, TunnelSubnet, TunnelType } from './tunnels.ts'
 export {
@@ -32,6 +39,7 @@ export {
   type OverlayTunnel,
   type VtepModeOptions,
   type VtepNode,
+  type VtepSettings,
   vtep,
 } from './vtep.ts'
 export type { SocketUplink } from './vtep-ends.ts'

@@ -11,7 +11,9 @@ import {
   type Port,
   SECOND,
 } from '@l2l3/switch-core'
-import { type Ground, linkTo } from './ground.ts'
+import { forgetStation } from './bridge.ts'
+import { type Ground, Wires } from './ground.ts'
+import { Parts } from './parts.ts'
 
 /** A pod, and the port it is on. */
 export interface L2BridgePodPort {
@@ -31,13 +33,19 @@ interface Plug {
   readonly label?: string
 }
 
-/** Settings of an l2bridge node; the engine's are `L2BridgeOptions`. */
-export interface L2BridgeModeOptions extends L2BridgeOptions {
+/** Settings of an l2bridge node that change while it runs. */
+export interface L2BridgeSettings {
   readonly pods: readonly L2BridgePodPort[]
-  /** The port to the world; null where nothing is plugged in. */
-  readonly uplink: Plug | null
   /** The port to the node itself, which has `hostMac`; null where it has none. Default null. */
   readonly host?: Plug | null
+  /** The node's own addresses: ARP for them is answered with `hostMac`. */
+  readonly hostIps?: readonly string[]
+}
+
+/** Settings of an l2bridge node; the engine's are `L2BridgeOptions`. */
+export interface L2BridgeModeOptions extends L2BridgeSettings, Omit<L2BridgeOptions, 'hostIps'> {
+  /** The port to the world; null where nothing is plugged in. */
+  readonly uplink: Plug | null
 }
 
 /** A node of pods behind its MAC. */
@@ -45,6 +53,10 @@ export interface L2BridgeNode {
   readonly engine: L2BridgeEngine
   /** By the names of their ports. */
   readonly pods: ReadonlyMap<string, L2BridgePod>
+  /** Makes the node what is said, while frames pass; all of it is given anew. */
+  change(next: L2BridgeSettings): void
+  /** Forgets what was learnt of a station that is where it was no more. */
+  forget(mac: string): void
 }
 
 /**
@@ -62,20 +74,56 @@ export interface L2BridgeNode {
  */
 export function l2bridge(ground: Ground, options: L2BridgeModeOptions): L2BridgeNode {
   const { loop, pool } = ground
-  const { pods, uplink, host = null, ...settings } = options
-  const wire = (spec: Plug): Link => linkTo(ground, spec.port, spec.label ?? spec.port.name, pods.length + 2)
+  const { pods: first, uplink, host: _, hostIps: _ips, ...settings } = options
+  const wires = new Wires(ground, first.length + 2)
+  const wire = (spec: Plug): Link => wires.link(spec.port, spec.label ?? spec.port.name)
   const out = uplink === null ? new Unplugged(pool) : new Onto(wire(uplink))
   const engine = new L2BridgeEngine(loop, out, { seed: ground.seed ?? 0, ...settings })
   loop.every(SECOND, engine)
   if (uplink !== null) loop.add(uplink.port, engine.ingress)
-  if (host !== null) loop.add(host.port, engine.attachHost(wire(host)))
-  const added = pods.map((spec): [string, L2BridgePod] => {
-    const { mac, ips, mtu } = spec
-    const pod = engine.addPod(wire(spec), { mac, ips, ...(mtu === undefined ? {} : { port: { mtu } }) })
-    loop.add(spec.port, pod)
-    return [spec.name, pod]
+  const hosts = new Parts((spec: Plug & { readonly name: string }) => {
+    const link = wire(spec)
+    loop.add(spec.port, engine.attachHost(link))
+    return {
+      end() {
+        loop.remove(spec.port)
+        engine.detachHost()
+        wires.end(link)
+      },
+    }
   })
-  return { engine, pods: new Map(added) }
+  const pods = new Parts((spec: L2BridgePodPort) => {
+    const { name, port, mac, ips, mtu } = spec
+    const link = wire(spec)
+    const pod = engine.addPod(link, { mac, ips, ...(mtu === undefined ? {} : { port: { mtu } }) })
+    loop.add(port, pod)
+    return {
+      ...{ name, pod },
+      end() {
+        loop.remove(port)
+        engine.removePod(pod)
+        wires.end(link)
+      },
+    }
+  })
+  const change = ({ pods: next, host = null, hostIps = [] }: L2BridgeSettings): void => {
+    wires.resize(next.length + 2)
+    // An address that a pod gives up may be the node's, and the other way round.
+    const stay = new Set(next.map((spec) => spec.name))
+    for (const { name } of pods.list) if (!stay.has(name)) pods.remove(name)
+    engine.setHostIps(hostIps)
+    hosts.become(host === null ? [] : [{ ...host, name: 'host' }])
+    pods.become(next)
+  }
+  change(options)
+  return {
+    engine,
+    get pods() {
+      return new Map(pods.list.map(({ name, pod }) => [name, pod]))
+    },
+    change,
+    forget: (mac) => forgetStation(engine.switch, mac),
+  }
 }
 
 /** The near end of a link: what comes here goes on to it, as a step that a trace can see. */

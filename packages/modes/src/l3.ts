@@ -1,17 +1,12 @@
-import { ArpGuard, linkLocal, PortBindings, ProxyArp, SourceGuard } from '@l2l3/arp'
-import {
-  type Element,
-  MILLISECOND,
-  Pipeline,
-  type Port,
-  type ReversePathFilter,
-  Router,
-  type RouterOptions,
-} from '@l2l3/switch-core'
+import { linkLocal } from '@l2l3/arp'
+import type { ReversePathFilter } from '@l2l3/switch-core'
 import { formatIpv6, parseMac } from '@l2l3/switch-core/wire'
 import type { Ground } from './ground.ts'
-import { type RoutedLink, type RoutedPort, routedLink, uplink, withLinkLocal } from './routed-link.ts'
-import { addRoutes, icmp, type Route, type RoutedNode } from './router.ts'
+import { HostNode, type HostOptions, type HostSettings } from './host-node.ts'
+import type { RoutedPort } from './routed-link.ts'
+import type { PodProxyOptions, RoutedPod } from './routed-pod.ts'
+import { type RoutedNode, routedNode } from './router.ts'
+import type { Route } from './routes.ts'
 
 /** The IPv4 gateway of every pod, which nobody has: proxy ARP answers for it. */
 export const POD_GATEWAY = '169.254.1.1'
@@ -24,32 +19,20 @@ export function podGateway6(mac: string = POD_GATEWAY_MAC): string {
 }
 
 /** A pod, and the port it is on. */
-export interface L3Pod {
-  readonly name: string
-  readonly label?: string
-  readonly port: Port
-  readonly mac: string
-  /** Without prefix: each is a /32 or /128. */
-  readonly ips: readonly string[]
-  readonly mtu?: number
-}
+export type L3Pod = Pick<RoutedPod, 'name' | 'label' | 'port' | 'mac' | 'ips' | 'mtu'>
 
-/** Settings of proxy ARP; see `ProxyArp`. */
-export interface PodProxyOptions {
-  readonly answerProbes?: boolean
-  readonly requireRoute?: boolean
-  readonly routeLocalnet?: boolean
-  readonly delayMaxMs?: number
-}
-
-/** Settings of an l3 node. */
-export interface L3Options extends Pick<RouterOptions, 'echo' | 'icmpRate' | 'icmpBurst' | 'icmpSource'> {
+/** Settings of an l3 node that change while it runs. */
+export interface L3Settings {
   readonly pods: readonly L3Pod[]
   /** Ports to other nodes and the world. */
   readonly uplinks: readonly RoutedPort[]
   readonly routes?: readonly Route[]
   /** Address blocks of this node: what no pod has of them is dropped in silence. */
   readonly blocks?: readonly string[]
+}
+
+/** Settings of an l3 node. */
+export interface L3Options extends L3Settings, Omit<HostOptions, 'nat'> {
   /** Default `POD_GATEWAY_MAC`. */
   readonly gatewayMac?: string
   /** Which sources pods' ports take. Default `strict`. */
@@ -73,39 +56,17 @@ export interface L3Options extends Pick<RouterOptions, 'echo' | 'icmpRate' | 'ic
  * All pods' ports have the same MAC and the same link-local address, and no IPv4 address: the node's own asks and
  * speaks there.
  */
-export function l3(ground: Ground, options: L3Options): RoutedNode {
-  const { pool, clock, loop } = ground
-  const { pods, uplinks, gatewayMac = POD_GATEWAY_MAC } = options
-  const node = new Router(pool, clock, icmp(options))
-  const size = pods.length + uplinks.length
-  const links: RoutedLink[] = uplinks.map((spec) =>
-    uplink(ground, node, { ...spec, addresses: withLinkLocal(spec) }, size),
-  )
-  const own = uplinks.flatMap((spec) => spec.addresses).find((a) => !a.includes(':'))
-  const askFrom = own?.slice(0, own.indexOf('/')) ?? POD_GATEWAY
-  for (const pod of pods) {
-    const side = { ...pod, mac: gatewayMac, addresses: [`${podGateway6(gatewayMac)}/64`] }
-    const link = routedLink(ground, node, { ...side, rpFilter: options.rpFilter ?? 'strict' }, size, askFrom)
-    const { iface, out } = link
-    const proxy = new ProxyArp(pool, clock, {
-      ...options.proxyArp,
-      mac: gatewayMac,
-      out,
-      routes: node,
-      interface: iface,
-    })
-    if (options.proxyArp?.delayMaxMs) loop.every(10 * MILLISECOND, proxy)
-    loop.add(pod.port, new Pipeline(...guards(ground, pod, options), link.neighbours.input, proxy, iface))
-    for (const ip of pod.ips) node.addRoute({ to: `${ip}/${ip.includes(':') ? 128 : 32}`, dev: iface })
-    links.push(link)
+export function l3(ground: Ground, options: L3Options): RoutedNode<L3Settings> {
+  const { gatewayMac = POD_GATEWAY_MAC, rpFilter = 'strict', antiSpoofing = false, proxyArp = {} } = options
+  const gateway = { mac: gatewayMac, addresses: [`${podGateway6(gatewayMac)}/64`] }
+  const settings = ({ pods, uplinks, routes = [], blocks = [] }: L3Settings): HostSettings => {
+    const own = uplinks.flatMap((spec) => spec.addresses).find((a) => !a.includes(':'))
+    const askFrom = own?.slice(0, own.indexOf('/')) ?? POD_GATEWAY
+    return {
+      uplinks,
+      pods: pods.map((pod) => ({ ...pod, gateway, rpFilter, antiSpoofing, proxyArp, askFrom })),
+      routes: [...blocks.map((to): Route => ({ to, type: 'blackhole' })), ...routes],
+    }
   }
-  for (const to of options.blocks ?? []) node.addRoute({ to, type: 'blackhole' })
-  addRoutes(node, links, options.routes ?? [])
-  return { router: node, links }
-}
-
-function guards({ pool }: Ground, pod: L3Pod, { antiSpoofing = false }: L3Options): Element[] {
-  if (!antiSpoofing) return []
-  const bindings = new PortBindings(pod.ips.map((address) => ({ mac: pod.mac, address })))
-  return [new SourceGuard(pool, bindings), new ArpGuard(pool, bindings)]
+  return routedNode(new HostNode(ground, settings(options), options), settings)
 }

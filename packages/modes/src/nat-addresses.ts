@@ -3,7 +3,7 @@ import { formatPrefix, formatWords, masked, parseInterfaceAddress, parsePrefix }
 import { parseIpv4 } from '@l2l3/switch-core/wire'
 import type { PortMappingOptions } from './nat-mappings.ts'
 import type { OutboundOptions } from './nat-outbound.ts'
-import { gatewaysOf, type Route } from './router.ts'
+import { gatewaysOf, type Route } from './routes.ts'
 
 /*
  * The addresses of a NAT node, and what settings want of them.

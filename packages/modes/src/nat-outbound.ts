@@ -2,7 +2,6 @@ import {
   type Addresses6,
   BEHAVIOUR,
   type BehaviourName,
-  OutboundNat,
   type OutboundRule,
   type OutsideAddresses,
   type OutsidePorts,
@@ -64,16 +63,25 @@ export interface OutboundGround {
   readonly maxFlows: number
 }
 
-/** Compiles rules. Throws a TypeError or RangeError with key and value. */
-export function outboundNat(ground: OutboundGround, rules: readonly OutboundOptions[]): OutboundNat {
+/** The NATs of a list of rules, by what was set: where rules change, one with the same settings goes on with its mappings. */
+export type RuleNats = Map<string, SourceNat[]>
+
+/** Compiles rules. Throws a TypeError or RangeError with key and value.
+ * @param former NATs of the rules before, which are taken out as they are used
+ * @param now gets those of these rules */
+export function outboundRules(
+  ground: OutboundGround,
+  rules: readonly OutboundOptions[],
+  former: RuleNats = new Map(),
+  now: RuleNats = new Map(),
+): OutboundRule[] {
   const compiled = rules.map((rule, i) => ({
     hns: rule.behaviour === 'hns',
-    ...outboundRule(ground, rule, `outbound[${i}]`),
+    ...outboundRule(ground, rule, `outbound[${i}]`, former, now),
   }))
   const first = compiled.findIndex((rule) => rule.hns)
   const policies = compiled.filter((rule) => rule.hns)
-  const ordered = compiled.flatMap((rule, i) => (!rule.hns ? [rule.translate] : i === first ? hnsOrder(policies) : []))
-  return new OutboundNat(ordered, 'outbound')
+  return compiled.flatMap((rule, i) => (!rule.hns ? [rule.translate] : i === first ? hnsOrder(policies) : []))
 }
 
 /** A rule of the configuration as rules of the NAT. */
@@ -97,7 +105,13 @@ function hnsOrder(policies: readonly Compiled[]): OutboundRule[] {
   ]
 }
 
-function outboundRule(ground: OutboundGround, rule: OutboundOptions, key: string): Compiled {
+function outboundRule(
+  ground: OutboundGround,
+  rule: OutboundOptions,
+  key: string,
+  former: RuleNats,
+  now: RuleNats,
+): Compiled {
   const { from, exceptions = [], destinations, uplinks, addresses, behaviour = 'linux', hairpin, ...given } = rule
   const { inside } = ground
   if (!Object.hasOwn(BEHAVIOUR, behaviour)) {
@@ -120,15 +134,19 @@ function outboundRule(ground: OutboundGround, rule: OutboundOptions, key: string
     throw new TypeError(`${key}.hairpin needs a mapping that owns its port, and "linux" does not`)
   }
   const turns = hairpin ?? (behaviour === 'rfc4787' && owns)
-  const nat = named(key, () => {
-    return new SourceNat(ground.addresses, {
-      ...settings,
-      maxMappings: given.maxMappings ?? Math.min(ground.maxFlows, settings.maxPortPoolUsage ?? ground.maxFlows),
-      ...(addresses === undefined ? { outside: ground.outside } : { to: addresses }),
-      ...(turns ? { inside } : {}),
-      ...{ outsidePorts: ground.ports, seed: ground.seed },
-    })
-  })
+  const what = {
+    ...settings,
+    maxMappings: given.maxMappings ?? Math.min(ground.maxFlows, settings.maxPortPoolUsage ?? ground.maxFlows),
+    ...(addresses === undefined ? {} : { to: addresses }),
+    ...(turns ? { inside } : {}),
+  }
+  const text = JSON.stringify(what)
+  const make = (): SourceNat => {
+    const outside = addresses === undefined ? { outside: ground.outside } : {}
+    return new SourceNat(ground.addresses, { ...what, ...outside, outsidePorts: ground.ports, seed: ground.seed })
+  }
+  const nat = former.get(text)?.shift() ?? named(key, make)
+  now.set(text, [...(now.get(text) ?? []), nat])
   const hns = behaviour === 'hns'
   const narrow = hns && destinations !== undefined && destinations.length > 0
   const about = { from: from ?? inside, ...(narrow && uplinks === undefined ? {} : { out }) }
@@ -164,8 +182,8 @@ export class InterfaceAddresses implements OutsideAddresses {
   readonly #router: Router
   readonly #interfaces: RouterInterface[] = []
   #addresses: Addresses6 | null = null
-  /** The numbers of IPv6 addresses, which are held for good. */
-  readonly #numbers: Map<Uint8Array, number> = new Map()
+  /** The numbers of IPv6 addresses, which are held as long as their interface is there, by its number. */
+  readonly #numbers: Map<number, Map<Uint8Array, number>> = new Map()
   readonly #to: Uint8Array = new Uint8Array(16)
 
   constructor(router: Router) {
@@ -178,6 +196,13 @@ export class InterfaceAddresses implements OutsideAddresses {
     this.#addresses = addresses
   }
 
+  /** The interface with this number is gone. */
+  remove(number: number): void {
+    delete this.#interfaces[number]
+    for (const held of this.#numbers.get(number)?.values() ?? []) this.#addresses?.release(held)
+    this.#numbers.delete(number)
+  }
+
   of4(out: number, to: number): number {
     const iface = this.#interfaces[out]
     return iface === undefined ? 0 : this.#router.sourceTo4(iface, to)
@@ -188,10 +213,12 @@ export class InterfaceAddresses implements OutsideAddresses {
     this.#addresses.write(to, this.#to, 0)
     const bytes = this.bytesOf6(out, this.#to, 0)
     if (bytes === null) return 0
-    let number = this.#numbers.get(bytes) ?? 0
-    if (number === 0) {
-      number = this.#addresses.intern(bytes, 0)
-      if (number !== 0) this.#numbers.set(bytes, number)
+    const held = this.#numbers.get(out)?.get(bytes)
+    if (held !== undefined) return held
+    const number = this.#addresses.intern(bytes, 0)
+    if (number !== 0) {
+      const ofLink = this.#numbers.get(out) ?? new Map<Uint8Array, number>()
+      this.#numbers.set(out, ofLink.set(bytes, number))
     }
     return number
   }

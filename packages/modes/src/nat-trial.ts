@@ -4,14 +4,15 @@ import {
   type BalancerOptions,
   Conntrack,
   type ConntrackOptions,
+  OutboundNat,
   OutsidePorts,
   PortMappings,
   type ServiceOptions,
 } from '@l2l3/nat'
 import { NodeAddresses } from './nat-addresses.ts'
 import { checkMapping, type PortMappingOptions, type PortMappingRules } from './nat-mappings.ts'
-import { networksOf, type OutboundOptions, outboundNat } from './nat-outbound.ts'
-import type { Route } from './router.ts'
+import { networksOf, type OutboundOptions, outboundRules } from './nat-outbound.ts'
+import type { Route } from './routes.ts'
 
 /** Tries the settings of a NAT node one by one, before there is a node: each call throws a TypeError or RangeError with
  * key and value where `nat` would. */
@@ -57,7 +58,7 @@ export function natTrial(node: TrialNode): NatTrial {
   }
   return {
     outbound: (rule) => {
-      outboundNat(ground, [rule])
+      new OutboundNat(outboundRules(ground, [rule]), 'outbound')
       own.checkGateways(routes, { outbound: [rule] })
       outbound.push(rule)
       for (const link of [node.inside, outside]) own.held(link, { outbound })

@@ -9,7 +9,8 @@ import {
   type RouterInterface,
 } from '@l2l3/switch-core'
 import { formatIpv6, parseMac } from '@l2l3/switch-core/wire'
-import { type Ground, linkTo } from './ground.ts'
+import type { Wires } from './ground.ts'
+import type { Part } from './parts.ts'
 
 /** How often neighbour tables and memberships look at their timers. */
 const NEIGHBOUR_TICK: number = 100 * MILLISECOND
@@ -37,12 +38,14 @@ export interface RoutedPort {
 export type InterfaceSpec = Omit<RoutedPort, 'port' | 'label'>
 
 /** A link that a router is on: its interface there, and the table that finds MACs. */
-export interface JoinedLink {
+export interface JoinedLink extends Part {
   readonly name: string
   readonly iface: RouterInterface
   readonly neighbours: NeighbourTable
   /** The way out. */
   readonly out: Link
+  /** Gives the interface other addresses; those that stay in their places stay as they are. */
+  setAddresses(addresses: readonly string[]): void
 }
 
 /** A port that is joined to a router. */
@@ -64,29 +67,16 @@ export interface Uplink extends RoutedLink {
  *     port --> ( ... neighbours.input ... iface ) --> router
  *     port <------------- out <------ neighbours <--- router
  *
- * @param ports how many ports the node has
  * @param askFrom the IPv4 address that asks where the interface has none
  */
-export function routedLink(
-  ground: Ground,
-  router: Router,
-  spec: RoutedPort,
-  ports: number,
-  askFrom?: string,
-): RoutedLink {
+export function routedLink(wires: Wires, router: Router, spec: RoutedPort, askFrom?: string): RoutedLink {
   const { port, label, ...own } = spec
-  return { port, ...joinedLink(ground, router, own, linkTo(ground, port, label ?? spec.name, ports), askFrom) }
+  return { port, ...joinedLink(wires, router, own, wires.link(port, label ?? spec.name), askFrom) }
 }
 
 /** Joins a link to a router, as `routedLink` does with a port's. */
-export function joinedLink(
-  ground: Ground,
-  router: Router,
-  spec: InterfaceSpec,
-  out: Link,
-  askFrom?: string,
-): JoinedLink {
-  const { pool, clock, loop } = ground
+export function joinedLink(wires: Wires, router: Router, spec: InterfaceSpec, out: Link, askFrom?: string): JoinedLink {
+  const { pool, clock, loop, seed = 0 } = wires.ground
   const { name, mac, addresses, mtu, rpFilter, directedBroadcast } = spec
   const iface = router.addInterface({
     ...{ name, mac, out, addresses },
@@ -95,12 +85,34 @@ export function joinedLink(
     ...(directedBroadcast === undefined ? {} : { directedBroadcast }),
   })
   const neighbours = new NeighbourTable(pool, clock, {
-    ...{ mac, out, addresses, client: iface, router: true, seed: ground.seed ?? 0 },
+    ...{ mac, out, addresses, client: iface, router: true, seed },
     ...(askFrom === undefined ? {} : { askFrom }),
   })
   iface.neighbours = neighbours
-  loop.every(NEIGHBOUR_TICK, neighbours)
-  return { name, iface, neighbours, out }
+  const stop = loop.every(NEIGHBOUR_TICK, neighbours)
+  let now = addresses
+  return {
+    ...{ name, iface, neighbours, out },
+    setAddresses(next) {
+      const kept = next.findIndex((address, i) => address !== now[i])
+      const from = kept < 0 ? next.length : kept
+      for (const gone of now.slice(from)) {
+        router.removeAddress(iface, gone)
+        neighbours.addresses.remove(gone)
+      }
+      for (const come of next.slice(from)) {
+        router.addAddress(iface, come)
+        neighbours.addresses.add(come)
+      }
+      now = next
+    },
+    end() {
+      stop()
+      router.removeInterface(iface)
+      neighbours.flush()
+      wires.end(out)
+    },
+  }
 }
 
 /**
@@ -109,15 +121,31 @@ export function joinedLink(
  *
  *     port --> neighbours.input, groups.input, iface --> router
  */
-export function uplink(ground: Ground, router: Router, spec: RoutedPort, ports: number): Uplink {
-  const { pool, clock, loop } = ground
+export function uplink(wires: Wires, router: Router, spec: RoutedPort): Uplink {
+  const { pool, clock, loop } = wires.ground
   const { mac, addresses } = spec
-  const link = routedLink(ground, router, spec, ports)
+  const link = routedLink(wires, router, spec)
   const groups = new Memberships(pool, clock, { mac, addresses, out: link.out })
   for (const address of addresses) groups.joinSolicitedNode(address)
-  loop.every(NEIGHBOUR_TICK, groups)
+  const stop = loop.every(NEIGHBOUR_TICK, groups)
   loop.add(spec.port, new Pipeline(link.neighbours.input, groups.input, link.iface))
-  return { ...link, groups }
+  let now = addresses
+  return {
+    ...link,
+    groups,
+    setAddresses(next) {
+      link.setAddresses(next)
+      for (const address of next) if (!now.includes(address)) groups.joinSolicitedNode(address)
+      for (const address of now) if (!next.includes(address)) groups.leaveSolicitedNode(address)
+      now = next
+    },
+    end() {
+      loop.remove(spec.port)
+      groups.close()
+      stop()
+      link.end()
+    },
+  }
 }
 
 /** The addresses of a port, and the link-local one where it speaks IPv6 and has none. */

@@ -23,10 +23,11 @@ import {
   takers,
 } from '@l2l3/vxlan'
 import { Entrance } from './entrance.ts'
-import { type Ground, linkTo } from './ground.ts'
-import { type InterfaceSpec, joinedLink, withLinkLocal } from './routed-link.ts'
+import type { Wires } from './ground.ts'
+import { type Part, Parts } from './parts.ts'
+import { type InterfaceSpec, type JoinedLink, joinedLink, withLinkLocal } from './routed-link.ts'
 import { type Carried, TunnelEnds } from './tunnel-ends.ts'
-import { underlayMtu } from './underlay.ts'
+import { underlayMtu as mtuBetween } from './underlay.ts'
 import { VtepEnds } from './vtep-ends.ts'
 
 /*
@@ -110,39 +111,69 @@ export interface TunnelLink {
 }
 
 /** A tunnel, with what takes its packets out of those for the node; null where the VTEP does it. */
-interface MadeTunnel {
+interface MadeTunnel extends Part {
   readonly link: TunnelLink
   readonly take: LocalTaker | null
+  /** Whether it takes packets of far ends that it does not name. */
+  readonly anybody: boolean
+  /** The underlay's MTU to its far ends when it was made. */
+  readonly mtu: number
 }
 
 interface Place {
-  readonly ground: Ground
+  readonly wires: Wires
+  /** The router that the tunnel is an interface of. */
   readonly router: Router
-  /** The underlay's MTU to the far ends. */
-  readonly mtu: number
+  /** The router that carries its outside: the same, or that of the host which the other is on. */
+  readonly underlay: Router
   readonly ends: VtepEnds
+  /** The longest packet that leaves whole to the far ends of a tunnel. */
+  mtuFor(spec: RoutedTunnel): number
 }
 
-/** Adds tunnels to a router whose uplinks and routes are there, and has it ask them about what is for the node. Throws for
- * settings that make no sense, with key and value.
- * @param uplinks interfaces of the underlay, for its MTU where no route leads to a far end yet */
-export function addTunnels(
-  ground: Ground,
-  router: Router,
-  uplinks: readonly RouterInterface[],
-  specs: readonly RoutedTunnel[],
-): TunnelLink[] {
-  const ends = new VtepEnds(ground, router)
-  const others = new TunnelEnds()
-  for (const spec of specs) noteEnd(others, spec)
-  const made = specs.map((spec) => addTunnel(ground, router, uplinks, ends, spec))
-  if (made.length === 0) return []
-  // Who takes anybody's packets is asked last.
-  const known = made.filter((_, i) => typeof specs[i]?.remote === 'string')
-  const anybody = made.filter((m) => !known.includes(m))
-  const taking = [...known, ...anybody].flatMap((m) => m.take ?? [])
-  router.onLocal = takers(...ends.vteps.map((end) => end.take), ...taking)
-  return made.map((m) => m.link)
+/** The tunnels of a router whose uplinks and routes are there. It has the router of the underlay ask them about what is for the
+ * node. */
+export class Tunnels {
+  readonly #place: Place
+  /** A tunnel is made anew where it is counted once more: the underlay takes other lengths. */
+  readonly #parts: Parts<RoutedTunnel & { readonly times: number }, MadeTunnel>
+  readonly #times: Map<string, number> = new Map()
+
+  /** @param router that of the inside: each tunnel is an interface of it
+   * @param underlay that of the outside, which may be the same
+   * @param uplinks its interfaces, for the MTU where no route leads to a far end yet */
+  constructor(wires: Wires, router: Router, underlay: Router, uplinks: () => readonly RouterInterface[]) {
+    const mtuFor = ({ remote, subnets = [] }: RoutedTunnel): number => {
+      const far = [...(typeof remote === 'string' ? [remote] : []), ...subnets.map((s) => s.remote)]
+      return mtuBetween(underlay, far, uplinks())
+    }
+    this.#place = { wires, router, underlay, ends: new VtepEnds(wires, underlay), mtuFor }
+    this.#parts = new Parts(({ times: _, ...spec }) => addTunnel(this.#place, spec))
+  }
+
+  get list(): readonly TunnelLink[] {
+    return this.#parts.list.map((made) => made.link)
+  }
+
+  /** Makes the tunnels what `specs` say, and tells whether one was ended or made. Throws for settings that make no sense, with
+   * key and value. */
+  become(specs: readonly RoutedTunnel[]): boolean {
+    const others = new TunnelEnds()
+    for (const spec of specs) noteEnd(others, spec)
+    const { underlay, ends, mtuFor } = this.#place
+    for (const spec of specs) {
+      const { name } = spec
+      const there = this.#parts.get(name)
+      if (there !== undefined && there.mtu !== mtuFor(spec)) this.#times.set(name, (this.#times.get(name) ?? 0) + 1)
+    }
+    const changed = this.#parts.become(specs.map((spec) => ({ ...spec, times: this.#times.get(spec.name) ?? 0 })))
+    if (!changed) return false
+    // Who takes anybody's packets is asked last.
+    const made = this.#parts.list
+    const inOrder = [...made.filter((m) => !m.anybody), ...made.filter((m) => m.anybody)]
+    underlay.onLocal = takers(...ends.vteps.map((end) => end.take), ...inOrder.flatMap((m) => m.take ?? []))
+    return true
+  }
 }
 
 /** What each type takes out of the packets for the node. */
@@ -162,51 +193,45 @@ function noteEnd(ends: TunnelEnds, { name, type, local, remote, key, port }: Rou
   ends.add(name, CARRIED[type] ?? [], local, typeof remote === 'string' ? remote : 'any', number)
 }
 
-function addTunnel(
-  ground: Ground,
-  router: Router,
-  uplinks: readonly RouterInterface[],
-  ends: VtepEnds,
-  spec: RoutedTunnel,
-): MadeTunnel {
-  const { remote, subnets = [], local } = spec
-  const far = [...(typeof remote === 'string' ? [remote] : []), ...subnets.map((s) => s.remote)]
-  const place = { ground, router, mtu: underlayMtu(router, far, uplinks), ends }
+function addTunnel(place: Place, spec: RoutedTunnel): MadeTunnel {
+  const mtu = place.mtuFor(spec)
   const own: InterfaceSpec = {
-    ...{ name: spec.name, mac: spec.mac ?? ovnMac(local), addresses: spec.addresses },
+    ...{ name: spec.name, mac: spec.mac ?? ovnMac(spec.local), addresses: spec.addresses },
     ...(spec.rpFilter === undefined ? {} : { rpFilter: spec.rpFilter }),
   }
   switch (spec.type) {
     case 'vxlan':
     case 'geneve':
-      return byVtep(place, spec, own)
+      return byVtep(place, spec, own, mtu)
     case 'gretap':
-      return byGretap(place, spec, own)
+      return byGretap(place, spec, own, mtu)
     default:
-      return ofPackets(place, spec, own)
+      return ofPackets(place, spec, own, mtu)
   }
 }
 
 /** What `IpTunnel` takes of a tunnel's settings. */
 function ipTunnelOptions(
-  place: Place,
+  { underlay }: Place,
   spec: RoutedTunnel,
   own: InterfaceSpec,
   into: Link,
+  underlayMtu: number,
 ): IpTunnelOptions & GreOptions {
   const { name, type, subnets, addresses, mtu, vni, port, learning, knownPeersOnly, rpFilter, ...more } = spec
   const { remote = 'next-hop', ...rest } = more
-  return { ...rest, remote, mac: own.mac, mtu: place.mtu, out: place.router, into }
+  return { ...rest, remote, mac: own.mac, mtu: underlayMtu, out: underlay, into }
 }
 
 /** A tunnel that carries packets. */
-function ofPackets(place: Place, spec: RoutedTunnel, own: InterfaceSpec): MadeTunnel {
-  const { ground, router } = place
-  const { pool, clock, loop } = ground
+function ofPackets(place: Place, spec: RoutedTunnel, own: InterfaceSpec, underlayMtu: number): MadeTunnel {
+  const { wires, router } = place
+  const { pool, clock, loop } = wires.ground
   const { name, type, local, subnets = [] } = spec
   const entrance = new Entrance()
-  const options = ipTunnelOptions(place, spec, own, linkTo(ground, entrance, `${name} (unwrapped)`, 8))
-  const tunnel = type === 'flannel-udp' ? flannel(place, spec, options) : plain(place, spec, options)
+  const into = wires.link(entrance, `${name} (unwrapped)`)
+  const options = ipTunnelOptions(place, spec, own, into, underlayMtu)
+  const tunnel = type === 'flannel-udp' ? flannel(place, spec, options) : plain()
   const six = own.addresses.some((a) => a.includes(':'))
   const iface = router.addInterface({
     ...{ name, mac: own.mac, mtu: spec.mtu ?? tunnel.mtu, neighbours: tunnel.neighbours },
@@ -221,22 +246,28 @@ function ofPackets(place: Place, spec: RoutedTunnel, own: InterfaceSpec): MadeTu
   }
   const id = spec.key === undefined ? type : `${type} key ${spec.key}`
   const to = typeof spec.remote === 'string' ? [spec.remote] : subnets.map((s) => s.remote)
-  const link = { name, type, id, iface, local, remotes: () => to, neighbours: null, network: null }
-  return { link, take: tunnel.take }
+  return {
+    link: { name, type, id, iface, local, remotes: () => to, neighbours: null, network: null },
+    ...{ take: tunnel.take, anybody: typeof spec.remote !== 'string', mtu: underlayMtu },
+    end() {
+      router.removeInterface(iface)
+      wires.end(into)
+    },
+  }
 
-  function plain({ ground: g }: Place, t: RoutedTunnel, o: IpTunnelOptions & GreOptions): IpTunnel {
-    if (t.type === 'gre') return greTunnel(g.pool, g.clock, o)
-    return ipipTunnel(pool, clock, o, t.type === '6in4' ? 'sit' : t.type === 'ip' ? 'any' : 'ipip')
+  function plain(): IpTunnel {
+    if (type === 'gre') return greTunnel(pool, clock, options)
+    return ipipTunnel(pool, clock, options, type === '6in4' ? 'sit' : type === 'ip' ? 'any' : 'ipip')
   }
 }
 
-function flannel({ ground }: Place, spec: RoutedTunnel, options: IpTunnelOptions): FlannelUdp {
+function flannel({ wires }: Place, spec: RoutedTunnel, options: IpTunnelOptions): FlannelUdp {
   const { name, port, addresses, subnets = [] } = spec
   const { remote: _, ...rest } = options
   const address = addresses.find((a) => !a.includes(':'))
   if (address === undefined)
     throw new TypeError(`addresses of ${name}: flannel's backend needs an IPv4 address to speak from`)
-  return new FlannelUdp(ground.pool, ground.clock, {
+  return new FlannelUdp(wires.ground.pool, wires.ground.clock, {
     ...rest,
     address: address.slice(0, address.indexOf('/')),
     routes: subnets.map(({ to, remote }) => ({ to, via: remote })),
@@ -245,44 +276,49 @@ function flannel({ ground }: Place, spec: RoutedTunnel, options: IpTunnelOptions
 }
 
 /** An interface behind something that carries frames, with a neighbour table. */
-function ofFrames(
-  { ground, router }: Place,
-  own: InterfaceSpec,
-  way: Entrance,
-  entrance: Entrance,
-): { iface: RouterInterface; neighbours: NeighbourTable } {
-  const out = linkTo(ground, way, `${own.name} (wraps)`, 8)
-  const { iface, neighbours } = joinedLink(ground, router, { ...own, addresses: withLinkLocal(own) }, out)
-  entrance.next = new Pipeline(neighbours.input, iface)
-  return { iface, neighbours }
+function ofFrames({ wires, router }: Place, own: InterfaceSpec, way: Entrance, entrance: Entrance): JoinedLink {
+  const out = wires.link(way, `${own.name} (wraps)`)
+  const link = joinedLink(wires, router, { ...own, addresses: withLinkLocal(own) }, out)
+  entrance.next = new Pipeline(link.neighbours.input, link.iface)
+  return link
 }
 
-function byGretap(place: Place, spec: RoutedTunnel, own: InterfaceSpec): MadeTunnel {
-  const { ground } = place
+function byGretap(place: Place, spec: RoutedTunnel, own: InterfaceSpec, underlayMtu: number): MadeTunnel {
+  const { wires } = place
   const { name, type, local, remote } = spec
   if (typeof remote !== 'string') throw new TypeError(`remote of ${name} is needed: the other end of gretap`)
   const [entrance, way] = [new Entrance(), new Entrance()]
-  const into = linkTo(ground, entrance, `${name} (unwrapped)`, 8)
-  const tunnel = gretapTunnel(ground.pool, ground.clock, ipTunnelOptions(place, spec, own, into))
-  const { iface, neighbours } = ofFrames(place, { ...own, mtu: spec.mtu ?? tunnel.mtu }, way, entrance)
+  const into = wires.link(entrance, `${name} (unwrapped)`)
+  const options = ipTunnelOptions(place, spec, own, into, underlayMtu)
+  const tunnel = gretapTunnel(wires.ground.pool, wires.ground.clock, options)
+  const joined = ofFrames(place, { ...own, mtu: spec.mtu ?? tunnel.mtu }, way, entrance)
   way.next = tunnel satisfies Element
   const id = spec.key === undefined ? type : `${type} key ${spec.key}`
-  const link = { name, type, id, iface, local, remotes: () => [remote], neighbours, network: null }
-  return { link, take: tunnel.take }
+  const { iface, neighbours } = joined
+  return {
+    link: { name, type, id, iface, local, remotes: () => [remote], neighbours, network: null },
+    ...{ take: tunnel.take, anybody: false, mtu: underlayMtu },
+    end() {
+      joined.end()
+      wires.end(into)
+    },
+  }
 }
 
-function byVtep(place: Place, spec: RoutedTunnel, own: InterfaceSpec): MadeTunnel {
-  const { ground, router } = place
-  const { name, type, vni, local, remote, subnets = [], mtu } = spec
+function byVtep(place: Place, spec: RoutedTunnel, own: InterfaceSpec, underlayMtu: number): MadeTunnel {
+  const { wires, router, ends } = place
+  const { name, type, vni, local, remote, subnets = [] } = spec
   const { learning = subnets.length === 0, knownPeersOnly = !learning } = spec
   if (vni === undefined) throw new TypeError(`vni of ${name} is needed: its number in ${type}`)
   if (typeof remote === 'object') throw new TypeError(`remote of ${name} must be an address: a FAN is of ipip`)
-  const end = place.ends.of(name, { ...spec, encapsulation: type === 'geneve' ? 'geneve' : 'vxlan' })
+  const end = ends.of(name, { ...spec, encapsulation: type === 'geneve' ? 'geneve' : 'vxlan' })
   const [entrance, way] = [new Entrance(), new Entrance()]
-  const fits = mtu ?? place.mtu - end.overhead
-  const { iface, neighbours } = ofFrames(place, { ...own, mtu: fits }, way, entrance)
+  const fits = spec.mtu ?? underlayMtu - end.overhead
+  const joined = ofFrames(place, { ...own, mtu: fits }, way, entrance)
+  const { iface, neighbours } = joined
+  const into = wires.link(entrance, `${name} (unwrapped)`)
   const network = end.addNetwork({
-    ...{ vni, mtu: fits, out: linkTo(ground, entrance, `${name} (unwrapped)`, 8) },
+    ...{ vni, mtu: fits, out: into },
     ...{ learning, knownPeersOnly, mac: own.mac },
   })
   way.next = network
@@ -294,5 +330,14 @@ function byVtep(place: Place, spec: RoutedTunnel, own: InterfaceSpec): MadeTunne
     router.addRoute({ to, via, dev: iface })
   }
   const remotes = (): string[] => network.remotes().map((r) => r.address)
-  return { link: { name, type, id: `${type} vni ${vni}`, iface, local, remotes, neighbours, network }, take: null }
+  return {
+    link: { name, type, id: `${type} vni ${vni}`, iface, local, remotes, neighbours, network },
+    ...{ take: null, anybody: remote === undefined, mtu: underlayMtu },
+    end() {
+      joined.end()
+      end.removeNetwork(network)
+      ends.release(end)
+      wires.end(into)
+    },
+  }
 }

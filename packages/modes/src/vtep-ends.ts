@@ -1,7 +1,7 @@
-import { type Link, Pipeline, type Port, type Router, SECOND } from '@l2l3/switch-core'
+import { type Batch, type Element, type Link, type Port, type Router, SECOND } from '@l2l3/switch-core'
 import { formatIpv6, parseIpv6 } from '@l2l3/switch-core/wire'
 import { geneve, PROFILES, type ProfileOptions, tunnelSettings, Vtep, type VtepOptions, vxlan } from '@l2l3/vxlan'
-import { type Ground, linkTo } from './ground.ts'
+import type { Wires } from './ground.ts'
 
 /** UDP sockets as an underlay: they route by themselves, and take frames of one address and port. */
 export interface SocketUplink {
@@ -15,9 +15,33 @@ export interface SocketUplink {
   readonly mtu?: number
 }
 
-/** A socket that is joined: its port takes what a VTEP sends. */
-export interface JoinedSocket extends SocketUplink {
+/** A socket that is joined: its port takes what a VTEP sends, and as an element it gives what comes in to the VTEPs of its
+ * address. */
+class JoinedSocket implements Element {
+  readonly spec: SocketUplink
   readonly out: Link
+  vteps: readonly Vtep[] = []
+
+  constructor(wires: Wires, spec: SocketUplink) {
+    this.spec = spec
+    this.out = wires.link(spec.port, spec.label ?? spec.name)
+    wires.ground.loop.add(spec.port, this)
+  }
+
+  process(batch: Batch): void {
+    for (let i = 0; i < this.vteps.length; i++) (this.vteps[i] as Vtep).process(batch)
+  }
+}
+
+/** A VTEP, and who uses it. */
+interface End {
+  readonly vtep: Vtep
+  /** What has to be the same for all networks that share it. */
+  readonly settings: string
+  readonly first: string
+  readonly socket: JoinedSocket | undefined
+  readonly stop: () => void
+  users: number
 }
 
 /** A VTEP as it is configured with each of its networks. */
@@ -44,48 +68,47 @@ export function outerOf(settings: ProfileOptions): ProfileOptions {
  * one encapsulation's.
  */
 export class VtepEnds {
-  readonly #ground: Ground
+  readonly #wires: Wires
   readonly #router: Router
-  readonly #settings: Pick<VtepOptions, 'ageing' | 'maxEntries' | 'groups'>
+  readonly #settings: Pick<VtepOptions, 'ageing' | 'maxEntries'>
   readonly #sockets: readonly JoinedSocket[]
-  readonly #byPlace: Map<string, { vtep: Vtep; settings: string; first: string; socket: JoinedSocket | undefined }> =
-    new Map()
+  readonly #byPlace: Map<string, End> = new Map()
+  #groups: readonly string[] = []
 
   /**
    * @param settings what is the same for all
    * @param sockets underlays that need no router
    */
   constructor(
-    ground: Ground,
+    wires: Wires,
     router: Router,
-    settings: Pick<VtepOptions, 'ageing' | 'maxEntries' | 'groups'> = {},
+    settings: Pick<VtepOptions, 'ageing' | 'maxEntries'> = {},
     sockets: readonly SocketUplink[] = [],
   ) {
-    this.#ground = ground
+    this.#wires = wires
     this.#router = router
     this.#settings = settings
-    this.#sockets = sockets.map((s) => ({ ...s, out: linkTo(ground, s.port, s.label ?? s.name, sockets.length + 8) }))
+    this.#sockets = sockets.map((spec) => new JoinedSocket(wires, spec))
   }
 
   get vteps(): Vtep[] {
     return Array.from(this.#byPlace.values(), ({ vtep }) => vtep)
   }
 
-  /** The sockets that carry an end; undefined where the router does. */
-  socketOf(end: VtepEnd): JoinedSocket | undefined {
-    return this.#sockets.find((s) => s.address === end.local && s.udpPort === portOf(end))
+  /** Says which multicast groups are taken for. */
+  setGroups(groups: readonly string[]): void {
+    this.#groups = groups
+    for (const vtep of this.vteps) vtep.setGroups(groups)
   }
 
-  /** Has the loop poll the sockets: what comes in goes to their VTEP. */
-  listen(): void {
-    const { loop } = this.#ground
-    for (const socket of this.#sockets) {
-      const ends = Array.from(this.#byPlace.values()).flatMap((end) => (end.socket === socket ? end.vtep : []))
-      loop.add(socket.port, new Pipeline(...ends))
-    }
+  /** The socket that carries an end; undefined where the router does. */
+  socketOf(end: VtepEnd): (SocketUplink & { readonly out: Link }) | undefined {
+    const socket = this.#socketOf(end)
+    return socket === undefined ? undefined : { ...socket.spec, out: socket.out }
   }
 
-  /** Gives the VTEP of a network, made if it is not there. Throws where the network wants another than those before. */
+  /** Gives the VTEP of a network, made if it is not there; the network `release`s it. Throws where the network wants another
+   * than those before. */
   of(network: string, end: VtepEnd): Vtep {
     const { encapsulation, local, gbp, knownOptions } = end
     const outer = outerOf(end)
@@ -99,22 +122,42 @@ export class VtepEnds {
       )
     }
     if (there !== undefined) {
-      if (there.settings === settings) return there.vtep
-      throw new Error(
-        `outer headers and what is understood must be as in ${there.first}, whose end it shares: ` +
-          `${encapsulation} at ${local}`,
-      )
+      if (there.settings !== settings) {
+        throw new Error(
+          `outer headers and what is understood must be as in ${there.first}, whose end it shares: ` +
+            `${encapsulation} at ${local}`,
+        )
+      }
+      there.users++
+      return there.vtep
     }
-    const { pool, clock, loop, seed = 0 } = this.#ground
-    const socket = this.socketOf(end)
+    const { pool, clock, loop, seed = 0 } = this.#wires.ground
+    const socket = this.#socketOf(end)
     const vtep = new Vtep(pool, clock, {
       ...{ ...outer, ...this.#settings, local, port, encapsulation, out: socket?.out ?? this.#router, seed },
+      groups: this.#groups,
       ...(gbp === undefined ? {} : { gbp }),
       ...(knownOptions === undefined ? {} : { knownOptions }),
     })
-    loop.every(SECOND, vtep)
-    this.#byPlace.set(place, { vtep, settings, first: network, socket })
+    const stop = loop.every(SECOND, vtep)
+    this.#byPlace.set(place, { vtep, settings, first: network, socket, stop, users: 1 })
+    if (socket !== undefined) socket.vteps = [...socket.vteps, vtep]
     return vtep
+  }
+
+  /** Says that a network uses a VTEP no more: the last one closes it. */
+  release(vtep: Vtep): void {
+    for (const [place, end] of this.#byPlace) {
+      if (end.vtep !== vtep || --end.users > 0) continue
+      this.#byPlace.delete(place)
+      end.stop()
+      vtep.close()
+      if (end.socket !== undefined) end.socket.vteps = end.socket.vteps.filter((v) => v !== vtep)
+    }
+  }
+
+  #socketOf(end: VtepEnd): JoinedSocket | undefined {
+    return this.#sockets.find(({ spec }) => spec.address === end.local && spec.udpPort === portOf(end))
   }
 }
 

@@ -8,7 +8,7 @@ import { natMode } from './mode/nat.ts'
 import { routerMode } from './mode/router.ts'
 import { switchMode } from './mode/switch.ts'
 import { vtepMode } from './mode/vtep.ts'
-import type { NodeSpec, PortSpec } from './topology.ts'
+import type { EndpointSpec, NodeSpec, PortSpec } from './topology.ts'
 
 /*
  * What a node is: its mode. A mode brings the schema of its options, checks what a schema cannot say, and builds the
@@ -111,13 +111,24 @@ export interface ServiceRow {
   readonly flows: number | null
 }
 
-/** A node that runs. */
+/** A node that runs. `ModeNode` has what is the same in all modes: its kinds say what becomes of `spec` and `plugged`. */
 export interface BuiltNode {
+  /** What it is now. */
   readonly spec: NodeSpec
   /** Plugs a port in under the node's name for it. Every port is plugged in once. */
   attach(name: string, port: Port): void
   /** Called once all ports are plugged in. */
   ready(): void
+  /**
+   * Becomes `next`, which has the same mode, between two turns of the loop: frames that do not concern what has changed find
+   * the node as it was, tables included. Ports that `next` does not have are taken out, and so are those that others take the
+   * place of; whoever made them closes them.
+   *
+   * @param plugged ports that are plugged in now, by the node's names
+   */
+  change(next: NodeSpec, plugged: ReadonlyMap<string, Port>): void
+  /** Forgets what was learnt of a host that is gone, or is elsewhere: its MAC, its addresses, its flows. */
+  forget(host: EndpointSpec): void
   /** Says goodbye, before the loop's last turn: leaves multicast groups. */
   leave?(): void
   ports(): PortRow[]
@@ -150,6 +161,11 @@ export interface Mode {
   scope?(endpoint: Readonly<Record<string, unknown>>): string
   /** Reports what the schema cannot say. Paths start inside the node. */
   check(node: NodeSpec, report: Report): void
+  /** Keys among `options` that may change while a node runs: lists of things, or maps of them by name. So may always the ports
+   * with hosts. Default: none. */
+  readonly changes?: readonly string[]
+  /** Reports what of a change a node that runs cannot make all the same. Paths start inside the node. */
+  checkChange?(before: NodeSpec, next: NodeSpec, report: Report): void
   /** By which addresses a host on the port reaches other networks; nobody's where there are none. */
   gateways?(node: NodeSpec, port: PortSpec): readonly Address[]
   build(node: NodeSpec, ground: Ground): BuiltNode

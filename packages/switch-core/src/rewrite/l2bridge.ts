@@ -75,6 +75,7 @@ export class L2BridgeEngine implements Ticker {
   readonly #hostMac: Uint8Array
   readonly #tunnelMac: Uint8Array | null
   readonly #pods: (L2BridgePod | undefined)[] = []
+  #hostIps: string[] = []
   readonly #macs: { readonly words: MacWords; readonly bytes: Uint8Array }[] = []
 
   /** @param uplink takes what leaves: a port, or what is to be done before it (NAT, say)
@@ -91,13 +92,7 @@ export class L2BridgeEngine implements Ticker {
     this.#hostMac = parseMac(options.hostMac)
     this.#tunnelMac = options.tunnelMac === undefined ? null : parseMac(options.tunnelMac)
     this.endpoints = new AddressTable(maxAddresses)
-    for (const [i, ip] of (options.hostIps ?? []).entries()) {
-      try {
-        this.endpoints.add(ip, HOST)
-      } catch (error) {
-        throw new RangeError(`hostIps[${i}]: ${(error as Error).message}`, { cause: error })
-      }
-    }
+    this.setHostIps(options.hostIps ?? [])
     const fdb = {
       ...(ageing === undefined ? {} : { ageing }),
       ...(maxEntries === undefined ? {} : { maxEntries }),
@@ -123,6 +118,31 @@ export class L2BridgeEngine implements Ticker {
     this.toHost = link
     this.switch.addStatic(formatMac(this.#hostMac), this.hostPort)
     return this.hostPort
+  }
+
+  /** Takes the host's own interface away; without one nothing happens. */
+  detachHost(): void {
+    if (this.hostPort === null) return
+    this.hostPort.setUp(false)
+    this.switch.removePort(this.hostPort)
+    this.hostPort = null
+    this.toHost = null
+  }
+
+  /** Says which addresses the host has from now on. Throws a RangeError for one that is taken, or none. */
+  setHostIps(ips: readonly string[]): void {
+    for (const ip of this.#hostIps) if (!ips.includes(ip)) this.endpoints.delete(ip)
+    const before = this.#hostIps
+    this.#hostIps = before.filter((ip) => ips.includes(ip))
+    for (const [i, ip] of ips.entries()) {
+      if (before.includes(ip)) continue
+      try {
+        this.endpoints.add(ip, HOST)
+      } catch (error) {
+        throw new RangeError(`hostIps[${i}]: ${(error as Error).message}`, { cause: error })
+      }
+      this.#hostIps.push(ip)
+    }
   }
 
   /** Adds a pod whose frames leave by `link`: gives the element for the frames that it sends. Throws where an address is

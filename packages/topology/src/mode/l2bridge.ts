@@ -1,9 +1,10 @@
-import { type Ground, type L2BridgeNode, l2bridge } from '@l2l3/modes'
-import { AZURE_LINUX, type L2BridgeOptions, type Port, type SwitchPort } from '@l2l3/switch-core'
+import { type L2BridgeNode, type L2BridgeSettings, l2bridge } from '@l2l3/modes'
+import { AZURE_LINUX, type L2BridgeOptions, type SwitchPort } from '@l2l3/switch-core'
 import { parseIp, parseMac } from '../address.ts'
 import { attempt } from '../attempt.ts'
-import type { BuiltNode, FdbRow, Mode, PortRow, Report } from '../mode.ts'
+import type { FdbRow, Mode, PortRow, Report } from '../mode.ts'
 import type { EndpointSpec, NodeSpec, PortSpec } from '../topology.ts'
+import { ModeNode } from './mode-node.ts'
 
 /* mode: l2bridge - see `l2bridge` in @l2l3/modes. */
 
@@ -76,44 +77,40 @@ function check(node: NodeSpec, report: Report): void {
   }
 }
 
-class L2BridgeModeNode implements BuiltNode {
-  readonly spec: NodeSpec
-  readonly #ground: Ground
-  readonly #plugged: { readonly spec: PortSpec; readonly port: Port }[] = []
+class L2BridgeModeNode extends ModeNode {
   #node: L2BridgeNode | null = null
 
-  constructor(spec: NodeSpec, ground: Ground) {
-    this.spec = spec
-    this.#ground = ground
-  }
-
-  attach(name: string, port: Port): void {
-    this.#plugged.push({ spec: this.spec.ports.find((p) => p.name === name) as PortSpec, port })
-  }
-
-  ready(): void {
-    const { preset, hostMac = '', hostIps = [], ...settings } = this.spec.options as Options
-    const uplink = this.#plugged.find(({ spec }) => spec.endpoint === null)
-    const host = this.#plugged.find(({ spec }) => isHost(this.spec, spec))
+  protected become(): void {
+    const { preset, hostMac = '', hostIps = [], ...fixed } = this.spec.options as Options
+    const uplink = this.plugged.find(({ spec }) => spec.endpoint === null)
+    const host = this.plugged.find(({ spec }) => isHost(this.spec, spec))
     const own = host?.spec.endpoint?.addresses.map((a) => a.text) ?? []
-    this.#node = l2bridge(this.#ground, {
-      ...(preset === 'azure-linux' ? AZURE_LINUX : {}),
-      ...settings,
-      hostMac,
+    const settings: L2BridgeSettings = {
       hostIps: [...new Set([...hostIps.map((text) => parseIp(text).text), ...own])],
-      uplink: uplink === undefined ? null : { port: uplink.port, label: uplink.spec.label },
       host: host === undefined ? null : { port: host.port, label: host.spec.label },
-      pods: this.#plugged.flatMap(({ spec, port }) => {
+      pods: this.plugged.flatMap(({ spec, port }) => {
         if (spec.endpoint === null || spec === host?.spec) return []
-        const { name, mac, addresses } = spec.endpoint as EndpointSpec
+        const { name, mac, addresses } = spec.endpoint
         const more = spec.options as { mtu?: number }
         return [{ name, label: spec.label, port, mac, ips: addresses.map((a) => a.text), ...more }]
       }),
-    })
+    }
+    if (this.#node !== null) this.#node.change(settings)
+    else {
+      this.#node = l2bridge(this.ground, {
+        ...(preset === 'azure-linux' ? AZURE_LINUX : {}),
+        ...{ ...fixed, ...settings, hostMac },
+        uplink: uplink === undefined ? null : { port: uplink.port, label: uplink.spec.label },
+      })
+    }
+  }
+
+  forget({ mac }: EndpointSpec): void {
+    this.#node?.forget(mac)
   }
 
   ports(): PortRow[] {
-    return this.#plugged.flatMap(({ spec: { name }, port }) => {
+    return this.plugged.flatMap(({ spec: { name }, port }) => {
       const side = this.#side(name)
       if (side === undefined) return []
       const state = port.failure !== null ? port.failure.message : port.closed || !side.up ? 'down' : 'up'
@@ -129,7 +126,7 @@ class L2BridgeModeNode implements BuiltNode {
   }
 
   fdb(): FdbRow[] {
-    const names = new Map(this.#plugged.map(({ spec: { name } }) => [this.#side(name)?.index, name]))
+    const names = new Map(this.plugged.map(({ spec: { name } }) => [this.#side(name)?.index, name]))
     return Array.from(this.#node?.engine.switch.fdb.list() ?? [], ({ mac, vlan, port, kind, age }) => {
       return { node: this.spec.name, mac, vlan, port: names.get(port) ?? String(port), kind, age }
     })
@@ -155,5 +152,6 @@ export const l2bridgeMode: Mode = {
     },
   },
   check,
+  changes: ['hostIps'],
   build: (node, ground) => new L2BridgeModeNode(node, ground),
 }

@@ -1,4 +1,4 @@
-import { type L3Options, type L3Pod, l3, POD_GATEWAY, POD_GATEWAY_MAC, podGateway6 } from '@l2l3/modes'
+import { type L3Options, type L3Pod, type L3Settings, l3, POD_GATEWAY, POD_GATEWAY_MAC, podGateway6 } from '@l2l3/modes'
 import { parseIp, parseMac, parseNetwork } from '../address.ts'
 import { attempt } from '../attempt.ts'
 import type { Mode, Report } from '../mode.ts'
@@ -100,15 +100,24 @@ export const l3Mode: Mode = {
     [POD_GATEWAY, podGateway6(macOf(node))]
       .map(parseIp)
       .filter(({ family }) => endpoint?.addresses.some((a) => a.family === family)),
+  changes: ['routes', 'blocks'],
   build: (node, ground) =>
-    new RoutedModeNode(node, ground, (on, plugged) => {
-      const { blocks = [], antiSpoofing = false, proxyArp = {}, rpFilter: filter = 'strict' } = node.options as Options
-      const isPod = ({ spec }: Plugged): boolean => spec.endpoint !== null
-      return l3(on, {
-        ...{ ...icmpOf(node), gatewayMac: macOf(node), blocks, antiSpoofing, proxyArp, rpFilter: filter },
-        pods: plugged.filter(isPod).map(pod),
-        uplinks: plugged.filter((p) => !isPod(p)).map((p) => ({ ...routedPort(p, node), rpFilter: 'off' })),
-        routes: routesOf(node, plugged),
-      })
-    }),
+    new RoutedModeNode<L3Settings>(
+      node,
+      ground,
+      (spec, plugged) => {
+        const isPod = ({ spec: own }: Plugged): boolean => own.endpoint !== null
+        return {
+          pods: plugged.filter(isPod).map(pod),
+          uplinks: plugged.filter((p) => !isPod(p)).map((p) => ({ ...routedPort(p, spec), rpFilter: 'off' })),
+          routes: routesOf(spec, plugged),
+          blocks: (spec.options as Options).blocks ?? [],
+        }
+      },
+      (on, settings) => {
+        const { antiSpoofing = false, proxyArp = {}, rpFilter: filter = 'strict' } = node.options as Options
+        const fixed = { ...icmpOf(node), gatewayMac: macOf(node), antiSpoofing, proxyArp, rpFilter: filter }
+        return l3(on, { ...fixed, ...settings })
+      },
+    ),
 }

@@ -1,13 +1,14 @@
 import {
   type NatModeOptions,
   type NatNode,
+  type NatSettings,
   nat,
+  natProfile,
   natTrial,
   type OutboundOptions,
   type PortMappingOptions,
 } from '@l2l3/modes'
 import type { FlowDirection, FlowInfo, ServiceOptions } from '@l2l3/nat'
-import type { Port } from '@l2l3/switch-core'
 import {
   type Address,
   derivedMac,
@@ -21,30 +22,11 @@ import {
 import { attempt } from '../attempt.ts'
 import { didYouMean } from '../did-you-mean.ts'
 import type { Path } from '../document.ts'
-import type {
-  BuiltNode,
-  FdbRow,
-  FlowRow,
-  Ground,
-  Mode,
-  NeighbourRow,
-  PortRow,
-  Report,
-  RouteRow,
-  ServiceRow,
-} from '../mode.ts'
-import type { NodeSpec, PortSpec } from '../topology.ts'
+import type { FdbRow, FlowRow, Mode, NeighbourRow, PortRow, Report, RouteRow, ServiceRow } from '../mode.ts'
+import type { EndpointSpec, NodeSpec, PortSpec } from '../topology.ts'
+import { ModeNode } from './mode-node.ts'
 import { endpointOptions, options } from './nat-schema.ts'
-import {
-  checkRouted,
-  icmpOf,
-  mtu,
-  type Plugged,
-  type RoutedOptions,
-  routedPort,
-  routesOf,
-  uplinkKeys,
-} from './routed.ts'
+import { checkRouted, icmpOf, mtu, type RoutedOptions, routedPort, routesOf, uplinkKeys } from './routed.ts'
 
 /* mode: nat - see `nat` in @l2l3/modes. */
 
@@ -281,55 +263,62 @@ function flowRow(node: string, flow: FlowInfo): FlowRow {
   }
 }
 
-class NatModeNode implements BuiltNode {
-  readonly spec: NodeSpec
-  readonly #ground: Ground
-  readonly #plugged: Plugged[] = []
+class NatModeNode extends ModeNode {
   #node: NatNode | null = null
 
-  constructor(spec: NodeSpec, ground: Ground) {
-    this.spec = spec
-    this.#ground = ground
+  protected become(): void {
+    if (this.#node === null) this.#node = nat(this.ground, { ...this.#fixed(), ...this.#settings() })
+    else this.#node.change(this.#settings())
   }
 
-  attach(name: string, port: Port): void {
-    this.#plugged.push({ spec: this.spec.ports.find((p) => p.name === name) as PortSpec, port })
+  forget({ mac, addresses }: EndpointSpec): void {
+    this.#node?.host.forget(
+      mac,
+      addresses.map((a) => a.text),
+    )
   }
 
   leave(): void {
-    for (const link of this.#node?.uplinks ?? []) link.groups?.close()
+    this.#node?.host.leave()
   }
 
-  ready(): void {
+  /** What stays as long as the node runs. */
+  #fixed(): Omit<NatModeOptions, keyof NatSettings> {
     const { spec } = this
-    const { inside, outbound, portMappings = [], services = {}, balancer, conntrack, mss, invalid } = of(spec)
-    const { portMappingRules } = of(spec)
+    const { inside, portMappingRules, balancer, conntrack, mss, invalid } = of(spec)
     const { mac = derivedMac('inside', spec.name, 'gateway', 'interface'), mtu: longest } = inside as RawInside
-    this.#node = nat(this.#ground, {
+    return {
       ...icmpOf(spec),
       gateway: {
         mac: parseMac(mac),
         addresses: gatewayAddresses(spec).map(({ text, prefix }) => `${text}/${prefix}`),
         ...(longest === undefined ? {} : { mtu: longest }),
       },
-      inside: this.#plugged.flatMap(({ spec: { name, label, endpoint, options: own }, port }) => {
-        return endpoint === null ? [] : [{ ...own, name, label, port }]
-      }),
-      uplinks: this.#plugged.filter((p) => p.spec.endpoint === null).map((p) => routedPort(p, spec)),
-      routes: routesOf(spec, this.#plugged),
-      ...(outbound === undefined ? {} : { outbound: outbound.map((rule) => this.#reachable(rule)) }),
-      portMappings: portMappings.flatMap((raw) => mappingsOf(spec, raw)),
       ...(portMappingRules === undefined ? {} : { portMappingRules }),
-      services: Object.entries(services).map(([name, raw]) => serviceOf(spec, name, raw)),
       ...(balancer === undefined ? {} : { balancer }),
       ...(conntrack === undefined ? {} : { conntrack }),
       ...(mss === undefined ? {} : { mss }),
       ...(invalid === undefined ? {} : { invalid }),
-    })
+    }
+  }
+
+  #settings(): NatSettings {
+    const { spec, plugged } = this
+    const { outbound, portMappings = [], services = {} } = of(spec)
+    return {
+      inside: plugged.flatMap(({ spec: { name, label, endpoint, options: own }, port }) => {
+        return endpoint === null ? [] : [{ ...own, name, label, port }]
+      }),
+      uplinks: plugged.filter((p) => p.spec.endpoint === null).map((p) => routedPort(p, spec)),
+      routes: routesOf(spec, plugged),
+      ...(outbound === undefined ? {} : { outbound: outbound.map((rule) => this.#reachable(rule)) }),
+      portMappings: portMappings.flatMap((raw) => mappingsOf(spec, raw)),
+      services: Object.entries(services).map(([name, raw]) => serviceOf(spec, name, raw)),
+    }
   }
 
   ports(): PortRow[] {
-    return this.#plugged.map(({ spec: { name }, port }) => {
+    return this.plugged.map(({ spec: { name }, port }) => {
       const side = this.#node?.inside.get(name)
       const link = this.#node?.uplinks.find((l) => l.name === name)
       const { rxFrames, rxBytes, txFrames, txBytes, rxDropped, txDropped } = port.counters
@@ -399,8 +388,15 @@ class NatModeNode implements BuiltNode {
   #reachable(rule: OutboundOptions): OutboundOptions {
     const { uplinks } = rule
     if (uplinks === undefined) return rule
-    return { ...rule, uplinks: uplinks.filter((name) => this.#plugged.some(({ spec }) => spec.name === name)) }
+    return { ...rule, uplinks: uplinks.filter((name) => this.plugged.some(({ spec }) => spec.name === name)) }
   }
+}
+
+/** Timeouts come with the first rule, and are those of the flows that there are. */
+function checkChange(before: NodeSpec, next: NodeSpec, report: Report): void {
+  const [was, is] = [before, next].map((node) => natProfile(of(node).outbound))
+  if (was !== is)
+    report(['outbound'], `its first rule would change the timeouts of flows, from those of ${was} to ${is}`)
 }
 
 /** Hosts on a network of their own behind the node's addresses. */
@@ -411,6 +407,8 @@ export const natMode: Mode = {
   endpointKeys: endpointOptions,
   uplinkKeys,
   check,
+  changes: ['routes', 'outbound', 'portMappings', 'services'],
+  checkChange,
   gateways: (node) => [4, 6].flatMap((family) => gatewayAddresses(node).find((a) => a.family === family) ?? []),
   build: (node, ground) => new NatModeNode(node, ground),
 }

@@ -1,11 +1,12 @@
 import type { Ground, Route, RoutedLink, RoutedNode, RoutedPort } from '@l2l3/modes'
-import type { Port, ReversePathFilter } from '@l2l3/switch-core'
+import type { ReversePathFilter } from '@l2l3/switch-core'
 import { type Address, onLink, parseIp, parseNetwork } from '../address.ts'
 import { attempt } from '../attempt.ts'
 import { didYouMean } from '../did-you-mean.ts'
 import type { Path } from '../document.ts'
-import type { BuiltNode, FdbRow, NeighbourRow, PortRow, Report, RouteRow, Schema } from '../mode.ts'
-import type { NodeSpec, PortSpec } from '../topology.ts'
+import type { FdbRow, NeighbourRow, PortRow, Report, RouteRow, Schema } from '../mode.ts'
+import type { EndpointSpec, NodeSpec, PortSpec } from '../topology.ts'
+import { ModeNode, type Plugged } from './mode-node.ts'
 import { tunnelAddresses, tunnelFdb, tunnelNames, tunnelNeighbours, tunnelRows } from './tunnels.ts'
 
 /* What the modes that route have in common: keys for interfaces and routes, what is checked of them, the node. */
@@ -196,11 +197,7 @@ function gateways({ via = [] }: RawRoute): string[] {
   return Array.isArray(via) ? via : [via]
 }
 
-/** A port that something is plugged in to. */
-export interface Plugged {
-  readonly spec: PortSpec
-  readonly port: Port
-}
+export type { Plugged }
 
 /** The routes of a node without those by way of ports where nothing is plugged in. */
 export function routesOf(node: NodeSpec, plugged: readonly Plugged[]): Route[] {
@@ -239,30 +236,40 @@ export function routedPort({ spec, port }: Plugged, node: NodeSpec): RoutedPort 
   }
 }
 
-/** A node that routes. It is built when all of its ports are known. */
-export class RoutedModeNode implements BuiltNode {
-  readonly spec: NodeSpec
-  readonly #ground: Ground
-  readonly #build: (ground: Ground, plugged: readonly Plugged[]) => RoutedNode
-  readonly #plugged: Plugged[] = []
-  #node: RoutedNode | null = null
+/** A node that routes. `S` are the settings that change. */
+export class RoutedModeNode<S> extends ModeNode {
+  readonly #build: (ground: Ground, settings: S, spec: NodeSpec) => RoutedNode<S>
+  readonly #settings: (spec: NodeSpec, plugged: readonly Plugged[]) => S
+  #node: RoutedNode<S> | null = null
 
-  constructor(spec: NodeSpec, ground: Ground, build: (ground: Ground, plugged: readonly Plugged[]) => RoutedNode) {
-    this.spec = spec
-    this.#ground = ground
+  /** @param settings makes those settings of the spec
+   * @param build builds the node with them */
+  constructor(
+    spec: NodeSpec,
+    ground: Ground,
+    settings: (spec: NodeSpec, plugged: readonly Plugged[]) => S,
+    build: (ground: Ground, settings: S, spec: NodeSpec) => RoutedNode<S>,
+  ) {
+    super(spec, ground)
+    this.#settings = settings
     this.#build = build
   }
 
-  attach(name: string, port: Port): void {
-    this.#plugged.push({ spec: this.spec.ports.find((p) => p.name === name) as PortSpec, port })
+  protected become(): void {
+    const settings = this.#settings(this.spec, this.plugged)
+    if (this.#node === null) this.#node = this.#build(this.ground, settings, this.spec)
+    else this.#node.change(settings)
   }
 
-  ready(): void {
-    this.#node = this.#build(this.#ground, this.#plugged)
+  forget({ mac, addresses }: EndpointSpec): void {
+    this.#node?.host.forget(
+      mac,
+      addresses.map((a) => a.text),
+    )
   }
 
   leave(): void {
-    for (const link of this.#links()) link.groups?.close()
+    this.#node?.host.leave()
   }
 
   ports(): PortRow[] {

@@ -1,4 +1,4 @@
-import { router } from '@l2l3/modes'
+import { type RouterSettings, router } from '@l2l3/modes'
 import { onLink } from '../address.ts'
 import type { Mode, Report } from '../mode.ts'
 import type { NodeSpec } from '../topology.ts'
@@ -56,9 +56,16 @@ export const routerMode: Mode = {
   check,
   gateways: (_node, port) =>
     [4, 6].flatMap((family) => port.interface.addresses.find((a) => a.family === family) ?? []),
+  changes: ['routes', 'tunnels'],
   build: (node, ground) =>
-    new RoutedModeNode(node, ground, (on, plugged) => {
-      const ports = plugged.map((p) => routedPort(p, node))
-      return router(on, { ...icmpOf(node), ports, tunnels: tunnelsOf(node), routes: routesOf(node, plugged) })
-    }),
+    new RoutedModeNode<RouterSettings>(
+      node,
+      ground,
+      (spec, plugged) => ({
+        ports: plugged.map((p) => routedPort(p, spec)),
+        tunnels: tunnelsOf(spec),
+        routes: routesOf(spec, plugged),
+      }),
+      (on, settings) => router(on, { ...icmpOf(node), ...settings }),
+    ),
 }

@@ -1,9 +1,7 @@
+import { type BridgePort, type BridgeSide, bridgePort, forgetStation, type Ground, Parts, Wires } from '@l2l3/modes'
 import {
-  BATCH,
   type FdbEntry,
-  LINK_CAPACITY,
   type MirrorOptions,
-  type Port,
   SECOND,
   Switch,
   type SwitchOptions,
@@ -13,8 +11,9 @@ import {
 } from '@l2l3/switch-core'
 import { parseMac } from '../address.ts'
 import { didYouMean } from '../did-you-mean.ts'
-import type { BuiltNode, FdbRow, Ground, Mode, PortRow, Report, Schema } from '../mode.ts'
-import type { NodeSpec, PortSpec } from '../topology.ts'
+import type { FdbRow, Mode, PortRow, Report, Schema } from '../mode.ts'
+import type { EndpointSpec, NodeSpec, PortSpec } from '../topology.ts'
+import { ModeNode } from './mode-node.ts'
 
 /*
  * mode: switch - the learning switch with VLANs, as it is.
@@ -237,74 +236,110 @@ function checkPort(
   }
 }
 
-class SwitchNode implements BuiltNode {
-  readonly spec: NodeSpec
-  readonly #ground: Ground
+class SwitchNode extends ModeNode {
   readonly #switch: Switch
-  readonly #attached: Map<string, { port: Port; side: SwitchPort }> = new Map()
+  readonly #wires: Wires
+  readonly #sides: Parts<BridgePort, BridgeSide>
+  /** Static addresses that are there, by VLAN and MAC. */
+  readonly #statics: Map<string, StaticEntry> = new Map()
+  /** What ends each mirror. */
+  readonly #mirrors: (() => void)[] = []
 
   constructor(spec: NodeSpec, ground: Ground) {
-    this.spec = spec
-    this.#ground = ground
+    super(spec, ground)
     const { tpid, static: _static, mirrors: _mirrors, ...rest } = spec.options as Options
-    this.#switch = new Switch(ground.pool, ground.clock, {
+    const bridge = new Switch(ground.pool, ground.clock, {
       seed: ground.seed ?? 0,
       ...rest,
       name: spec.name,
       vlanAware: vlanAware(spec),
       tpid: tpid === '802.1ad' ? 0x88a8 : 0x8100,
     })
-    ground.loop.every(SECOND, this.#switch)
+    this.#switch = bridge
+    this.#wires = new Wires(ground, 0)
+    this.#sides = new Parts((port) => bridgePort(this.#wires, bridge, port))
+    ground.loop.every(SECOND, bridge)
   }
 
-  attach(name: string, port: Port): void {
-    const spec = this.spec.ports.find((p) => p.name === name) as PortSpec
-    const { loop } = this.#ground
-    // Each port brings at most a batch a turn: a link that holds one of each (and of each mirror's) does not overflow.
-    const mirrors = (this.spec.options as Options).mirrors?.length ?? 0
-    const capacity = Math.min(65_536, Math.max(LINK_CAPACITY, BATCH * this.spec.ports.length * (1 + 2 * mirrors)))
-    const side = this.#switch.addPort(loop.link(port, spec.label, capacity), {
-      ...(spec.options as SwitchPortOptions),
-      name,
-    })
-    loop.add(port, side)
-    this.#attached.set(name, { port, side })
-  }
-
-  ready(): void {
+  protected become(): void {
     const { static: entries = [], mirrors = [] } = this.spec.options as Options
-    const side = (name: string): SwitchPort | undefined => this.#attached.get(name)?.side
-    for (const { mac, port, vlan } of entries) {
-      const to = side(port)
-      if (to !== undefined) this.#switch.addStatic(parseMac(mac), to, vlan ?? (this.#switch.vlanAware ? 1 : 0))
+    // A mirror brings as much again to the port that it leads to, from each port, both ways.
+    this.#wires.resize(this.spec.ports.length * (1 + mirrors.length))
+    this.#sides.become(
+      this.plugged.map(({ spec: { name, label, options: own }, port }) => {
+        return { ...(own as SwitchPortOptions), name, label, port }
+      }),
+    )
+    this.#setStatics(entries)
+    this.#setMirrors(mirrors)
+  }
+
+  forget({ mac }: EndpointSpec): void {
+    forgetStation(this.#switch, mac)
+  }
+
+  #setStatics(entries: readonly StaticEntry[]): void {
+    const vlanOf = ({ vlan }: StaticEntry): number => vlan ?? (this.#switch.vlanAware ? 1 : 0)
+    const next = new Map(entries.map((entry) => [`${vlanOf(entry)} ${parseMac(entry.mac)}`, entry]))
+    for (const [key, entry] of [...this.#statics]) {
+      if (next.get(key)?.port === entry.port) continue
+      this.#switch.deleteAddress(parseMac(entry.mac), vlanOf(entry))
+      this.#statics.delete(key)
     }
+    for (const [key, entry] of next) {
+      const to = this.#side(entry.port)
+      // One that was there may have gone with its port, and that port have come again.
+      if (to !== undefined) this.#switch.addStatic(parseMac(entry.mac), to, vlanOf(entry))
+      this.#statics.set(key, entry)
+    }
+  }
+
+  /** Mirrors look at ports, and those come and go: they begin anew, between two frames. */
+  #setMirrors(mirrors: readonly Mirror[]): void {
+    for (const stop of this.#mirrors.splice(0)) stop()
     for (const { ports, to, direction } of mirrors) {
-      const out = side(to)
-      const seen = ports.map(side).filter((p) => p !== undefined)
+      const out = this.#side(to)
+      const seen = ports.map((name) => this.#side(name)).filter((side) => side !== undefined)
       if (out === undefined || seen.length === 0) continue
       const mirror: MirrorOptions = { ports: seen, to: out }
-      this.#switch.mirror(direction === undefined ? mirror : { ...mirror, direction })
+      this.#mirrors.push(this.#switch.mirror(direction === undefined ? mirror : { ...mirror, direction }))
     }
+  }
+
+  #side(name: string): SwitchPort | undefined {
+    return this.#sides.get(name)?.side
   }
 
   ports(): PortRow[] {
-    return Array.from(this.#attached, ([name, { port, side }]) => ({
-      node: this.spec.name,
-      port: name,
-      state: port.failure !== null ? port.failure.message : port.closed || !side.up ? 'down' : 'up',
-      ...side.counters,
-      portDropped: port.counters.rxDropped + port.counters.txDropped,
-      offloads: port.offloadText,
-    }))
+    return this.plugged.flatMap(({ spec: { name }, port }) => {
+      const side = this.#side(name)
+      if (side === undefined) return []
+      return {
+        node: this.spec.name,
+        port: name,
+        state: port.failure !== null ? port.failure.message : port.closed || !side.up ? 'down' : 'up',
+        ...side.counters,
+        portDropped: port.counters.rxDropped + port.counters.txDropped,
+        offloads: port.offloadText,
+      }
+    })
   }
 
   fdb(): FdbRow[] {
-    const names = new Map(Array.from(this.#attached.values(), ({ side }) => [side.index, side.name]))
+    const names = new Map(this.#switch.ports.map(({ index, name }) => [index, name]))
     const row = ({ mac, vlan, port, kind, age }: FdbEntry): FdbRow => {
       return { node: this.spec.name, mac, vlan, port: names.get(port) ?? String(port), kind, age }
     }
     return Array.from(this.#switch.fdb.list(), row)
   }
+}
+
+/** Whether tags are looked at may come of the ports, and is the whole switch's. */
+function checkChange(before: NodeSpec, next: NodeSpec, report: Report): void {
+  if (vlanAware(before) === vlanAware(next)) return
+  const tagged = next.ports.find((port) => port.options.vlan !== undefined)
+  const text = `would make the switch look at VLAN tags${vlanAware(next) ? '' : ' no more'}`
+  report(tagged === undefined ? [] : [...tagged.path, 'vlan'], text)
 }
 
 /** The learning switch. */
@@ -313,5 +348,7 @@ export const switchMode: Mode = {
   options,
   portOptions,
   check,
+  changes: ['static', 'mirrors'],
+  checkChange,
   build: (node, ground) => new SwitchNode(node, ground),
 }

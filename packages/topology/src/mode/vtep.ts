@@ -1,8 +1,9 @@
-import { type OverlayPort, type SocketUplink, type VtepNode, vtep } from '@l2l3/modes'
-import type { Port, SwitchPortOptions } from '@l2l3/switch-core'
+import { type OverlayPort, type SocketUplink, type VtepNode, type VtepSettings, vtep } from '@l2l3/modes'
+import type { SwitchPortOptions } from '@l2l3/switch-core'
 import type { Address } from '../address.ts'
-import type { BuiltNode, FdbRow, Ground, Mode, NeighbourRow, PortRow, RouteRow } from '../mode.ts'
-import type { NodeSpec, PortSpec } from '../topology.ts'
+import type { FdbRow, Mode, NeighbourRow, PortRow, RouteRow } from '../mode.ts'
+import type { EndpointSpec, NodeSpec } from '../topology.ts'
+import { ModeNode } from './mode-node.ts'
 import { icmpOf, mtu, type Plugged, routedPort, routesOf, uplinkKeys } from './routed.ts'
 import { check } from './vtep-check.ts'
 import {
@@ -19,52 +20,50 @@ import { options, sideOptions, udp } from './vtep-schema.ts'
 
 /* mode: vtep - see `vtep` in @l2l3/modes. */
 
-class VtepModeNode implements BuiltNode {
-  readonly spec: NodeSpec
-  readonly #ground: Ground
-  readonly #plugged: Plugged[] = []
+class VtepModeNode extends ModeNode {
   #node: VtepNode | null = null
 
-  constructor(spec: NodeSpec, ground: Ground) {
-    this.spec = spec
-    this.#ground = ground
-  }
-
-  attach(name: string, port: Port): void {
-    this.#plugged.push({ spec: this.spec.ports.find((p) => p.name === name) as PortSpec, port })
-  }
-
-  ready(): void {
-    const { spec } = this
-    const { ageing, maxEntries } = vtepOptions(spec)
+  protected become(): void {
+    const { spec, plugged } = this
     const own = ownAddresses(spec)
-    const plugged = this.#plugged.filter((p) => isUnderlay(p.spec))
-    const there = (uplink: string): boolean => plugged.some((p) => p.spec.name === uplink)
-    this.#node = vtep(this.#ground, {
-      ...icmpOf(spec),
-      ports: this.#plugged.flatMap((p) => (isUnderlay(p.spec) ? [] : [overlayPort(spec, p)])),
+    const underlay = plugged.filter((p) => isUnderlay(p.spec))
+    const there = (uplink: string): boolean => underlay.some((p) => p.spec.name === uplink)
+    const settings: VtepSettings = {
+      ports: plugged.flatMap((p) => (isUnderlay(p.spec) ? [] : [overlayPort(spec, p)])),
       networks: networksOf(spec).map(([name, raw]) => {
         const { multicast, ...rest } = built(spec, name, raw, localOf(raw, own) as Address)
         return multicast === undefined || !there(multicast.uplink) ? rest : { ...rest, multicast }
       }),
-      uplinks: plugged.filter((p) => socketOf(p.spec) === null).map((p) => routedPort(p, spec)),
-      sockets: plugged.flatMap((p) => socketUplink(p) ?? []),
+      uplinks: underlay.filter((p) => socketOf(p.spec) === null).map((p) => routedPort(p, spec)),
+      routes: routesOf(spec, underlay),
+    }
+    if (this.#node !== null) {
+      this.#node.change(settings)
+      return
+    }
+    const { ageing, maxEntries } = vtepOptions(spec)
+    this.#node = vtep(this.ground, {
+      ...{ ...icmpOf(spec), ...settings },
+      sockets: underlay.flatMap((p) => socketUplink(p) ?? []),
       addresses: own.map((a) => a.text),
-      routes: routesOf(spec, plugged),
       ...(ageing === undefined ? {} : { ageing }),
       ...(maxEntries === undefined ? {} : { maxEntries }),
     })
   }
 
+  forget({ mac }: EndpointSpec): void {
+    this.#node?.forget(mac)
+  }
+
   leave(): void {
-    for (const link of this.#node?.links ?? []) link.groups.close()
+    this.#node?.host.leave()
   }
 
   ports(): PortRow[] {
     const node = this.#node
     if (node === null) return []
     const sides = new Map(node.networks.flatMap((n) => [...n.sides]))
-    const plugged = this.#plugged.map(({ spec: { name }, port }): PortRow => {
+    const plugged = this.plugged.map(({ spec: { name }, port }): PortRow => {
       const link = node.links.find((l) => l.name === name)
       const { rxFrames, rxBytes, txFrames, txBytes, rxDropped, txDropped } = port.counters
       return {
@@ -170,5 +169,6 @@ export const vtepMode: Mode = {
   uplinkKeys: { ...uplinkKeys, udp },
   scope: ({ network: named }) => (typeof named === 'string' ? named : ''),
   check,
+  changes: ['routes', 'networks'],
   build: (node, ground) => new VtepModeNode(node, ground),
 }
