@@ -13,6 +13,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import Table from 'cli-table3'
+import { type AclSummary, benchAcl } from './acl.ts'
 import { benchNatInMemory, type NatSummary } from './nat.ts'
 import { benchTunnels, type TunnelSummary } from './tunnels.ts'
 
@@ -207,6 +208,7 @@ const result: {
   memory?: Summary[]
   lookups?: LookupSummary[]
   natInMemory?: readonly NatSummary[]
+  acl?: readonly AclSummary[]
   tunnels?: readonly TunnelSummary[]
   tap?: unknown
   nat?: unknown
@@ -218,6 +220,7 @@ if (!options.tap) {
   result.lookups = lookups()
   printLookups(result.lookups)
   result.natInMemory = benchNatInMemory({ rounds, time })
+  result.acl = benchAcl({ rounds, time })
   result.tunnels = benchTunnels({ rounds, time })
 }
 if (!options.memory) {
