@@ -5,6 +5,7 @@ import { type CaptureSink, PortCapture } from '@l2l3/switch-core/pcap'
 import type { Pollable, Runner } from '@l2l3/tap-io'
 import { buildFabric, type Fabric, type Snapshot, snapshot } from '../fabric.ts'
 import type { DeviceSpec, EndpointSpec, PortSpec, SocketSpec, Topology } from '../topology.ts'
+import { type LiveTraceOptions, type LiveTraceReport, traceFabric } from '../trace/live.ts'
 
 /*
  * What moves frames in a process: pool, clock and loop, the nodes, and what they are plugged in to.
@@ -66,11 +67,14 @@ export class Dataplane {
     const tapIo = await import('@l2l3/tap-io')
     const pool = new FramePool({ frames: 1024, frameSize: MAX_FRAME })
     const clock = new RealClock()
-    const labels = new Map<unknown, string>()
-    const loop = new Loop(pool, clock, {
-      onPortFailed: (port, error) => options.onPortFailed?.(labels.get(port) ?? port.name, error),
-    })
     const plugged = new Map<string, SystemPort>()
+    let ports: ReadonlyMap<string, Port> = plugged
+    const loop = new Loop(pool, clock, {
+      onPortFailed: (port, error) => {
+        const [label] = [...ports].find(([, other]) => other === port) ?? [port.name]
+        options.onPortFailed?.(label, error)
+      },
+    })
     try {
       const fabric = buildFabric(
         topology,
@@ -81,13 +85,13 @@ export class Dataplane {
             const port = open(tapIo, pool, topology, spec, options.wires?.get(spec.label))
             if (port === null) return null
             plugged.set(spec.label, port)
-            labels.set(port, spec.label)
             return port
           },
           // Super-frames cross cables in this process as they are.
           cableEnd: (label) => new MemoryPort(pool, label, { offloads: ALL_OFFLOADS }),
         },
       )
+      ports = fabric.ports
       return new Dataplane(tapIo, fabric, plugged)
     } catch (error) {
       for (const port of plugged.values()) port.close()
@@ -105,9 +109,17 @@ export class Dataplane {
     return snapshot(this.fabric)
   }
 
+  /** Traces frames; see `World.trace`. */
+  trace(filter: string, options: LiveTraceOptions): Promise<LiveTraceReport> {
+    const report = traceFabric(this.fabric, filter, options)
+    // It may have set a timer, of which a loop that sleeps would not know.
+    this.#runner?.wake()
+    return report
+  }
+
   /** Writes what passes every port, until the function that comes back is called. A sink that throws gets no more. */
   capture(sink: (label: string) => CaptureSink): () => void {
-    const { ports, ground } = this.fabric
+    const { wires, ground } = this.fabric
     const captures: PortCapture[] = []
     let timer: NodeJS.Timeout | undefined
     const end = (): void => {
@@ -116,7 +128,7 @@ export class Dataplane {
       this.#captures.delete(end)
     }
     try {
-      for (const [label, port] of ports) captures.push(new PortCapture(port, ground.clock, sink(label), label))
+      for (const [label, port] of wires) captures.push(new PortCapture(port, ground.clock, sink(label), label))
     } catch (error) {
       end()
       throw error

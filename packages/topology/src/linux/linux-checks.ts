@@ -1,5 +1,5 @@
 import type { LedgerReport } from '@l2l3/switch-core'
-import { type CheckResult, judge, judgeDrops, judgeNeighbour, judgeTrace, skip } from '../check-result.ts'
+import { type CheckResult, judge, judgeArp, judgeDrops, judgeNeighbour, judgeTrace, skip } from '../check-result.ts'
 import type { CheckKind, CheckSpec } from '../topology.ts'
 import { arpProbe } from './arp-probe.ts'
 import { Inside } from './inside.ts'
@@ -98,12 +98,5 @@ async function neighbourCheck(check: CheckSpec, place: CheckPlace): Promise<Chec
 
 /** Asks on the endpoint's own interface, as arping does, whatever its kernel knows already. */
 async function arpCheck(check: CheckSpec, place: CheckPlace): Promise<CheckResult> {
-  const macs = await arpProbe(check, place)
-  const other = macs.find((mac) => check.mac !== null && mac !== check.mac)
-  const by = macs.length === 0 ? '' : ` by ${[...new Set(macs)].join(', ')}`
-  return judge(
-    check,
-    macs.length === check.count && other === undefined,
-    `${macs.length} of ${check.count} answered${by}`,
-  )
+  return judgeArp(check, await arpProbe(check, place))
 }

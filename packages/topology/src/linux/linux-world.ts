@@ -1,6 +1,7 @@
 import type { CaptureSink } from '@l2l3/switch-core/pcap'
 import type { Fabric, Snapshot } from '../fabric.ts'
 import type { Topology } from '../topology.ts'
+import type { LiveTraceOptions, LiveTraceReport } from '../trace/live.ts'
 import { Dataplane, namespaceName } from './dataplane.ts'
 import { configureHost, hostsOf } from './hosts.ts'
 import { installed, probeNamespaces } from './ip.ts'
@@ -81,6 +82,10 @@ export class LinuxWorld extends RunningOnLinux {
   async capture(sink: (label: string) => CaptureSink): Promise<() => Promise<void>> {
     const end = this.#dataplane.capture(sink)
     return async () => end()
+  }
+
+  trace(filter: string, options: LiveTraceOptions = {}): Promise<LiveTraceReport> {
+    return this.#dataplane.trace(filter, { ...options, signal: this.or(options.signal) })
   }
 
   protected stop(): Promise<void> {

@@ -2,8 +2,10 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { CaptureSink } from '@l2l3/switch-core/pcap'
 import type { Snapshot } from '../fabric.ts'
+import type { LiveTraceReport } from '../trace/live.ts'
+import type { Trace } from '../trace/path.ts'
 import { Channel } from './channel.ts'
-import type { CapturedPiece, NodeOrder } from './node-program.ts'
+import type { CapturedPiece, NodeOrder, TraceOrder } from './node-program.ts'
 import type { PartPlan } from './real-plan.ts'
 
 /* The process of a node, seen from the one that started it. */
@@ -43,6 +45,7 @@ export class NodeProcess {
   readonly #child: ChildProcess
   readonly #channel: Channel
   readonly #sinks: Map<number, { open: (label: string) => CaptureSink; byLabel: Map<string, CaptureSink> }> = new Map()
+  readonly #traces: Map<number, (trace: Trace) => void> = new Map()
   #stopping = false
 
   constructor(part: PartPlan, options: NodeProcessOptions) {
@@ -60,6 +63,7 @@ export class NodeProcess {
     this.#channel = new Channel(this.#child, {
       failed: ({ label, message }: { label: string; message: string }) => onPortFailed(label, new Error(message)),
       captured: (piece: CapturedPiece) => this.#captured(piece),
+      traced: ({ id, trace }: { id: number; trace: Trace }) => this.#traces.get(id)?.(trace),
       missed: ({ label, bytes }: { label: string; bytes: number }) => onMissed(label, bytes),
     })
     let said = ''
@@ -120,6 +124,26 @@ export class NodeProcess {
   async captureEnd(id: number): Promise<void> {
     if (this.alive) await this.#ask('captureEnd', { id }).catch(() => {})
     this.#sinks.delete(id)
+  }
+
+  /** Traces frames of its ports, under a number that no other has, until there are enough or `traceEnd` ends it; null of a
+   * node that has ended, then or meanwhile. */
+  async trace(order: TraceOrder, onTrace: (trace: Trace) => void): Promise<LiveTraceReport | null> {
+    if (!this.alive) return null
+    this.#traces.set(order.id, onTrace)
+    try {
+      return await this.#channel.ask<LiveTraceReport>('trace', order)
+    } catch (error) {
+      if (this.alive) throw error
+      return null
+    } finally {
+      this.#traces.delete(order.id)
+    }
+  }
+
+  /** Ends a trace. */
+  traceEnd(id: number): void {
+    this.#channel.tell('traceEnd', { id })
   }
 
   /** Has the node say that it goes, and ends the process. */

@@ -1,4 +1,6 @@
 import type { Topology } from '../topology.ts'
+import type { LiveTraceOptions } from '../trace/live.ts'
+import type { Trace } from '../trace/path.ts'
 import { Channel } from './channel.ts'
 import { Dataplane, type WireEnd } from './dataplane.ts'
 
@@ -27,9 +29,16 @@ export interface CapturedPiece {
 /** Bytes of captures that may be under way to the parent; what is more is lost, as in a kernel's capture buffer. */
 const UNDERWAY = 16 << 20
 
+/** What a trace is asked for with. */
+export interface TraceOrder extends Pick<LiveTraceOptions, 'count' | 'rate'> {
+  readonly id: number
+  readonly filter: string
+}
+
 let dataplane: Dataplane | undefined
 let underway = 0
 const captures = new Map<number, () => void>()
+const traces = new Map<number, AbortController>()
 
 const channel = new Channel(process, {
   open: async ({ topology, wires }: NodeOrder) => {
@@ -65,6 +74,15 @@ const channel = new Channel(process, {
   taken: (bytes: number) => {
     underway -= bytes
   },
+  trace: async ({ id, filter, ...options }: TraceOrder) => {
+    const abort = new AbortController()
+    traces.set(id, abort)
+    const onTrace = (trace: Trace): void => channel.tell('traced', { id, trace })
+    const report = await opened().trace(filter, { ...options, onTrace, signal: abort.signal })
+    traces.delete(id)
+    return report
+  },
+  traceEnd: ({ id }: { id: number }) => traces.get(id)?.abort(),
   stop: async () => {
     await dataplane?.stop()
     process.exit()

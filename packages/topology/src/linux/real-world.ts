@@ -3,6 +3,8 @@ import type { CaptureSink } from '@l2l3/switch-core/pcap'
 import type { Snapshot } from '../fabric.ts'
 import type { PortRow } from '../mode.ts'
 import type { Topology } from '../topology.ts'
+import { checkLiveTrace, type LiveTraceOptions, type LiveTraceReport } from '../trace/live.ts'
+import type { Trace } from '../trace/path.ts'
 import { makeUnderlay, plugIn } from './bridges.ts'
 import { configureHost, hostsOf } from './hosts.ts'
 import type { LinuxOptions } from './linux-world.ts'
@@ -25,7 +27,7 @@ export class RealWorld extends RunningOnLinux {
   readonly #plan: RealPlan
   readonly #nodes: readonly NodeProcess[]
   #topology: Topology
-  #captures = 0
+  #asked = 0
 
   private constructor(
     topology: Topology,
@@ -104,7 +106,7 @@ export class RealWorld extends RunningOnLinux {
       routes: of('routes'),
       flows: of('flows'),
       services: of('services'),
-      ledger: sum(all.flatMap(([, said]) => (said === null ? [] : [said.ledger]))),
+      ledger: addUp(all.flatMap(([, said]) => (said === null ? [] : [said.ledger]))),
     }
   }
 
@@ -114,7 +116,7 @@ export class RealWorld extends RunningOnLinux {
 
   /** Captures what passes the nodes' ports; what passes kernel hosts and routers, tcpdump captures in their namespaces. */
   async capture(sink: (label: string) => CaptureSink): Promise<() => Promise<void>> {
-    const id = this.#captures++
+    const id = this.#asked++
     const end = async (): Promise<void> => {
       await Promise.all(this.#nodes.map((node) => node.captureEnd(id)))
     }
@@ -127,6 +129,35 @@ export class RealWorld extends RunningOnLinux {
     return end
   }
 
+  /** Traces frames in each node by itself: what leaves one for another is followed there as a frame that comes in. */
+  async trace(filter: string, options: LiveTraceOptions = {}): Promise<LiveTraceReport> {
+    checkLiveTrace(filter, options)
+    const { count = 10, rate, onTrace = () => {} } = options
+    const signal = this.or(options.signal)
+    const id = this.#asked++
+    let traced = 0
+    const end = (): void => {
+      for (const node of this.#nodes) node.traceEnd(id)
+    }
+    const each = (trace: Trace): void => {
+      if (traced >= count) return
+      traced++
+      onTrace({ ...trace, number: traced })
+      if (traced === count) end()
+    }
+    const order = { id, filter, count, ...(rate === undefined ? {} : { rate }) }
+    const reports = Promise.all(this.#nodes.map((node) => node.trace(order, each)))
+    if (signal.aborted) end()
+    signal.addEventListener('abort', end, { once: true })
+    try {
+      const all = (await reports).filter((report) => report !== null)
+      const total = (key: 'seen' | 'matched'): number => all.reduce((sum, report) => sum + report[key], 0)
+      return { seen: total('seen'), matched: total('matched'), traced }
+    } finally {
+      signal.removeEventListener('abort', end)
+    }
+  }
+
   protected async stop(): Promise<void> {
     await Promise.all(this.#nodes.map((node) => node.stop()))
   }
@@ -134,7 +165,9 @@ export class RealWorld extends RunningOnLinux {
 
 /** Has a node open its ports, plugs its TAPs in to the bridges, and sets up its hosts. */
 async function openNode(topology: Topology, node: NodeProcess, signal: AbortSignal | undefined): Promise<void> {
-  await node.open()
+  await node.open().catch((error: Error) => {
+    throw node.alive ? new Error(`node ${node.name}: ${error.message}`) : error
+  })
   await plugIn([...node.part.wires.values()], signal)
   await Promise.all(hostsOf(node.part.node).map((host) => configureHost(topology, host, signal)))
 }
@@ -148,7 +181,7 @@ function deadPorts({ name, ended, last, part }: NodeProcess): PortRow[] {
   return known.map((row) => ({ ...row, state }))
 }
 
-function sum(reports: readonly LedgerReport[]): LedgerReport {
+function addUp(reports: readonly LedgerReport[]): LedgerReport {
   const dropped: Record<string, number> = {}
   const total = { received: 0, originated: 0, copied: 0, sent: 0, held: 0 }
   for (const report of reports) {

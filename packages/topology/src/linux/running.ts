@@ -3,6 +3,7 @@ import type { CheckResult } from '../check-result.ts'
 import type { Snapshot } from '../fabric.ts'
 import type { RunDirectory } from '../run-directory.ts'
 import type { CheckSpec, Topology } from '../topology.ts'
+import type { LiveTraceOptions, LiveTraceReport } from '../trace/live.ts'
 import type { World } from '../world.ts'
 import { namespaceName } from './dataplane.ts'
 import { type CheckPlace, linuxCheck } from './linux-checks.ts'
@@ -31,6 +32,7 @@ export abstract class RunningOnLinux implements World {
   abstract snapshot(): Promise<Snapshot>
   abstract apply(next: Topology): Promise<void>
   abstract capture(sink: (label: string) => CaptureSink): Promise<() => Promise<void>>
+  abstract trace(filter: string, options?: LiveTraceOptions): Promise<LiveTraceReport>
   /** Stops the nodes; must not reject. */
   protected abstract stop(): Promise<void>
 
@@ -44,12 +46,17 @@ export abstract class RunningOnLinux implements World {
     return this.#abort.signal
   }
 
+  /** Aborts when the world is closed, or this signal says so. */
+  protected or(signal: AbortSignal | undefined): AbortSignal {
+    return signal === undefined ? this.signal : AbortSignal.any([this.signal, signal])
+  }
+
   check(check: CheckSpec, signal?: AbortSignal): Promise<CheckResult> {
     const { topology } = this
     const place: CheckPlace = {
       from: namespaceName(topology, check.from),
       servers: check.servers.map((endpoint) => namespaceName(topology, endpoint)),
-      signal: signal === undefined ? this.signal : AbortSignal.any([this.signal, signal]),
+      signal: this.or(signal),
       ledger: async () => (await this.snapshot()).ledger,
     }
     const result = linuxCheck(check, place)
