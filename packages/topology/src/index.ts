@@ -2,9 +2,22 @@
  * Topology files: what they say, and the worlds that are built from them. Read in this order: `topology` (what a file
  * says), `parse` with `document`, `schema`, `validate` (how it is read and refused), `mode` and `mode/` (what a node
  * can be; what it does there is in `@l2l3/modes`), `fabric` (nodes joined), and the worlds: `memory-world` with `host/`, `replay`,
- * and `linux/` with `run-directory`. `trace` follows a frame. `memory` lists what runs in a browser as well.
+ * and `linux/` with `run-directory`. `trace` follows a frame. `ipam/` gives out addresses as CNI's
+ * host-local does. `memory` lists what runs in a browser as well.
  */
 
+export {
+  type AddOptions,
+  HostLocal,
+  type HostLocalOptions,
+  type IpamAddress,
+  IpamError,
+  type IpamResult,
+  type IpamRoute,
+} from './ipam/host-local.ts'
+export type { RangeOptions } from './ipam/range.ts'
+export { type Dns, parseResolvConf } from './ipam/resolv-conf.ts'
+export type { Attachment, Reservation } from './ipam/store.ts'
 export { removeRemains } from './linux/ip.ts'
 export { type LinuxOptions, LinuxWorld, linuxProblem, namespaceName, upOnLinux } from './linux/linux-world.ts'
 export { RealWorld } from './linux/real-world.ts'
