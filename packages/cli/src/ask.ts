@@ -1,5 +1,5 @@
 import { connect } from 'node:net'
-import type { Snapshot } from '@l2l3/topology'
+import type { LiveTraceReport, Snapshot, Trace } from '@l2l3/topology'
 import type { ChangeText, TraceQuestion } from './control.ts'
 
 /* The other end of the control socket: questions to a topology that runs. What is said there is drawn in `control`. */
@@ -7,14 +7,19 @@ import type { ChangeText, TraceQuestion } from './control.ts'
 /** Milliseconds that an answer may take; a change of what runs may need namespaces made. */
 const PATIENCE = 10_000
 const APPLYING = 120_000
+/** Milliseconds in which the end of a trace comes once it was stopped. */
+const LAST_WORDS = 3000
 
 /** What a line of an answer may have. */
 interface Line {
   readonly snapshot?: Snapshot
   readonly changes?: readonly ChangeText[]
-  readonly trace?: unknown
+  readonly trace?: Trace
   readonly end?: true
   readonly skipped?: number
+  readonly seen?: number
+  readonly matched?: number
+  readonly traced?: number
   readonly down?: true
   readonly error?: string
 }
@@ -43,21 +48,23 @@ export async function askDown(path: string): Promise<void> {
   await one(path, { ask: 'down' }, PATIENCE)
 }
 
-/** Follows frames in a running topology; gives how many traces were left out since they came too fast to be read.
- * Settles when there were as many as asked, or when the signal stops it. */
+/** Follows frames in a running topology. Settles when there were as many as asked, or when the signal stops it, with how many
+ * there were and how many traces were left out since they came too fast to be read. */
 export async function askTrace(
   path: string,
   question: TraceQuestion,
-  onTrace: (trace: unknown) => void,
+  onTrace: (trace: Trace) => void,
   signal?: AbortSignal,
-): Promise<number> {
-  let skipped = 0
+): Promise<LiveTraceReport & { readonly skipped: number }> {
+  let report = { seen: 0, matched: 0, traced: 0, skipped: 0 }
   await talk(path, { ask: 'trace', ...question }, 0, signal, (line) => {
     if (line.trace !== undefined) onTrace(line.trace)
-    skipped = line.skipped ?? skipped
-    return line.end === true
+    if (line.end !== true) return false
+    const { seen = 0, matched = 0, traced = 0, skipped = 0 } = line
+    report = { seen, matched, traced, skipped }
+    return true
   })
-  return skipped
+  return report
 }
 
 async function one(path: string, question: object, patience: number): Promise<Line> {
@@ -88,14 +95,19 @@ function talk(
       socket.destroy()
       reject(error)
     }
+    // To the other end it is enough that this one says no more: what there is to say yet comes then.
+    const enough = (): void => {
+      socket.end()
+      socket.setTimeout(LAST_WORDS, stop)
+    }
     if (signal?.aborted) return stop()
-    signal?.addEventListener('abort', stop, { once: true })
+    signal?.addEventListener('abort', enough, { once: true })
     socket.setTimeout(patience, () => fail(new Error('no answer from the running topology')))
     socket.setEncoding('utf8')
     socket.on('connect', () => socket.write(`${JSON.stringify(question)}\n`))
     socket.on('error', (error: NodeJS.ErrnoException) => fail(new Error(unreachable(path, error))))
     socket.on('close', () => {
-      signal?.removeEventListener('abort', stop)
+      signal?.removeEventListener('abort', enough)
       reject(new Error('the running topology ended before it answered'))
     })
     socket.on('data', (data: string) => {

@@ -9,7 +9,8 @@ import type { Snapshot } from '@l2l3/topology'
  *     {"ask":"snapshot"}                                ->  {"snapshot":{"name":"two","ports":[...],"ledger":{...}}}
  *     {"ask":"apply","topology":TEXT,"file":NAME}       ->  {"changes":[{"text":"+ endpoint sw1/green",...}]}
  *     {"ask":"apply",...,"dry":true}                    ->  the same, not made
- *     {"ask":"trace","filter":F,"count":N,"rate":R}     ->  {"trace":{...}} for each, then {"end":true,"skipped":0}
+ *     {"ask":"trace","filter":F,"count":N,"rate":R}     ->  {"trace":{...}} for each, then
+ *                                                           {"end":true,"skipped":0,"seen":9,"matched":2,"traced":2}
  *     {"ask":"down"}                                    ->  {"down":true}, and it ends
  *     anything else                                     ->  {"error":"..."}
  *
@@ -23,8 +24,8 @@ export interface Answers {
   snapshot(): Promise<Snapshot>
   /** Says what `topology` changes of what runs; makes the changes unless `dry`. */
   apply(topology: string, file: string, dry: boolean): Promise<readonly ChangeText[]>
-  /** Tells of every trace until there were enough, or until the signal. */
-  trace(question: TraceQuestion, onTrace: (trace: unknown) => void, signal: AbortSignal): Promise<void>
+  /** Tells of every trace until there were enough, or until the signal; then how many frames there were. */
+  trace(question: TraceQuestion, onTrace: (trace: unknown) => void, signal: AbortSignal): Promise<object>
   /** Ends what runs. */
   down(): void
 }
@@ -189,8 +190,8 @@ class Client {
       if (this.socket.writableLength > this.#limits.waiting) skipped++
       else if (this.socket.writable) this.socket.write(`${JSON.stringify({ trace })}\n`)
     }
-    await this.#answers.trace({ filter, count, rate } as TraceQuestion, onTrace, this.#gone.signal)
-    await this.#say({ end: true, skipped })
+    const report = await this.#answers.trace({ filter, count, rate } as TraceQuestion, onTrace, this.#gone.signal)
+    await this.#say({ end: true, skipped, ...report })
   }
 
   /** Sends an answer, and waits for a reader that is slow. */

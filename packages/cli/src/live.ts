@@ -221,6 +221,8 @@ export class LiveView {
     terminal.write(ENTER)
     terminal.on('resize', this.#draw)
     process.on('exit', this.stop)
+    process.on('SIGTSTP', this.#suspend)
+    process.on('SIGCONT', this.#resume)
     this.#timer = setInterval(() => void this.#sample(), REFRESH)
     void this.#sample()
   }
@@ -231,8 +233,21 @@ export class LiveView {
     this.#stopped = true
     clearInterval(this.#timer)
     process.off('exit', this.stop)
+    process.off('SIGTSTP', this.#suspend)
+    process.off('SIGCONT', this.#resume)
     this.#terminal.off('resize', this.#draw)
     this.#terminal.write(LEAVE)
+  }
+
+  /** Ctrl-Z: the shell gets its screen, and this process is stopped as it would have been. */
+  readonly #suspend = (): void => {
+    this.#terminal.write(LEAVE)
+    process.kill(process.pid, 'SIGSTOP')
+  }
+
+  readonly #resume = (): void => {
+    this.#terminal.write(ENTER)
+    this.#draw()
   }
 
   async #sample(): Promise<void> {

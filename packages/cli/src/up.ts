@@ -32,6 +32,7 @@ export function up(path: string, options: UpOptions): Promise<number> {
       ...{ memory, real, unseen: check, signal, onProgress: note },
       onPortFailed: (label, error) =>
         told.say(`l2l3: port ${label} has failed and is out of service: ${error.message}`),
+      onNodeEnded: (node, why) => told.say(`l2l3: node ${node} has ended: ${why}`),
       onDown: () => ended.abort(),
     })
     const { world } = open
@@ -44,7 +45,8 @@ export function up(path: string, options: UpOptions): Promise<number> {
       )
       const enter = memory ? null : howToEnter(topology)
       if (enter !== null) note(enter)
-      const view = process.stdout.isTTY ? showLive(world, where, enter, told) : null
+      for (const [what, namespace] of open.bridges) note(`Watch ${what}: ip netns exec ${namespace} tcpdump -eni br0`)
+      const view = process.stdout.isTTY ? showLive(world, where, memory, told) : null
       try {
         await Promise.race([aborted(signal), aborted(ended.signal), stopped(world)])
       } finally {
@@ -92,7 +94,7 @@ class Messages {
   }
 }
 
-function showLive(world: World, where: string, enter: string | null, told: Messages): LiveView {
+function showLive(world: World, where: string, memory: boolean, told: Messages): LiveView {
   const since = performance.now()
   let last: string | null = null
   told.live = (text) => {
@@ -103,6 +105,7 @@ function showLive(world: World, where: string, enter: string | null, told: Messa
     () => world.snapshot(),
     () => {
       const { name } = world.topology
+      const enter = memory ? null : howToEnter(world.topology)
       const seconds = Math.floor((performance.now() - since) / 1000)
       const title = `${name} ${where}, process ${process.pid}, up ${duration(seconds)}. Ctrl-C ends it.`
       return [title, ...(enter === null ? [] : [enter]), ...(last === null ? [] : [last])]

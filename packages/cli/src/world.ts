@@ -8,7 +8,7 @@ import {
   upOnLinux,
   type World,
 } from '@l2l3/topology'
-import { type Answers, type ChangeText, ControlServer } from './control.ts'
+import { type Answers, type ChangeText, ControlServer, type TraceQuestion } from './control.ts'
 import { interimMemoryWorld } from './interim.ts'
 import { socketOf } from './runs.ts'
 
@@ -29,6 +29,8 @@ export interface WorldOptions {
   readonly onProgress?: (text: string) => void
   /** Is told of a port that has failed and was taken out. */
   readonly onPortFailed?: (label: string, error: Error) => void
+  /** Is told of a node whose process has ended, and how. */
+  readonly onNodeEnded?: (node: string, why: string) => void
   /** Called where `l2l3 down` asks for the end. */
   readonly onDown?: () => void
 }
@@ -36,26 +38,32 @@ export interface WorldOptions {
 /** A world that others can ask. */
 export interface OpenWorld extends AsyncDisposable {
   readonly world: World
+  /** Namespaces of segments that are real, in words: "segment lan". */
+  readonly bridges: ReadonlyMap<string, string>
   /** The nodes, where they are in this process; null where they are not. */
   readonly fabric: Fabric | null
 }
 
 /** Builds a topology and opens its control socket, unless it is unseen. */
 export async function openWorld(topology: Topology, options: WorldOptions): Promise<OpenWorld> {
-  const { memory, unseen, real, signal, onProgress, onPortFailed } = options
+  const { memory, unseen, real, signal, onProgress, onPortFailed, onNodeEnded } = options
   const closers: (() => void | Promise<void>)[] = []
   const close = async (): Promise<void> => {
     for (const closer of closers.splice(0).reverse()) await closer()
   }
   try {
-    let world: World & { readonly fabric?: Fabric | null }
+    let world: World & { readonly fabric?: Fabric; readonly bridges?: ReadonlyMap<string, string> }
     if (memory) {
       if (unseen) RunDirectory.clear(topology.name, removeRemains)
       else closers.push(claim(topology.name))
       world = memoryWorld(topology)
     } else {
-      const told = { ...(onProgress && { onProgress }), ...(onPortFailed && { onPortFailed }) }
-      world = (await upOnLinux(topology, { signal, ...told, ...(real ? { real } : {}) })) as any
+      const told = {
+        ...(onProgress && { onProgress }),
+        ...(onPortFailed && { onPortFailed }),
+        ...(onNodeEnded && { onNodeEnded }),
+      }
+      world = await upOnLinux(topology, { signal, ...told, ...(real ? { real } : {}) })
     }
     closers.push(() => world.close())
     if (!memory || !unseen) {
@@ -65,7 +73,8 @@ export async function openWorld(topology: Topology, options: WorldOptions): Prom
       })
       closers.push(() => control.close())
     }
-    return { world, fabric: world.fabric ?? null, [Symbol.asyncDispose]: close }
+    const { fabric = null, bridges = new Map() } = world
+    return { world, fabric, bridges, [Symbol.asyncDispose]: close }
   } catch (error) {
     await close()
     throw error
@@ -83,6 +92,12 @@ function claim(name: string): () => void {
   return release
 }
 
+/** What is given of optional settings. */
+function defined(within: Omit<TraceQuestion, 'filter'>): { count?: number; rate?: number } {
+  const { count, rate } = within
+  return { ...(count === undefined ? {} : { count }), ...(rate === undefined ? {} : { rate }) }
+}
+
 /** What a world answers to those who ask. Changes are made one after the other. */
 function answers(world: World, onDown: () => void = () => {}): Answers {
   let last: Promise<unknown> = Promise.resolve()
@@ -98,7 +113,8 @@ function answers(world: World, onDown: () => void = () => {}): Answers {
       last = done.catch(() => {})
       return done
     },
-    trace: (question, onTrace, signal) => (world as any).trace(question, onTrace, signal),
+    trace: ({ filter = '', ...within }, onTrace, signal) =>
+      world.trace(filter, { ...defined(within), onTrace, signal }),
     down: onDown,
   }
 }

@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process'
 import {
   chmodSync,
   closeSync,
@@ -9,15 +10,18 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { stripVTControlCharacters } from 'node:util'
+import { openCapture } from '@l2l3/switch-core/pcap'
 import type { FdbRow, Snapshot } from '@l2l3/topology'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { fdbTable } from '../src/tables.ts'
-import { l2l3, start, stopAll } from './command.ts'
+import { l2l3, NODE, start, stopAll } from './command.ts'
 
 let dir: string
 /** Running topologies of these tests are kept apart from those of the machine. */
@@ -320,8 +324,190 @@ describe('l2l3 demo --memory', () => {
     const { status, stdout } = await l2l3(['demo', file('demo.yaml', TWO), '--memory'], env)
     expect(status).toBe(0)
     expect(stdout).toContain('Running in memory, with small built-in hosts')
-    expect(stdout).toContain('entered at sw1/red: ARP: who has 10.0.0.2? tell 10.0.0.1')
+    expect(stdout).toContain('ARP: who has 10.0.0.2? tell 10.0.0.1, 42 bytes, came in at sw1/red')
     expect(stdout).toContain('      0000  ff ff ff ff ff ff 02 00  00 00 00 0a 08 06 00 01')
     expect(stdout).toContain('4 of 4 checks passed')
+  })
+})
+
+describe('l2l3 down', () => {
+  it('ends what runs, and says so; --all ends all', async () => {
+    const names = ['cli-down-a', 'cli-down-b', 'cli-down-c']
+    const ups = names.map((name) => start(['up', file(`${name}.yaml`, TWO.replace('cli-two', name)), '--memory'], env))
+    await Promise.all(ups.map((up, i) => up.said(`${names[i]} is up in memory`)))
+    const which = await l2l3(['down'], env)
+    expect(which).toMatchObject({
+      status: 1,
+      stderr: 'l2l3: several topologies are running; name one of cli-down-a, cli-down-b, cli-down-c, or say --all\n',
+    })
+    expect(await l2l3(['down', 'cli-down-b'], env)).toEqual({ status: 0, stdout: 'cli-down-b is down\n', stderr: '' })
+    expect((await (ups[1] as (typeof ups)[number]).ended).status).toBe(0)
+    expect((await l2l3(['down', 'cli-down-b'], env)).stderr).toBe(
+      'l2l3: no topology "cli-down-b" is running; there is cli-down-a, cli-down-c\n',
+    )
+    const all = await l2l3(['down', '--all'], env)
+    expect([all.status, all.stdout.trim().split('\n').sort()]).toEqual([
+      0,
+      ['cli-down-a is down', 'cli-down-c is down'],
+    ])
+    for (const up of ups) expect((await up.ended).status).toBe(0)
+    expect(readdirSync(env.L2L3_RUN_DIR as string)).toEqual([])
+    expect(await l2l3(['down', '--all'], env)).toMatchObject({ status: 0, stdout: 'no topology is running\n' })
+    expect((await l2l3(['down'], env)).status).toBe(1)
+  })
+
+  it('cleans up after one that was killed, and ends one that does not answer', async () => {
+    const path = file('killed.yaml', TWO.replace('cli-two', 'cli-killed'))
+    const up = start(['up', path, '--memory'], env)
+    await up.said('cli-killed is up')
+    up.child.kill('SIGKILL')
+    await up.ended
+    expect(readdirSync(env.L2L3_RUN_DIR as string)).toEqual(['cli-killed'])
+    expect((await l2l3(['down', 'cli-killed'], env)).stdout).toBe(
+      `cli-killed: removed what process ${up.child.pid} left behind\n`,
+    )
+    expect(readdirSync(env.L2L3_RUN_DIR as string)).toEqual([])
+
+    const deaf = start(['up', path, '--memory'], env)
+    await deaf.said('cli-killed is up')
+    rmSync(join(env.L2L3_RUN_DIR as string, 'cli-killed', 'control.sock'))
+    expect((await l2l3(['show', 'ports'], env)).stderr).toContain('the running topology does not answer questions at')
+    expect((await l2l3(['down'], env)).stdout).toBe('cli-killed is down\n')
+    expect((await deaf.ended).status).toBe(0)
+  })
+})
+
+describe('l2l3 apply', () => {
+  const GREEN = '      green: { ip: 10.0.0.3/24 }\n'
+  const named = (name: string): string => TWO.replace('cli-two', name)
+
+  it('shows the changes, and makes them unless it is a dry run', async () => {
+    const before = file('before.yaml', named('cli-apply'))
+    const after = file('after.yaml', named('cli-apply').replace('checks:\n', `${GREEN}checks:\n`))
+    const up = start(['up', before, '--memory'], env)
+    await up.said('cli-apply is up')
+    const ports = async (): Promise<string[]> => {
+      const { stdout } = await l2l3(['show', 'ports', '--json'], env)
+      return JSON.parse(stdout).map((p: { port: string }) => p.port)
+    }
+    const dry = await l2l3(['apply', after, '--dry-run'], env)
+    expect(dry).toMatchObject({
+      status: 0,
+      stderr: '',
+      stdout: expect.stringMatching(/^Changes of cli-apply:\n {2}\+ .*green/),
+    })
+    expect(await ports()).toEqual(['red', 'blue'])
+    const made = await l2l3(['apply', after], env)
+    expect(made.stdout).toMatch(/ change(s)? made\.\n$/)
+    expect(await ports()).toEqual(expect.arrayContaining(['red', 'blue', 'green']))
+    expect((await l2l3(['apply', after], env)).stdout).toBe(`cli-apply is what ${after} says already\n`)
+    const back = JSON.parse((await l2l3(['apply', before, 'cli-apply', '--json'], env)).stdout)
+    expect(back).toMatchObject({ topology: 'cli-apply', applied: true })
+    expect(back.changes[0].text).toMatch(/^- .*green/)
+    expect(await ports()).toEqual(['red', 'blue'])
+    up.child.kill('SIGINT')
+    expect((await up.ended).status).toBe(0)
+  })
+
+  it('refuses what is wrong, and what takes a restart; what runs goes on as it was', async () => {
+    const up = start(['up', file('refuse.yaml', named('cli-refuse')), '--memory'], env)
+    await up.said('cli-refuse is up')
+    const wrong = file('wrong.yaml', named('cli-refuse').replace('mode: switch', 'mode: swich'))
+    expect(await l2l3(['apply', wrong, 'cli-refuse'], env)).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining(`${wrong}:5:11: nodes.sw1.mode: expected "switch"`),
+    })
+    const other = file('other.yaml', named('cli-refuse').replace('mode: switch', 'mode: switch\n    ageing: 60'))
+    const dry = await l2l3(['apply', other, '--dry-run'], env)
+    const made = await l2l3(['apply', other], env)
+    expect([dry.status, made.status]).toEqual([made.status, made.status])
+    expect(JSON.parse((await l2l3(['show', 'ports', '--json'], env)).stdout)).toHaveLength(2)
+    up.child.kill('SIGINT')
+    await up.ended
+  })
+})
+
+describe('l2l3 up --pcap', () => {
+  it('writes a capture of each port, whole when it has ended', async () => {
+    const path = file('pcap.yaml', TWO.replace('cli-two', 'cli-pcap'))
+    const out = join(dir, 'pcap', 'deep')
+    expect(await l2l3(['up', path, '--memory', '--check', '--pcap', out], env)).toMatchObject({ status: 0, stderr: '' })
+    expect(readdirSync(out).sort()).toEqual(['sw1.blue.pcapng', 'sw1.red.pcapng'])
+    const records = Array.from(openCapture(readFileSync(join(out, 'sw1.red.pcapng'))))
+    // ARP and ND questions, 3 pings of each IP version both ways, a transfer of 10 kB, a ping in vain.
+    expect(records.length).toBeGreaterThan(30)
+    const again = join(dir, 'pcap', 'again')
+    await l2l3(['up', path, '--memory', '--check', '--pcap', again], env)
+    for (const name of readdirSync(out)) {
+      expect(readFileSync(join(again, name)).equals(readFileSync(join(out, name)))).toBe(true)
+    }
+    const blocked = await l2l3(['up', path, '--memory', '--check', '--pcap', path], env)
+    expect(blocked).toMatchObject({ status: 1, stderr: expect.stringContaining(`cannot make the directory ${path}`) })
+  })
+
+  it('goes on where a capture cannot be written any more, and says so once', async () => {
+    const path = file('full-pcap.yaml', TWO.replace('cli-two', 'cli-full-pcap'))
+    const out = join(dir, 'full-pcap')
+    mkdirSync(out)
+    symlinkSync('/dev/full', join(out, 'sw1.red.pcapng'))
+    const { status, stdout, stderr } = await l2l3(['up', path, '--memory', '--check', '--pcap', out], env)
+    expect([status, stdout.trimEnd().split('\n').at(-1)]).toEqual([0, '4 of 4 checks passed'])
+    expect(stderr).toMatch(/^l2l3: the capture \S+sw1\.red\.pcapng ends here: ENOSPC[^\n]*\n$/)
+  })
+})
+
+describe('l2l3 up, when its terminal goes', () => {
+  it('lives on where it was detached from it, as by nohup, and else ends', async () => {
+    const path = file('hup.yaml', TWO.replace('cli-two', 'cli-hup'))
+    const child = spawn('nohup', [process.execPath, ...NODE, 'up', path, '--memory'], {
+      env: { ...process.env, ...env },
+      stdio: [openSync('/dev/null', 'r'), openSync(join(dir, 'nohup.out'), 'w'), openSync(join(dir, 'nohup.out'), 'a')],
+      detached: true,
+    })
+    const ended = new Promise((resolve) => child.on('exit', resolve))
+    const list = async (): Promise<unknown[]> => JSON.parse((await l2l3(['show', 'list', '--json'], env)).stdout)
+    while (!existsSync(join(env.L2L3_RUN_DIR as string, 'cli-hup', 'control.sock'))) {
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+    child.kill('SIGHUP')
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    expect(await list()).toHaveLength(1)
+    expect((await l2l3(['down'], env)).status).toBe(0)
+    expect(await ended).toBe(0)
+
+    const up = start(['up', path, '--memory'], env)
+    await up.said('cli-hup is up')
+    up.child.kill('SIGHUP')
+    expect((await up.ended).status).toBe(0)
+  })
+})
+
+describe('l2l3 up on a terminal', () => {
+  it.skipIf(!existsSync('/usr/bin/script'))('shows a table that changes, and gives the terminal back', async () => {
+    const path = file('tty.yaml', TWO.replace('cli-two', 'cli-tty'))
+    const command = [process.execPath, ...NODE, 'up', path, '--memory'].map((word) => `'${word}'`).join(' ')
+    // script(1) runs it on a pseudo-terminal.
+    const child = spawn('script', ['-qefc', `stty rows 20 cols 60; ${command}`, '/dev/null'], {
+      env: { ...process.env, ...env, TERM: 'xterm', NO_COLOR: '1' },
+      stdio: ['pipe', 'pipe', 'inherit'],
+    })
+    let screen = ''
+    child.stdout?.on('data', (data) => {
+      screen += data
+    })
+    const ended = new Promise((resolve) => child.on('exit', resolve))
+    for (let i = 0; i < 200 && screen.split('\x1b[H').length < 4; i++) await new Promise((r) => setTimeout(r, 50))
+    expect((await l2l3(['down'], env)).status).toBe(0)
+    expect(await ended).toBe(0)
+    expect(screen).toContain('\x1b[?1049h\x1b[?25l')
+    expect(screen.trimEnd().endsWith('\x1b[?25h\x1b[?1049l')).toBe(true)
+    const drawn = screen.split('\x1b[H').slice(1)
+    expect(drawn.length).toBeGreaterThanOrEqual(3)
+    const lines = stripVTControlCharacters(drawn[1] as string).split(/\r+\n/)
+    expect(lines.length).toBeLessThanOrEqual(20)
+    for (const line of lines.slice(0, -1)) expect(line.length).toBeLessThanOrEqual(60)
+    expect(lines[0]).toMatch(/^cli-tty in memory, process \d+, up 0:00:0\d/)
+    expect(lines[2]).toBe('Ports (2)')
+    expect(lines[4]).toMatch(/^ {2}sw1\/red {3}up {3}/)
   })
 })

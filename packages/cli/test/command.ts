@@ -4,7 +4,8 @@ import { fileURLToPath } from 'node:url'
 /* Runs the command as a child process, from source, as a shell would. */
 
 const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url))
-const NODE = ['--conditions=@l2l3/source', '--import', import.meta.resolve('tsx'), MAIN]
+/** What `node` is told to run the command. */
+export const NODE: string[] = ['--conditions=@l2l3/source', '--import', import.meta.resolve('tsx'), MAIN]
 
 export interface Ended {
   status: number | null

@@ -32,7 +32,7 @@ async function serve(answers: Partial<Answers> = {}, limits: Partial<ControlLimi
   const all: Answers = {
     snapshot: async () => SNAPSHOT,
     apply: async () => [],
-    trace: async () => {},
+    trace: async () => ({}),
     down: () => {},
     ...answers,
   }
@@ -81,6 +81,7 @@ it('answers each question with what it asks for', async () => {
       heard.push(question)
       onTrace({ steps: 1 })
       onTrace({ steps: 2 })
+      return { seen: 9, matched: 3, traced: 2 }
     },
     down: () => heard.push('down'),
   })
@@ -89,7 +90,9 @@ it('answers each question with what it asks for', async () => {
     { text: '+ endpoint sw1/green', restart: null },
   ])
   const traces: unknown[] = []
-  expect(await askTrace(path, { filter: 'icmp', count: 2 }, (trace) => traces.push(trace))).toBe(0)
+  expect(await askTrace(path, { filter: 'icmp', count: 2 }, (trace) => traces.push(trace))).toEqual({
+    ...{ seen: 9, matched: 3, traced: 2, skipped: 0 },
+  })
   expect(traces).toEqual([{ steps: 1 }, { steps: 2 }])
   await askDown(path)
   expect(heard).toEqual([['nodes: {}\n', 'two.yaml', true], { filter: 'icmp', count: 2 }, 'down'])
@@ -201,15 +204,17 @@ it('stops tracing when its client goes or has had enough, and counts what a slow
       }
     }
     stopped.push(question.filter ?? '')
+    return { seen: 1, matched: 1, traced: 1 }
   }
   await serve({ trace }, { waiting: 100_000 })
   const abort = new AbortController()
-  await askTrace(path, { filter: 'forever' }, () => abort.abort(), abort.signal)
+  // What it has to say at the end is still heard.
+  expect(await askTrace(path, { filter: 'forever' }, () => abort.abort(), abort.signal)).toMatchObject({ seen: 1 })
   for (let i = 0; i < 100 && stopped.length === 0; i++) await new Promise((resolve) => setTimeout(resolve, 10))
   expect(stopped).toEqual(['forever'])
   // 3 MB at once, of which 100 kB may wait.
   let heard = 0
-  const skipped = await askTrace(path, { filter: 'burst' }, () => heard++)
+  const { skipped } = await askTrace(path, { filter: 'burst' }, () => heard++)
   expect(heard + skipped).toBe(3000)
   expect(heard).toBeGreaterThan(50)
   expect(skipped).toBeGreaterThan(1000)

@@ -2,7 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { linuxProblem } from '@l2l3/topology'
+import { derivedMac, linuxProblem } from '@l2l3/topology'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { l2l3, start, stopAll } from './command.ts'
 
@@ -12,6 +12,8 @@ import { l2l3, start, stopAll } from './command.ts'
  */
 
 const NAME = `clitest${process.pid}`
+/** The TAP of sw2/out, which stands among those of everybody. */
+const TAP = `l2l3-${derivedMac(NAME, 'sw2', 'out').replaceAll(':', '').slice(4)}`
 let dir: string
 let topology: string
 const problem = await linuxProblem()
@@ -50,7 +52,7 @@ checks:
 function left(): string[] {
   const namespaces = existsSync('/run/netns') ? readdirSync('/run/netns') : []
   const runs = existsSync('/run/l2l3') ? readdirSync('/run/l2l3') : []
-  const links = execFileSync('ip', ['-o', 'link'], { encoding: 'utf8' }).match(/l2l3-[0-9a-f]{8}(?=:)/g) ?? []
+  const links = execFileSync('ip', ['-o', 'link'], { encoding: 'utf8' }).includes(` ${TAP}:`) ? [TAP] : []
   return [...namespaces, ...runs].filter((name) => name.includes(NAME)).concat(links)
 }
 
@@ -226,7 +228,7 @@ describe('l2l3 demo on Linux', () => {
     writeFileSync(path, text(NAME))
     const { status, stdout } = await l2l3(['demo', path])
     expect(stdout).toContain('7 of 7 checks passed')
-    expect(stdout).toContain('entered at sw1/red: ARP: who has 10.77.0.2? tell 10.77.0.1')
+    expect(stdout).toContain('ARP: who has 10.77.0.2? tell 10.77.0.1, 42 bytes, came in at sw1/red')
     expect(stdout).toContain('Everything is removed.')
     expect(status).toBe(0)
   })
