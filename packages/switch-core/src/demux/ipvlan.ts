@@ -7,9 +7,12 @@ import type { Loop } from '../loop.ts'
 import { AddressTable } from '../rewrite/address-table.ts'
 import { Addressed, Kind } from '../rewrite/addressed.ts'
 import { isMac, type MacWords, putMac, stationMac } from '../rewrite/mac-words.ts'
+import { formatIpv4, formatIpv6 } from '../wire/address.ts'
+import { u32 } from '../wire/bytes.ts'
 import { HLEN } from '../wire/ethernet.ts'
 import { decrementTtl, TTL } from '../wire/ipv4.ts'
 import { HOP_LIMIT } from '../wire/ipv6.ts'
+import * as explain from './explain.ts'
 
 /*
  * ipvlan: several stations behind one MAC address, told apart by IP address (modes.md 13). All children have the parent's
@@ -185,10 +188,15 @@ export class Ipvlan {
   #sendL2(f: Frame, sender: IpvlanChild): void {
     const { bytes, data, off } = this.#pool
     const o = off[f] as number
-    if (((bytes[o] as number) & 1) !== 0) this.#copies(f, sender, this.#wire)
-    else if (!isMac(data, o, this.#mac)) this.#wire.push(f)
-    else {
+    if (((bytes[o] as number) & 1) !== 0) {
+      if (this.#pool.trace !== null) explain.byMac(this.#pool, f, 'ipvlan', 'to all siblings and the wire')
+      this.#copies(f, sender, this.#wire)
+    } else if (!isMac(data, o, this.#mac)) {
+      if (this.#pool.trace !== null) explain.byMac(this.#pool, f, 'ipvlan', 'out by the wire')
+      this.#wire.push(f)
+    } else {
       const to = this.#find(f, o)
+      if (this.#pool.trace !== null) this.#say(f, to, false)
       if (to !== undefined) to.link.push(f)
       else this.#parentOr(f, Drop.UnknownEndpoint)
     }
@@ -219,6 +227,10 @@ export class Ipvlan {
       putMac(data, o + 6, this.#mac)
       if (to !== undefined) putMac(data, o, this.#mac)
       else if (this.#gateway !== null) putMac(data, o, this.#gateway)
+      if (pool.trace !== null) {
+        found.to += ip - l3
+        this.#say(g as Frame, to, true)
+      }
       ;(to === undefined ? this.#wire : to.link).push(g as Frame)
     }
   }
@@ -237,6 +249,7 @@ export class Ipvlan {
       } else if (!isMac(data, o, this.#mac)) pool.drop(f, Drop.UnknownEndpoint)
       else {
         const to = this.#find(f, o)
+        if (pool.trace !== null) this.#say(f, to, false)
         if (to !== undefined && (l2 || this.#found.kind !== Kind.Arp)) to.link.push(f)
         else this.#parentOr(f, Drop.UnknownEndpoint)
       }
@@ -255,6 +268,19 @@ export class Ipvlan {
       else this.#copies(f, undefined, this.#toParent)
     }
     batch.length = 0
+  }
+
+  /** Says whose the address is that the frame is for. */
+  #say(f: Frame, to: IpvlanChild | undefined, routed: boolean): void {
+    const pool = this.#pool
+    if (!pool.trace?.follows(f)) return
+    const { kind, to: at } = this.#found
+    if (kind === Kind.None) explain.byMac(pool, f, 'ipvlan', 'no IP packet: to the parent')
+    else {
+      const address = kind === Kind.IPv6 ? formatIpv6(pool.bytes, at) : formatIpv4(u32(pool.bytes, at))
+      const whose = to !== undefined ? `child ${to.index}` : routed ? 'no child, so out by the wire' : 'no child'
+      explain.byAddress(pool, f, address, routed && this.#decrement ? `${whose}, TTL lowered by one` : whose, routed)
+    }
   }
 
   /** Finds the child that a frame is for; `#found` says what the frame is. */

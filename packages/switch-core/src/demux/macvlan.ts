@@ -7,6 +7,8 @@ import type { Loop } from '../loop.ts'
 import { isMac, type MacWords, stationMac } from '../rewrite/mac-words.ts'
 import { Fdb } from '../switch/fdb.ts'
 import { formatMac, HLEN, parseMac } from '../wire/ethernet.ts'
+import { count } from '../words.ts'
+import * as explain from './explain.ts'
 
 /*
  * macvlan: several MAC addresses on one interface, without a bridge and without learning (modes.md 13).
@@ -190,22 +192,28 @@ export class Macvlan {
     const { frames, length: n } = batch
     const there = this.#byIndex[child.index] === child
     const bridge = this.#bits[child.index] === BRIDGE
+    const traced = pool.trace !== null
     for (let i = 0; i < n; i++) {
       const f = frames[i] as Frame
       const o = off[f] as number
       if (!there) pool.drop(f, Drop.PortDown)
       else if ((len[f] as number) < HLEN) pool.drop(f, Drop.Runt)
-      else if (!bridge) this.#wire.push(f)
-      else {
+      else if (!bridge) {
+        if (traced) explain.byMac(pool, f, 'macvlan', `out by the wire, as all that a ${child.mode} child sends`)
+        this.#wire.push(f)
+      } else {
         const hi = data.getUint16(o, true)
         if ((hi & 1) !== 0) {
           const siblings = this.#gather(BRIDGE, child)
           this.#out[siblings] = this.#wire
+          if (traced) explain.byMac(pool, f, 'macvlan', `to ${count(siblings, 'sibling')} and the wire`)
           this.#sendOut(f, siblings + 1)
           continue
         }
         const to = this.#children.lookup(hi, data.getInt32(o + 2, true))
         const sibling = to !== -1 && this.#bits[to] === BRIDGE ? this.#byIndex[to] : undefined
+        if (traced)
+          explain.byMac(pool, f, 'macvlan', sibling === undefined ? 'no sibling, so out by the wire' : 'a sibling')
         if (sibling === undefined) this.#wire.push(f)
         else sibling.link.push(f)
       }
@@ -231,6 +239,7 @@ export class Macvlan {
       }
       const to = this.#children.lookup(hi, data.getInt32(o + 2, true))
       const child = this.#passthru ?? (to === -1 ? undefined : this.#byIndex[to])
+      if (pool.trace !== null) this.#say(f, child, isMac(data, o, this.#parentMac))
       if (child !== undefined) child.link.push(f)
       else if (this.#toParent !== null && isMac(data, o, this.#parentMac)) this.#toParent.push(f)
       else pool.drop(f, Drop.UnknownEndpoint)
@@ -254,9 +263,22 @@ export class Macvlan {
       else if (mode === BRIDGE) n = this.#gather(VEPA, sender)
       else this.#out[n++] = (sender as MacvlanChild).link
       if (this.#toParent !== null && (mode & (PRIVATE | PASSTHRU)) === 0) this.#out[n++] = this.#toParent
+      if (this.#pool.trace !== null) this.#saySpread(f, sender, n)
       this.#sendOut(f, n)
     }
     batch.length = 0
+  }
+
+  /** Says whose a frame from the wire is. */
+  #say(f: Frame, child: MacvlanChild | undefined, parents: boolean): void {
+    const whose = child !== undefined ? `child ${child.mac}` : parents ? 'the parent' : 'nobody here has this MAC'
+    explain.byMac(this.#pool, f, 'macvlan', child?.mode === 'passthru' ? `${whose}, which gets all` : whose)
+  }
+
+  /** Says to how many a broadcast from the wire goes. */
+  #saySpread(f: Frame, sender: MacvlanChild | undefined, n: number): void {
+    const back = sender === undefined ? '' : `, sent back to us: it is of child ${sender.mac} (${sender.mode})`
+    explain.byMac(this.#pool, f, 'macvlan', `to ${count(n, 'receiver')} here${back}`)
   }
 
   /** Puts the links of the children in these modes, without `sender`, in `#out`, and says how many they are. */

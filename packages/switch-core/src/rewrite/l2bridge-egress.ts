@@ -7,6 +7,7 @@ import { HLEN } from '../wire/ethernet.ts'
 import * as icmpv6 from '../wire/icmpv6.ts'
 import type { AddressTable } from './address-table.ts'
 import { Addressed, Kind } from './addressed.ts'
+import * as explain from './explain.ts'
 import { nextLinkLayer, putLinkLayer } from './link-layer.ts'
 import { isMac, type MacWords, putMac } from './mac-words.ts'
 
@@ -38,13 +39,14 @@ export class L2BridgeEgress implements Element {
     const { data, off, len, refs } = pool
     const { hi, lo } = this.#mac
     const { frames, length: n } = batch
+    const traced = pool.trace !== null
     let kept = 0
     for (let i = 0; i < n; i++) {
       const f = frames[i] as Frame
       const o = off[f] as number
       if ((len[f] as number) < HLEN) {
         pool.drop(f, Drop.Runt)
-      } else if (data.getUint16(o + 12, true) === IPV4_LE && refs[f] === 1) {
+      } else if (!traced && data.getUint16(o + 12, true) === IPV4_LE && refs[f] === 1) {
         data.setUint16(o + 6, hi, true)
         data.setInt32(o + 8, lo, true)
         frames[kept++] = f
@@ -73,6 +75,7 @@ export class L2BridgeEgress implements Element {
     if (kind === Kind.Arp) putMac(data, found.l3 + moved + arp.SHA, mac)
     if (found.nd !== -1) this.#discovery(g as Frame, o, found.nd + moved, found.ndEnd + moved)
     putMac(data, o + 6, mac)
+    if (pool.trace !== null) explain.outward(pool, g as Frame, kind === Kind.Arp || found.nd !== -1)
     return g
   }
 

@@ -7,6 +7,7 @@ import { equal } from '../wire/bytes.ts'
 import { HLEN } from '../wire/ethernet.ts'
 import * as icmpv6 from '../wire/icmpv6.ts'
 import { Addressed, Kind } from './addressed.ts'
+import * as explain from './explain.ts'
 import type { L2BridgeEngine } from './l2bridge.ts'
 import { answerArp } from './link-layer.ts'
 import { isMac, putMac } from './mac-words.ts'
@@ -66,13 +67,17 @@ export class L2BridgeIngress implements Element {
     if (operation === arp.Op.Request && owner !== -1) {
       const g = pool.own(f)
       if (g === NO_FRAME) return NO_FRAME
+      const asked = pool.trace === null ? '' : explain.forWhom(pool, this.#found)
       answerArp(pool, g as Frame, (off[g] as number) + l3, engine.answerAbroad(owner))
+      if (pool.trace !== null) explain.answered(pool, g as Frame, asked, owner, engine.answerAbroad(owner))
       engine.toUplink.push(g as Frame)
       return NO_FRAME
     }
     if (operation === arp.Op.Reply && engine.settings.broadcastReplies) {
       const g = pool.own(f)
       if (g !== NO_FRAME) bytes.fill(0xff, off[g] as number, (off[g] as number) + 6)
+      if (g !== NO_FRAME && pool.trace !== null)
+        explain.bridge(pool, g as Frame, 'an ARP answer, which goes to all pods')
       return g
     }
     // An announcement is for everybody: its sender has the address that it is "for".
@@ -93,9 +98,14 @@ export class L2BridgeIngress implements Element {
       return this.#unknown(f, o, !asksForAnother)
     }
     const mac = this.#engine.podMac(owner)
-    if (isMac(pool.data, o, mac)) return f
-    const g = pool.own(f)
-    if (g !== NO_FRAME) putMac(pool.data, pool.off[g] as number, mac)
+    const address = pool.trace === null ? '' : explain.forWhom(pool, this.#found)
+    let g: Frame | -1 = f
+    if (!isMac(pool.data, o, mac)) {
+      g = pool.own(f)
+      if (g === NO_FRAME) return g
+      putMac(pool.data, pool.off[g] as number, mac)
+    }
+    if (pool.trace !== null) explain.inward(pool, g as Frame, address, owner)
     return g
   }
 
@@ -103,6 +113,8 @@ export class L2BridgeIngress implements Element {
    * to a group. */
   #unknown(f: Frame, o: number, forAll: boolean): Frame | -1 {
     const engine = this.#engine
+    const pool = this.#pool
+    if (pool.trace !== null) explain.bridge(pool, f, `no pod has ${explain.forWhom(pool, this.#found)}`)
     if (!engine.settings.unknownToHost) return f
     const { bytes, data } = this.#pool
     const group = ((bytes[o] as number) & 1) !== 0

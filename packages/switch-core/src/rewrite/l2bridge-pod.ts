@@ -6,6 +6,7 @@ import type { SwitchPort } from '../switch/port.ts'
 import * as arp from '../wire/arp.ts'
 import { HLEN } from '../wire/ethernet.ts'
 import { Addressed, Kind } from './addressed.ts'
+import * as explain from './explain.ts'
 import type { L2BridgeEngine } from './l2bridge.ts'
 import { answerArp } from './link-layer.ts'
 import { type MacWords, putMac } from './mac-words.ts'
@@ -68,6 +69,7 @@ export class L2BridgePod implements Element {
           f = pool.own(f as Frame)
           if (f === NO_FRAME) continue
           putMac(data, off[f] as number, tunnel)
+          if (pool.trace !== null) explain.bridge(pool, f as Frame, 'tunnel mode: all goes to the MAC of the fabric')
         }
       }
       frames[kept++] = f
@@ -86,9 +88,11 @@ export class L2BridgePod implements Element {
     const owner = engine.endpoints.find4(bytes, found.to)
     if (owner === -1 || (owner === this.index && !engine.settings.answerOwner)) return false
     const l3 = found.l3 - o
+    const asked = pool.trace === null ? '' : explain.forWhom(pool, found)
     const g = pool.own(f)
     if (g === NO_FRAME) return true
     answerArp(pool, g as Frame, (off[g] as number) + l3, engine.answerAtHome(owner))
+    if (pool.trace !== null) explain.answered(pool, g as Frame, asked, owner, engine.answerAtHome(owner))
     this.#link.push(g as Frame)
     return true
   }

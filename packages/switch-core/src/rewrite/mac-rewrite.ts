@@ -5,6 +5,7 @@ import { type Frame, type FramePool, NO_FRAME } from '../frame-pool.ts'
 import { u32 } from '../wire/bytes.ts'
 import { HLEN } from '../wire/ethernet.ts'
 import { Addressed, Kind } from './addressed.ts'
+import * as explain from './explain.ts'
 import {
   Bit,
   compileRules,
@@ -70,7 +71,7 @@ export class MacRewrite implements Element {
     const { frames, length: n } = batch
     // The first rule is tried here, from locals (measured: 10 ns a frame, 23 from the table). It is most often the only
     // one.
-    const plain = w[0] === 0
+    const plain = w[0] === 0 && pool.trace === null
     const inPort = w[PORT] as number
     const portMask = w[PORT + 1] as number
     const dHi = w[DST_MAC] as number
@@ -155,6 +156,7 @@ export class MacRewrite implements Element {
     }
     ;(this.#hits[place] as number)++
     if (((w[rule] as number) & Bit.Drop) !== 0) {
+      if (pool.trace !== null) explain.ruled(pool, f, this.rules, place, true)
       pool.drop(f, Drop.MacRule)
       return NO_FRAME
     }
@@ -162,7 +164,10 @@ export class MacRewrite implements Element {
     const newDstLo = (dstLo & w[rule + SET_DST + 3]!) | w[rule + SET_DST + 2]!
     const newSrcHi = (srcHi & w[rule + SET_SRC + 1]!) | w[rule + SET_SRC]!
     const newSrcLo = (srcLo & w[rule + SET_SRC + 3]!) | w[rule + SET_SRC + 2]!
-    if (((newDstHi ^ dstHi) | (newDstLo ^ dstLo) | (newSrcHi ^ srcHi) | (newSrcLo ^ srcLo)) === 0) return f
+    if (((newDstHi ^ dstHi) | (newDstLo ^ dstLo) | (newSrcHi ^ srcHi) | (newSrcLo ^ srcLo)) === 0) {
+      if (pool.trace !== null) explain.ruled(pool, f, this.rules, place, false)
+      return f
+    }
     const g = pool.refs[f] === 1 ? f : pool.own(f)
     if (g === NO_FRAME) return NO_FRAME
     const at = off[g] as number
@@ -170,6 +175,7 @@ export class MacRewrite implements Element {
     data.setInt32(at + 2, newDstLo, true)
     data.setUint16(at + 6, newSrcHi, true)
     data.setInt32(at + 8, newSrcLo, true)
+    if (pool.trace !== null) explain.ruled(pool, g, this.rules, place, false)
     return g
   }
 

@@ -11,6 +11,7 @@ import {
   VirtualClock,
 } from '../../src/index.ts'
 import { eth, formatIpv4, icmpv6, ipv4, ipv6, parseIpv4, parseIpv6, parseMac } from '../../src/wire/index.ts'
+import { Listener } from '../listener.ts'
 
 const MAC = '0e00000000ff'
 const GATEWAY = '02000000ffff'
@@ -299,7 +300,10 @@ describe('any packets', () => {
     const packet = fc.tuple(from, dst, address, address, fc.integer({ min: 0, max: 255 }))
     fc.assert(
       fc.property(fc.constantFrom(...MODES), fc.array(packet, { maxLength: 20 }), (mode, packets) => {
-        const lab = new Lab(mode === 'l2' ? { mode } : { mode, gatewayMac: '02:00:00:00:ff:ff' })
+        const [lab, traced] = [0, 1].map(() => {
+          return new Lab(mode === 'l2' ? { mode } : { mode, gatewayMac: '02:00:00:00:ff:ff' })
+        }) as [Lab, Lab]
+        new Listener(traced.pool)
         for (const [who, mac, src, to, ttl] of packets) {
           const frame = ip4(mac, who === 'wire' ? GATEWAY : MAC, src, to, ttl)
           const others = ['a', 'b'].filter((c) => c !== who)
@@ -318,6 +322,7 @@ describe('any packets', () => {
             give([child ?? 'wire'], ip4(child ? MAC : GATEWAY, MAC, src, to, ttl - 1))
           }
           expect(lab.send(who, frame)).toEqual(want)
+          expect(traced.send(who, frame)).toEqual(want)
         }
       }),
       { numRuns: 300 },
@@ -335,6 +340,7 @@ describe('any packets', () => {
     fc.assert(
       fc.property(fc.constantFrom(...MODES), fc.array(fc.tuple(from, bytes), { maxLength: 40 }), (mode, sent) => {
         const lab = new Lab({ mode })
+        new Listener(lab.pool)
         for (const [who, b] of sent) {
           for (const hex of Object.values(lab.send(who, b)).flat()) expect(hex.length).toBe(2 * b.length)
         }

@@ -12,6 +12,7 @@ import {
   MemoryPort,
   VirtualClock,
 } from '../../src/index.ts'
+import { Listener } from '../listener.ts'
 
 const PARENT = '0e00000000ff'
 const A = '02000000000a'
@@ -161,8 +162,12 @@ it('garbage from anywhere is passed on or dropped for a reason', () => {
   fc.assert(
     fc.property(mode, mode, fc.array(fc.tuple(fc.constantFrom('wire', 'parent', A, B), bytes)), (a, b, sent) => {
       const lab = new Lab([a, b])
+      const traced = new Lab([a, b])
+      new Listener(traced.pool)
       for (const [from, frame] of sent) {
         const out = lab.send(from, frame)
+        expect(traced.send(from, frame)).toEqual(out)
+        expect(traced.drops).toEqual(lab.drops)
         // Child and parent never meet, and nobody hears himself but who asks for it.
         if (from === A || from === B) expect(out.parent).toBeUndefined()
         const toSelf = Buffer.from(frame.subarray(0, 6)).toString('hex') === from

@@ -10,6 +10,7 @@ import {
   type MacRewriteOptions,
   type MacRule,
 } from '../../src/index.ts'
+import { Listener } from '../listener.ts'
 import { ALL, arpFrame, flat, HOST, IP, ipFrame, POD1, POD2 } from './lab.ts'
 
 const HOST_MAC = '00:0d:3a:00:00:01'
@@ -255,8 +256,10 @@ describe('any rules, any frames', () => {
         fc.array(rule, { maxLength: 4 }),
         fc.boolean(),
         fc.array(one, { maxLength: 20 }),
-        (rules, drop, all) => {
+        fc.boolean(),
+        (rules, drop, all, traced) => {
           const pool = new FramePool({ frames: 32 })
+          if (traced) new Listener(pool)
           const otherwise = drop ? 'drop' : 'accept'
           const element = new MacRewrite(pool, rules, { otherwise })
           const batch = new Batch()

@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { AZURE_FABRIC_MAC, type L2BridgeOptions } from '../../src/index.ts'
+import { Listener } from '../listener.ts'
 import { ALL, FABRIC, HOST, IP, Node, type Party, POD1, POD2 } from './lab.ts'
 import { NaiveL2Bridge, render, type Sent } from './naive-l2bridge.ts'
 
@@ -42,8 +43,9 @@ const frame: fc.Arbitrary<Sent> = fc.oneof(
 describe('the l2bridge engine', () => {
   it('does what the model does, with any options', () => {
     fc.assert(
-      fc.property(options, fc.array(fc.tuple(party, frame), { maxLength: 30 }), (o, sent) => {
+      fc.property(options, fc.array(fc.tuple(party, frame), { maxLength: 30 }), fc.boolean(), (o, sent, traced) => {
         const node = new Node(o)
+        if (traced) new Listener(node.pool)
         const model = new NaiveL2Bridge(o)
         for (const [from, f] of sent) expect(node.send(from, render(f))).toEqual(model.send(from, f))
       }),
