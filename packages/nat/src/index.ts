@@ -9,6 +9,15 @@
  */
 export { Filter, type FilterCounters, type FilterOptions } from './acl/filter.ts'
 export { type Beyond, FilterGate, GateRow } from './acl/gate.ts'
+export {
+  type AclPolicyV1,
+  type AclPolicyV2,
+  type AclSettings,
+  type HnsAclOptions,
+  hnsAcl,
+  type TierAclPolicyV2,
+  type TierAclRule,
+} from './acl/hns.ts'
 export type { AclRuleInfo, FilterPort } from './acl/port.ts'
 export type { AclAction, AclDirection, AclRule, AclRuleType } from './acl/rule.ts'
 export { type AclDefaults, type AclOptions, AclRules, type AclTier } from './acl/rules.ts'
@@ -37,6 +46,7 @@ export {
   markedMasquerade,
 } from './outbound/chains.ts'
 export {
+  checkOutboundNat,
   type HnsOutboundNatOptions,
   hnsOutboundNat,
   loopbackDsr,

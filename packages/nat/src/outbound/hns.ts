@@ -124,6 +124,12 @@ export function hnsOutboundNat(addresses: Addresses6, options: HnsOutboundNatOpt
   return new OutboundNat(rules)
 }
 
+/** Throws as `hnsOutboundNat` does where a policy makes no sense.
+ * @param key what the policy is called: `policies[0]` */
+export function checkOutboundNat(key: string, policy: OutboundNatPolicyV1 | OutboundNatPolicyV2): void {
+  readPolicy(key, policy)
+}
+
 /** The policy that win-bridge's `ipMasqNetwork` adds to others, in a list of its own policy kind; the list as it was, where
  * one of them names exactly this network as an exception already (modes.md 2.3). */
 export function withIpMasqNetwork(
