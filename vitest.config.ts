@@ -1,23 +1,33 @@
+import { availableParallelism } from 'node:os'
+import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
+import { filesAlone } from './test-support/alone.ts'
 
 // Tests run from source: the packages' `@l2l3/source` export condition leads to src/, not dist/.
 const conditions = ['@l2l3/source', 'module', 'node', 'development|production']
+
+const folders = ['packages', 'docs/test', 'examples', 'bench', 'test-support']
+const include = ['packages/*/test', ...folders.slice(1)].map((folder) => `${folder}/**/*.test.ts`)
+const alone = filesAlone(fileURLToPath(new URL('.', import.meta.url)), folders)
+
+const test = {
+  pool: 'forks',
+  testTimeout: 30_000,
+  hookTimeout: 30_000,
+  execArgv: ['--expose-gc'],
+} as const
 
 export default defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions } },
   test: {
-    include: [
-      'packages/*/test/**/*.test.ts',
-      'docs/test/**/*.test.ts',
-      'examples/**/*.test.ts',
-      'bench/**/*.test.ts',
-      'test-support/**/*.test.ts',
+    // More than a few at once wait for each other in the kernel.
+    maxWorkers: Math.min(4, availableParallelism()),
+    projects: [
+      { extends: true, test: { ...test, name: 'together', include, exclude: ['**/node_modules/**', ...alone] } },
+      // Of its own, and last.
+      { extends: true, test: { ...test, name: 'alone', include: alone, fileParallelism: false } },
     ],
-    pool: 'forks',
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
-    execArgv: ['--expose-gc'],
     coverage: {
       provider: 'v8',
       include: ['packages/*/src/**/*.ts'],
