@@ -8,6 +8,7 @@ import { colorsFor, note } from './output.ts'
 import { replayCommand } from './replay.ts'
 import { SHOWN, sectionOf, show } from './show.ts'
 import { Interrupted } from './signals.ts'
+import { addTrace } from './trace.ts'
 import { type UpOptions, up } from './up.ts'
 
 /* The commands and their options. Everything that can go wrong ends here, as a sentence on standard error. */
@@ -21,6 +22,7 @@ Examples:
   l2l3 up examples/two-namespaces.yaml --check          build on Linux, run the checks, remove it all
   l2l3 up examples/two-namespaces.yaml --check --memory the same in memory, without root
   l2l3 up examples/two-namespaces.yaml --pcap captures  run it, with a capture of each port
+  l2l3 trace examples/router.yaml red green             what happens to a frame, step by step
   l2l3 show fdb                                         addresses that a running topology has learnt
   l2l3 apply changed.yaml --dry-run                     what a file changes of what runs
   l2l3 down                                             end it
@@ -107,6 +109,9 @@ export async function run(args: readonly string[]): Promise<number> {
     .action(async (path: string, name: string | undefined, options: ApplyOptions) => {
       status = await apply(path, name, options)
     })
+  addTrace(program, (ended) => {
+    status = ended
+  })
   program
     .command('down')
     .description('end a running topology, and remove what a dead one has left')

@@ -213,7 +213,7 @@ export function bytesAt(trace: Pick<Trace, 'input' | 'steps'>, index: number): U
   return last.get(trace.steps[index]?.branch ?? 0) ?? nothing
 }
 
-/** What left a topology by its ports at the end of each branch: branches that end otherwise - dropped, held - are not among
+/** What left a topology by its ports at the end of each branch, in that order: branches that end otherwise - dropped, held - are not among
  * them. */
 export function outputs(trace: Trace): { label: string; bytes: Uint8Array; branch: number }[] {
   const ends = new Map<number, number>()
@@ -221,6 +221,7 @@ export function outputs(trace: Trace): { label: string; bytes: Uint8Array; branc
     ends.set(step.branch, i)
   })
   return Array.from(ends.values())
+    .sort((a, b) => a - b)
     .filter((i) => trace.steps[i]?.kind === 'leave')
     .map((i) => {
       const { where, branch } = trace.steps[i] as TraceStep

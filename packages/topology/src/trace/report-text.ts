@@ -14,13 +14,14 @@ export interface ReportTextOptions extends TraceTextOptions {
 export function reportText(report: TraceReport, options: ReportTextOptions = {}): string[] {
   const { answer = false, neighbours = false } = options
   const yellow = options.colors?.yellow ?? ((text: string) => text)
-  const lines: string[] = []
+  const bold = options.colors?.bold ?? ((text: string) => text)
+  const lines: string[] = [bold(report.question)]
   for (const { role, ...one } of report.frames) {
     if (role === 'neighbour' && !neighbours) lines.push(inALine(one))
     else if (role === 'answer' && !answer) lines.push('', `answered: ${inALine(one)}`)
-    else lines.push(...(lines.length > 0 ? [''] : []), ...traceText(one, options))
+    else lines.push('', ...traceText(one, options))
   }
-  if (report.remark !== null) lines.push(...(lines.length > 0 ? [''] : []), yellow(report.remark))
+  if (report.remark !== null) lines.push('', yellow(report.remark))
   return lines
 }
 

@@ -70,7 +70,12 @@ export function moved(splices: readonly Splice[], at: number): number {
   return at + by
 }
 
-/** Where the bytes by which the lengths differ went in or out, so that most of the others are equal; the first such place. */
+/** Where headers begin that come and go: the whole outer frame, a tag, what is behind Ethernet. */
+const BOUNDARIES = [0, 12, 14]
+
+/** Where the bytes by which the lengths differ went in or out, so that most of the others are equal. Several places may do -
+ * a tag `8100000a` behind a MAC that ends in `00000a` could as well be `00000a81` three bytes before - then it is where a
+ * header begins, or else the first. */
 function shiftAt(before: Uint8Array, after: Uint8Array): number {
   const more = after.length - before.length
   if (more === 0) return before.length
@@ -84,7 +89,7 @@ function shiftAt(before: Uint8Array, after: Uint8Array): number {
   for (let i = 0; i < common; i++) {
     if (before[i + out] !== after[i + into]) differ--
     if (before[i] !== after[i]) differ++
-    if (differ < least) {
+    if (differ < least || (differ === least && BOUNDARIES.includes(i + 1) && !BOUNDARIES.includes(best))) {
       least = differ
       best = i + 1
     }
