@@ -1,6 +1,7 @@
 import type { LedgerReport } from '@l2l3/switch-core'
 import { type CheckResult, judge, judgeArp, judgeDrops, judgeNeighbour, judgeTrace, skip } from '../check-result.ts'
 import type { CheckKind, CheckSpec } from '../topology.ts'
+import type { PathWatch } from '../trace/check-path.ts'
 import { arpProbe } from './arp-probe.ts'
 import { Inside } from './inside.ts'
 import { installed } from './ip.ts'
@@ -20,6 +21,8 @@ export interface CheckPlace {
   readonly signal: AbortSignal
   /** What the nodes have counted. */
   readonly ledger: () => Promise<LedgerReport>
+  /** Follows the first packet; null where that cannot be done, or does not matter. */
+  readonly watch: (check: CheckSpec) => PathWatch | null
 }
 
 /** How a kind of check is tried. */
@@ -29,7 +32,10 @@ export type Trial = (check: CheckSpec, place: CheckPlace) => Promise<CheckResult
 export async function linuxCheck(check: CheckSpec, place: CheckPlace): Promise<CheckResult> {
   const counts = typeof check.expect !== 'string'
   const before = counts ? await place.ledger() : null
+  const watch = place.watch(check)
   let result = await CHECKS[check.kind](check, place)
+  if (watch !== null) result = watch.judge(result)
+  else if (check.path.length > 0) result = { ...result, detail: `${result.detail}; its path was not looked at` }
   place.signal.throwIfAborted()
   if (before !== null && result.skipped === undefined) result = judgeDrops(result, before, await place.ledger())
   return result
@@ -39,7 +45,7 @@ const CHECKS: Readonly<Record<CheckKind, Trial>> = {
   ping: (check, place) => (installed('ping') ? systemPing(check, place) : ownPing(check, place)),
   tcp: tcpCheck,
   udp: udpCheck,
-  http: httpCheck,
+  http: (check, place) => httpCheck(check, place),
   arp: arpCheck,
   traceroute: traceCheck,
   neigh: neighbourCheck,

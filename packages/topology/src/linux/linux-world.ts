@@ -1,6 +1,7 @@
 import type { CaptureSink } from '@l2l3/switch-core/pcap'
 import type { Fabric, Snapshot } from '../fabric.ts'
-import type { Topology } from '../topology.ts'
+import type { CheckSpec, Topology } from '../topology.ts'
+import { type PathWatch, watchPath } from '../trace/check-path.ts'
 import type { LiveTraceOptions, LiveTraceReport } from '../trace/live.ts'
 import { Dataplane, namespaceName } from './dataplane.ts'
 import { configureHost, hostsOf } from './hosts.ts'
@@ -86,6 +87,10 @@ export class LinuxWorld extends RunningOnLinux {
 
   trace(filter: string, options: LiveTraceOptions = {}): Promise<LiveTraceReport> {
     return this.#dataplane.trace(filter, { ...options, signal: this.or(options.signal) })
+  }
+
+  protected watch(check: CheckSpec): PathWatch | null {
+    return watchPath(this.fabric, check)
   }
 
   protected stop(): Promise<void> {

@@ -158,6 +158,11 @@ export class RealWorld extends RunningOnLinux {
     }
   }
 
+  /** No process sees the whole way of a packet. */
+  protected watch(): null {
+    return null
+  }
+
   protected async stop(): Promise<void> {
     await Promise.all(this.#nodes.map((node) => node.stop()))
   }

@@ -3,6 +3,7 @@ import type { CheckResult } from '../check-result.ts'
 import type { Snapshot } from '../fabric.ts'
 import type { RunDirectory } from '../run-directory.ts'
 import type { CheckSpec, Topology } from '../topology.ts'
+import type { PathWatch } from '../trace/check-path.ts'
 import type { LiveTraceOptions, LiveTraceReport } from '../trace/live.ts'
 import type { World } from '../world.ts'
 import { namespaceName } from './dataplane.ts'
@@ -33,6 +34,8 @@ export abstract class RunningOnLinux implements World {
   abstract apply(next: Topology): Promise<void>
   abstract capture(sink: (label: string) => CaptureSink): Promise<() => Promise<void>>
   abstract trace(filter: string, options?: LiveTraceOptions): Promise<LiveTraceReport>
+  /** Follows the first packet of a check, where the nodes are in one process; else null. */
+  protected abstract watch(check: CheckSpec): PathWatch | null
   /** Stops the nodes; must not reject. */
   protected abstract stop(): Promise<void>
 
@@ -58,6 +61,7 @@ export abstract class RunningOnLinux implements World {
       servers: check.servers.map((endpoint) => namespaceName(topology, endpoint)),
       signal: this.or(signal),
       ledger: async () => (await this.snapshot()).ledger,
+      watch: (one) => this.watch(one),
     }
     const result = linuxCheck(check, place)
     const running: Promise<unknown> = result.catch(() => {}).then(() => this.#running.delete(running))

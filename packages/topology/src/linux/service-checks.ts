@@ -117,7 +117,12 @@ export async function udpCheck(check: CheckSpec, place: CheckPlace): Promise<Che
   })
 }
 
-export async function httpCheck(check: CheckSpec, place: CheckPlace): Promise<CheckResult> {
+/** @param curl whether curl asks, which is where it is installed; else our own client does */
+export async function httpCheck(
+  check: CheckSpec,
+  place: CheckPlace,
+  curl: boolean = installed('curl'),
+): Promise<CheckResult> {
   const { address, timeout, url, status, body } = check
   const serving = serve(check, place, 'http.mjs', check.serverPort ?? 0, (name) => [
     url,
@@ -127,7 +132,7 @@ export async function httpCheck(check: CheckSpec, place: CheckPlace): Promise<Ch
   return withServers(check, serving, async (chosen) => {
     const host = address.family === 6 ? `[${address.text}]` : address.text
     const target = `http://${host}:${check.port ?? chosen ?? HTTP_PORT}${url}`
-    const { answer, why } = await get(target, timeout, place)
+    const { answer, why } = await get(target, timeout, place, curl)
     if (answer === null) return judge(check, false, why)
     const expected = body === null ? serving.map(({ name }) => `${name}\n`) : [body]
     const who = serving.find(({ name }) => body === null && answer.body === `${name}\n`)
@@ -143,10 +148,15 @@ interface Answer {
   readonly body: string
 }
 
-/** Asks by curl where it is installed, else by our own client. */
-async function get(url: string, timeout: number, place: CheckPlace): Promise<{ answer: Answer | null; why: string }> {
-  const curl = ['curl', '-sS', '-g', '--noproxy', '*', '-m', String(timeout), '-w', '\n%{http_code}', url]
-  const command = installed('curl') ? curl : ownProgram('http.mjs', 'get', url)
+/** Asks for a text. */
+async function get(
+  url: string,
+  timeout: number,
+  place: CheckPlace,
+  curl: boolean,
+): Promise<{ answer: Answer | null; why: string }> {
+  const words = ['-sS', '-g', '--noproxy', '*', '-m', String(timeout), '-w', '\n%{http_code}', url]
+  const command = curl ? ['curl', ...words] : ownProgram('http.mjs', 'get', url)
   const { code, output, said, late } = await new Inside(place.from, command, place.signal).within(timeout + 5)
   if (late) return { answer: null, why: `not done after ${timeout} s` }
   if (code !== 0) return { answer: null, why: said || `status ${code}` }
