@@ -20,13 +20,14 @@ import type { NodeSpec, PortSpec, Topology } from './topology.ts'
 
 /** A topology's nodes, with something plugged in to each port that is used. */
 export interface Fabric {
-  readonly topology: Topology
+  /** What runs: `applyTo` changes it. */
+  topology: Topology
   readonly ground: Ground
   readonly nodes: readonly BuiltNode[]
   /** What is plugged in, by label ("node/port"). */
-  readonly ports: ReadonlyMap<string, Port>
+  readonly ports: Map<string, Port>
   /** The same, but where the wire has faults what is behind them: where captures watch, and hosts are. */
-  readonly wires: ReadonlyMap<string, Port>
+  readonly wires: Map<string, Port>
   /** The other end of a port that is an end of a cable. */
   readonly cables: ReadonlyMap<Port, Port>
 }

@@ -1,11 +1,24 @@
-import { FramePool, type FramePoolOptions, Loop, MAX_FRAME, MemoryPort, SECOND, VirtualClock } from '@l2l3/switch-core'
-import { ipText } from './address.ts'
-import { type CheckResult, judge, judgeNeighbour, judgeTrace, skip } from './check-result.ts'
+import {
+  FramePool,
+  type FramePoolOptions,
+  Loop,
+  MAX_FRAME,
+  MemoryPort,
+  type Port,
+  VirtualClock,
+} from '@l2l3/switch-core'
+import { type CaptureSink, PortCapture } from '@l2l3/switch-core/pcap'
+import { applyTo } from './apply.ts'
+import type { Change } from './changes.ts'
+import type { CheckResult } from './check-result.ts'
 import { buildFabric, type Fabric, type Snapshot, snapshot } from './fabric.ts'
-import { HOPS, MemoryHost } from './host/memory-host.ts'
+import { MemoryHost } from './host/memory-host.ts'
+import { memoryCheck } from './memory-checks.ts'
 import { gatewaysOf } from './mode.ts'
-import type { CheckSpec, Topology } from './topology.ts'
+import { atOnce, inTurns, type Rounds } from './rounds.ts'
+import type { CheckSpec, NodeSpec, PortSpec, Topology } from './topology.ts'
 import { type LiveTraceOptions, type LiveTraceReport, traceFabric } from './trace/live.ts'
+import type { World } from './world.ts'
 
 /*
  * A topology in memory: small hosts in place of namespaces, memory ports in place of TAPs, a virtual clock. Nothing
@@ -19,30 +32,6 @@ import { type LiveTraceOptions, type LiveTraceReport, traceFabric } from './trac
 
 /** Rounds at one instant after which what still moves is taken for a loop. */
 const SETTLE = 10_000
-/** Rounds between two moments at which a check in turns lets the program do other things. */
-const TURN = 500
-
-/** Something that takes many rounds, one at each `next`. */
-type Rounds<T> = Generator<undefined, T, undefined>
-
-function atOnce<T>(rounds: Rounds<T>): T {
-  for (;;) {
-    const { done, value } = rounds.next()
-    if (done) return value
-  }
-}
-
-async function inTurns<T>(rounds: Rounds<T>, signal: AbortSignal | undefined): Promise<T> {
-  for (let i = 0; ; i++) {
-    if (i % TURN === 0) {
-      await new Promise((resolve) => setTimeout(resolve, 0))
-      signal?.throwIfAborted()
-    }
-    const { done, value } = rounds.next()
-    if (done) return value
-  }
-}
-
 /** Settings of a world in memory. */
 export interface MemoryWorldOptions {
   /** Sizes of the pool. Default: 2,048 frames; up to 9,018 bytes, or what the largest MTU needs. */
@@ -55,39 +44,61 @@ export interface MemoryWorldOptions {
 
 /** A topology that runs in memory. */
 export class MemoryWorld {
-  readonly topology: Topology
   readonly clock: VirtualClock
   readonly pool: FramePool
   readonly loop: Loop
   readonly fabric: Fabric
   /** By name. */
   readonly hosts: ReadonlyMap<string, MemoryHost>
+  readonly #hosts: Map<string, MemoryHost> = new Map()
   readonly #ports: Map<MemoryHost, MemoryPort> = new Map()
+  readonly #open: readonly string[]
 
   /** Use `buildInMemory`. */
   constructor(topology: Topology, options: MemoryWorldOptions) {
-    this.topology = topology
+    this.#open = options.open ?? []
+    this.hosts = this.#hosts
     this.clock = new VirtualClock(options.epoch ?? 0n)
     const frameSize = Math.min(MAX_FRAME, 18 + Math.max(9000, ...topology.endpoints.map((e) => e.mtu)))
     this.pool = new FramePool({ frameSize, ...options.pool })
     this.loop = new Loop(this.pool, this.clock)
-    const hosts = new Map<string, MemoryHost>()
-    this.fabric = buildFabric(
-      topology,
-      { pool: this.pool, clock: this.clock, loop: this.loop },
-      {
-        plug: (spec, node) => {
-          const { label, endpoint } = spec
-          if (endpoint === null) return options.open?.includes(label) ? new MemoryPort(this.pool, label) : null
-          const port = new MemoryPort(this.pool, label)
-          const host = new MemoryHost(endpoint, gatewaysOf(node, spec), this.clock, (frame) => port.inject(frame))
-          hosts.set(endpoint.name, host)
-          this.#ports.set(host, port)
-          return port
-        },
+    const ground = { pool: this.pool, clock: this.clock, loop: this.loop }
+    this.fabric = buildFabric(topology, ground, { plug: (spec, node) => this.#plug(spec, node) })
+  }
+
+  /** What runs. */
+  get topology(): Topology {
+    return this.fabric.topology
+  }
+
+  #plug(spec: PortSpec, node: NodeSpec): MemoryPort | null {
+    const { label, endpoint } = spec
+    if (endpoint === null) return this.#open.includes(label) ? new MemoryPort(this.pool, label) : null
+    const port = new MemoryPort(this.pool, label)
+    const host = new MemoryHost(endpoint, gatewaysOf(node, spec), this.clock, (frame) => port.inject(frame))
+    this.#hosts.set(endpoint.name, host)
+    this.#ports.set(host, port)
+    return port
+  }
+
+  /**
+   * Makes what runs into what `next` says, and gives the changes. Hosts ask again for those that went or changed.
+   *
+   * @throws TopologyError where something needs a restart; nothing is changed then
+   */
+  apply(next: Topology): Promise<Change[]> {
+    return applyTo(this.fabric, next, {
+      plug: (port, node) => this.#plug(port, node),
+      unplug: ({ endpoint }) => {
+        if (endpoint === null) return
+        const host = this.#hosts.get(endpoint.name)
+        if (host === undefined) return
+        this.#hosts.delete(endpoint.name)
+        this.#ports.delete(host)
+        for (const { bytes } of endpoint.addresses)
+          for (const other of this.#hosts.values()) other.neighbours.forget(bytes)
       },
-    )
-    this.hosts = hosts
+    })
   }
 
   /** The host of that name. Throws a RangeError where there is none. */
@@ -156,19 +167,12 @@ export class MemoryWorld {
     return inTurns(this.#trial(check), signal)
   }
 
-  *#trial(check: CheckSpec): Rounds<CheckResult> {
-    switch (check.kind) {
-      case 'ping':
-        return yield* this.#ping(check)
-      case 'tcp':
-        return yield* this.#tcp(check)
-      case 'traceroute':
-        return yield* this.#traceroute(check)
-      case 'neigh':
-        return judgeNeighbour(check, this.host(check.from.name).neighbours.get(check.address.bytes))
-      default:
-        return skip(check, 'it is tried on Linux only')
-    }
+  #trial(check: CheckSpec): Rounds<CheckResult> {
+    return memoryCheck(check, {
+      fabric: this.fabric,
+      host: (name) => this.host(name),
+      until: (done, ns) => this.#until(done, this.clock.now + ns),
+    })
   }
 
   /** Tries the checks of the topology, in order. */
@@ -185,46 +189,6 @@ export class MemoryWorld {
   snapshot(): Snapshot {
     return snapshot(this.fabric)
   }
-
-  *#ping(check: CheckSpec): Rounds<CheckResult> {
-    const { address, count, bytes, timeout } = check
-    const ping = this.host(check.from.name).ping(address.bytes, count, bytes, Math.round(timeout * SECOND))
-    yield* this.#until(() => ping.done, this.clock.now + (count + 1) * timeout * SECOND)
-    const answers = `${ping.received} of ${count} answered`
-    return judge(check, ping.received === count, ping.problem === null ? answers : `${answers}: ${ping.problem}`)
-  }
-
-  *#traceroute(check: CheckSpec): Rounds<CheckResult> {
-    const { address, timeout } = check
-    const trace = this.host(check.from.name).traceroute(address.bytes, Math.round(timeout * SECOND))
-    yield* this.#until(() => trace.done, this.clock.now + Math.round(timeout * SECOND) * (HOPS + 1))
-    if (trace.problem !== null) return judge(check, false, trace.problem)
-    return judgeTrace(
-      check,
-      trace.hops.map((hop) => (hop === null ? null : ipText(hop))),
-    )
-  }
-
-  *#tcp(check: CheckSpec): Rounds<CheckResult> {
-    const { address, bytes, servers, port, serverPort, timeout } = check
-    const ends = servers.map(({ name }) => this.host(name))
-    if (serverPort !== null) for (const end of ends) end.listen(serverPort)
-    const transfer = this.host(check.from.name).transfer(address.bytes, bytes, port ?? undefined)
-    if (transfer === null) return judge(check, false, 'no route to the address')
-    const { sender } = transfer
-    const open = (): boolean => sender.state === 'connecting' || sender.state === 'sending'
-    yield* this.#until(() => !open(), this.clock.now + Math.round(timeout * SECOND))
-    if (sender.state !== 'done')
-      return judge(check, false, open() ? 'no answer in time' : `connection: ${sender.state}`)
-    const end = ends.find((host) => host.receiver(transfer) !== undefined)
-    const receiver = end?.receiver(transfer)
-    if (receiver === undefined && ends.length > 0) {
-      return judge(check, false, `it arrived at another than ${ends.map((host) => host.name).join(', ')}`)
-    }
-    const whole = receiver === undefined || (receiver.intact && receiver.received === bytes)
-    const where = ends.length > 1 ? `, at ${end?.name}` : ''
-    return judge(check, whole, whole ? `${bytes} bytes, all intact${where}` : 'the payload came damaged')
-  }
 }
 
 /**
@@ -236,4 +200,95 @@ export class MemoryWorld {
  */
 export function buildInMemory(topology: Topology, options: MemoryWorldOptions = {}): MemoryWorld {
   return new MemoryWorld(topology, options)
+}
+
+/** A world in memory, as all worlds are asked; `memory` is what there is more of it. */
+export interface RunningInMemory extends World {
+  readonly memory: MemoryWorld
+  readonly fabric: Fabric
+}
+
+/**
+ * Builds a topology in memory, to be asked as any other world: checks let the program do other things meanwhile, with the
+ * same results as `MemoryWorld.check` has. Time goes on while checks are tried, and where `memory` is told to.
+ */
+export function memoryWorld(topology: Topology, options: MemoryWorldOptions = {}): RunningInMemory {
+  const memory = new MemoryWorld(topology, options)
+  const captures = new Set<MemoryCapture>()
+  const stop = new AbortController()
+  const stopped = new Promise<void>((resolve) => stop.signal.addEventListener('abort', () => resolve()))
+  const signals = (signal: AbortSignal | undefined): AbortSignal =>
+    signal === undefined ? stop.signal : AbortSignal.any([stop.signal, signal])
+  const world: RunningInMemory = {
+    memory,
+    fabric: memory.fabric,
+    get topology() {
+      return memory.topology
+    },
+    stopped,
+    snapshot: async () => memory.snapshot(),
+    check: (check, signal) => memory.checkInTurns(check, signals(signal)),
+    async runChecks(onResult = () => {}, signal) {
+      const results: CheckResult[] = []
+      for (const check of memory.topology.checks) {
+        const result = await world.check(check, signal)
+        results.push(result)
+        onResult(result)
+      }
+      return results
+    },
+    async apply(next) {
+      await memory.apply(next)
+      for (const capture of captures) capture.follow()
+    },
+    async capture(sink) {
+      const capture = new MemoryCapture(memory, sink)
+      captures.add(capture)
+      return async () => {
+        captures.delete(capture)
+        capture.close()
+      }
+    },
+    trace: (filter, how = {}) => memory.trace(filter, { ...how, signal: signals(how.signal) }),
+    async close() {
+      if (stop.signal.aborted) return
+      stop.abort(new Error(`${memory.topology.name} was stopped`))
+      for (const capture of captures) capture.close()
+      for (const port of memory.fabric.ports.values()) port.close()
+    },
+    [Symbol.asyncDispose]: () => world.close(),
+  }
+  return world
+}
+
+/** Captures of all ports: of what is on their wires. */
+class MemoryCapture {
+  readonly #world: MemoryWorld
+  readonly #sink: (label: string) => CaptureSink
+  readonly #ports: Map<Port, PortCapture> = new Map()
+
+  constructor(world: MemoryWorld, sink: (label: string) => CaptureSink) {
+    this.#world = world
+    this.#sink = sink
+    this.follow()
+  }
+
+  /** Begins at ports that have come, and ends at those that have gone. */
+  follow(): void {
+    const { fabric, clock } = this.#world
+    const wires = new Map(Array.from(fabric.wires, ([label, port]) => [port, label]))
+    for (const [port, capture] of this.#ports) {
+      if (wires.has(port)) continue
+      capture.close()
+      this.#ports.delete(port)
+    }
+    for (const [port, label] of wires) {
+      if (!this.#ports.has(port)) this.#ports.set(port, new PortCapture(port, clock, this.#sink(label), label))
+    }
+  }
+
+  close(): void {
+    for (const capture of this.#ports.values()) capture.close()
+    this.#ports.clear()
+  }
 }

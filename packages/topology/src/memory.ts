@@ -4,11 +4,23 @@
  * read it in, is in `index`.
  */
 export { type Address, derivedMac, parseHostAddress, parseIp, parseMac } from './address.ts'
+export { applyTo, checkApply, type HostMaker } from './apply.ts'
+export { type Change, changes, checkChanges, type HostChanges, type HostPort, hostChanges } from './changes.ts'
 export type { CheckResult } from './check-result.ts'
 export { buildFabric, type Fabric, type FabricOptions, type Snapshot, snapshot } from './fabric.ts'
 export { frameText, hexDump } from './frame-text.ts'
-export { MemoryHost, type Ping, type RouteTrace, type Transfer } from './host/memory-host.ts'
-export { buildInMemory, MemoryWorld, type MemoryWorldOptions } from './memory-world.ts'
+export type { Arping } from './host/arping.ts'
+export type { Echoing } from './host/datagrams.ts'
+export type { Ping, RouteTrace } from './host/echo.ts'
+export type { HttpAnswer, Page } from './host/http.ts'
+export { MemoryHost, type PageRequest, type Transfer } from './host/memory-host.ts'
+export {
+  buildInMemory,
+  MemoryWorld,
+  type MemoryWorldOptions,
+  memoryWorld,
+  type RunningInMemory,
+} from './memory-world.ts'
 export {
   type BuiltNode,
   type FdbRow,

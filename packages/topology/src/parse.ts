@@ -6,6 +6,7 @@ import { MODES, type Mode, type Report } from './mode.ts'
 import { parseChecks, type RawCheck } from './parse-checks.ts'
 import { parseFaults, type RawFaults } from './parse-faults.ts'
 import { parseSegments, type RawSegment } from './parse-segments.ts'
+import { rememberPlaces } from './places.ts'
 import { type RawEndpoint, Register } from './register.ts'
 import type { DeviceSpec, FaultSpec, LinkSpec, NodeSpec, PortSpec, SocketSpec, Topology } from './topology.ts'
 import { type Problem, TopologyError } from './topology-error.ts'
@@ -71,6 +72,7 @@ export function parseTopology(text: string, file: string): Topology {
   const reading = new Reading(doc)
   const topology = reading.topology()
   refuse(reading.problems)
+  rememberPlaces(topology, doc)
   return topology
 }
 

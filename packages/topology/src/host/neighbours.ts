@@ -65,6 +65,12 @@ export class Neighbours {
     for (const use of entry.waiting.splice(0)) use(entry.mac)
   }
 
+  /** Forgets an address: the next frame to it is asked for. */
+  forget(address: Uint8Array): void {
+    const key = ipText(address)
+    if (this.#entries.get(key)?.mac != null) this.#entries.delete(key)
+  }
+
   /** When a question must be asked again; Infinity where none is open. */
   get nextTimer(): number {
     let next = Number.POSITIVE_INFINITY
