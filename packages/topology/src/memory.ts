@@ -7,6 +7,7 @@ export { type Address, derivedMac, parseHostAddress, parseIp, parseMac } from '.
 export { applyTo, checkApply, type HostMaker } from './apply.ts'
 export { type Change, changes, checkChanges, type HostChanges, type HostPort, hostChanges } from './changes.ts'
 export type { CheckResult } from './check-result.ts'
+export { type DropRow, dropRows } from './drop-rows.ts'
 export { buildFabric, type Fabric, type FabricOptions, type Snapshot, snapshot } from './fabric.ts'
 export { frameText, hexDump } from './frame-text.ts'
 export type { Arping } from './host/arping.ts'

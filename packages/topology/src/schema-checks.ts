@@ -100,14 +100,11 @@ const trials: Readonly<Record<string, Schema>> = {
     },
     ...served,
   }),
-  arp: trial(
-    'Who-has requests for an IPv4 address, as arping sends them: the same station must answer all.',
-    {
-      timeout: timeout(2),
-      count: count('requests'),
-      mac: { type: 'string', description: 'The MAC address that must answer. Default: any.' },
-    },
-  ),
+  arp: trial('Who-has requests for an IPv4 address, as arping sends them: the same station must answer all.', {
+    timeout: timeout(2),
+    count: count('requests'),
+    mac: { type: 'string', description: 'The MAC address that must answer. Default: any.' },
+  }),
   traceroute: trial('Probes with a time to live of 1, 2, 3, ... until the address itself answers.', {
     family,
     timeout: timeout(2),

@@ -134,10 +134,14 @@ describe('two hosts in memory', () => {
     // blue has not heard of 10.0.0.1 yet.
     expect(seen[1]).toMatch(/^sw1\/blue f{12}02000000000b08060001.*0a000001$/)
     expect(seen[3]).toMatch(/^sw1\/blue 02000000000a02000000000b08004500001e.{16}0a0000020a000001000703e8000a....6869$/)
+    // The host red itself has nobody at port 1000: port unreachable, about the whole of it.
+    expect(seen[4]).toMatch(
+      /^sw1\/red 02000000000b02000000000a08004500003a.{10}01.{4}0a0000010a0000020303.{4}0{8}4500001e/,
+    )
     // SYN to port 80
     send('02000000000b02000000000a08004500002800010000400666cd0a0000010a00000204000050000000640000000050022000772c0000')
     // RST ACK, acknowledging 0x65
-    expect(seen[5]).toMatch(/0a0000020a0000010050040000000000000000655014/)
+    expect(seen[6]).toMatch(/0a0000020a0000010050040000000000000000655014/)
   })
 
   it('take garbage in without a word', () => {

@@ -2,15 +2,22 @@ import type { Clock } from '@l2l3/switch-core'
 import { arp, eth, icmp, icmpv6, ipv4, ipv6, tcp, u32, udp } from '@l2l3/switch-core/wire'
 import { type Address, ipText, macBytes, onLink } from '../address.ts'
 import type { EndpointSpec } from '../topology.ts'
-import { type EchoError, echoError4, echoError6, type SegmentTooBig, tooBig4, tooBig6 } from './icmp-error.ts'
+import { type Arping, Arpings } from './arping.ts'
+import { Datagrams, type Echoing } from './datagrams.ts'
+import { Echoes, type Ping, type RouteTrace } from './echo.ts'
+import { getPage, type HttpAnswer, type Page, servePages } from './http.ts'
+import { type PacketError, packetError4, packetError6 } from './icmp-error.ts'
 import { Neighbours } from './neighbours.ts'
 import * as packet from './packet.ts'
-import { Receiver, type Segment, Sender } from './tcp.ts'
+import { type Stack, same } from './stack.ts'
+import type { Connection } from './tcp.ts'
+import { type Outgoing, TcpPorts } from './tcp-ports.ts'
+import { pattern, Receiver } from './transfer.ts'
 
 /*
  * A small host without an operating system, on the far side of a port. It answers ARP requests, neighbour
- * solicitations, echo requests and UDP datagrams to port 7; it asks for its neighbours, pings, traces routes, and
- * transfers over TCP.
+ * solicitations, echo requests and UDP datagrams to port 7; it asks for its neighbours, pings, traces routes, transfers
+ * over TCP, asks for pages and serves them.
  *
  *     receive(frame) -> is it for me? -> ARP | IPv4 | IPv6 -> answer, or note what was awaited -> send(frame)
  *
@@ -25,52 +32,13 @@ const ECHO_PORT = 7
 /** Port that transfers go to. */
 const TRANSFER_PORT = 5001
 
-/** A series of echo requests. */
-export interface Ping {
-  sent: number
-  received: number
-  /** Why it ended without all answers; null while it goes on and when all came. */
-  problem: string | null
-  done: boolean
-}
-
-/** Longest path that a trace looks for. */
-export const HOPS = 16
-
-/** A trace of a route, by echo requests with a time to live of 1, 2, 3, ... */
-export interface RouteTrace {
-  /** Who has answered, in order, the end last if it was reached; null for a hop that did not. */
-  readonly hops: (Uint8Array | null)[]
-  /** Why it could not begin; null where it could. */
-  readonly problem: string | null
-  done: boolean
-}
-
-interface RunningTrace extends RouteTrace {
-  readonly address: Uint8Array
-  readonly id: number
-  readonly timeout: number
-  deadline: number
-}
-
 /** A transfer over TCP: its sending end, and the address and port that it comes from. */
-export interface Transfer {
-  readonly sender: Sender
-  readonly from: Uint8Array
-  readonly port: number
-}
+export type Transfer = Outgoing
 
-/** A receiver is known by the address and port that its stream comes from: at most so many of them. */
-const RECEIVERS = 1024
-
-interface RunningPing extends Ping {
-  readonly address: Uint8Array
-  readonly id: number
-  readonly count: number
-  readonly data: Uint8Array
-  readonly timeout: number
-  /** When the request that was sent last counts as unanswered. */
-  deadline: number
+/** A request for a page, and what has come of it. */
+export interface PageRequest {
+  readonly connection: Connection
+  readonly answer: HttpAnswer
 }
 
 /** A host in memory. */
@@ -79,18 +47,20 @@ export class MemoryHost {
   readonly mac: Uint8Array
   readonly addresses: readonly Address[]
   readonly neighbours: Neighbours
-  readonly #mtu: number
-  readonly #clock: Clock
   readonly #send: (frame: Uint8Array) => void
   readonly #groups: Uint8Array[]
   readonly #gateways: readonly Address[]
-  readonly #pings: RunningPing[] = []
-  readonly #traces: RunningTrace[] = []
-  readonly #senders: Map<number, Sender> = new Map()
-  readonly #receivers: Map<string, Receiver> = new Map()
-  readonly #listening: Set<number> = new Set([TRANSFER_PORT])
+  readonly #echoes: Echoes
+  readonly #datagrams: Datagrams
+  readonly #arpings: Arpings
+  readonly #tcp: TcpPorts
+  /** Datagrams that its echo service has sent back. */
+  echoed = 0
+  /** UDP ports with an echo service. */
+  readonly #echoing: Set<number> = new Set([ECHO_PORT])
+  readonly #pages: Map<number, Map<string, Page>> = new Map()
   readonly #upper: ipv6.Upper = new ipv6.Upper()
-  #ids = 0
+  #numbers = 0
 
   /**
    * @param gateways by which it reaches other networks than its own: at most one of each IP version
@@ -101,29 +71,33 @@ export class MemoryHost {
     this.mac = macBytes(spec.mac)
     this.addresses = spec.addresses
     this.#gateways = gateways
-    this.#mtu = spec.mtu
-    this.#clock = clock
     this.#send = send
     this.neighbours = new Neighbours(clock, (address) => this.#solicit(address))
     const groups = spec.addresses.filter((a) => a.family === 6).map((a) => packet.solicitedNode(a.bytes))
     this.#groups = [eth.BROADCAST, packet.groupMac(packet.ALL_NODES), ...groups.map(packet.groupMac)]
+    const stack: Stack = {
+      clock,
+      mtu: spec.mtu,
+      source: (address) => this.#source(address),
+      send: (src, dst, frame, undelivered) => this.#to(src, dst, frame, undelivered),
+      number: () => ++this.#numbers,
+    }
+    this.#echoes = new Echoes(stack)
+    this.#datagrams = new Datagrams(stack)
+    this.#arpings = new Arpings(clock, this.mac, send)
+    this.#tcp = new TcpPorts(stack, (port) => this.#isn(port))
+    this.listen(TRANSFER_PORT)
   }
 
   /** When the next timer is due; Infinity where none runs. */
   get nextTimer(): number {
-    let next = this.neighbours.nextTimer
-    for (const ping of this.#pings) next = Math.min(next, ping.deadline)
-    for (const trace of this.#traces) next = Math.min(next, trace.deadline)
-    for (const sender of this.#senders.values()) next = Math.min(next, sender.nextTimer)
-    return next
+    const parts = [this.neighbours, this.#echoes, this.#datagrams, this.#arpings, this.#tcp]
+    return Math.min(...parts.map(({ nextTimer }) => nextTimer))
   }
 
   /** Does what is due. */
   tick(): void {
-    this.neighbours.tick()
-    for (const ping of [...this.#pings]) if (this.#clock.now >= ping.deadline) this.#nextEcho(ping)
-    for (const trace of [...this.#traces]) if (this.#clock.now >= trace.deadline) this.#hop(trace, null)
-    for (const sender of this.#senders.values()) sender.tick()
+    for (const part of [this.neighbours, this.#echoes, this.#datagrams, this.#arpings, this.#tcp]) part.tick()
   }
 
   /**
@@ -131,15 +105,7 @@ export class MemoryHost {
    * What is returned changes as time goes on.
    */
   ping(address: Uint8Array, count: number, bytes: number, timeout: number): Ping {
-    const data = Uint8Array.from({ length: bytes }, (_, i) => i & 0xff)
-    const id = ++this.#ids & 0xffff
-    const ping = { address, id, count, data, timeout, sent: 0, received: 0, problem: null, done: false, deadline: 0 }
-    const headers = (address.length === 16 ? ipv6.HLEN : ipv4.HLEN) + icmp.HLEN
-    if (headers + bytes > this.#mtu) return { ...ping, done: true, problem: `${bytes} bytes do not fit the MTU` }
-    if (this.#source(address) === null) return { ...ping, done: true, problem: 'no route to the address' }
-    this.#pings.push(ping)
-    this.#nextEcho(ping)
-    return ping
+    return this.#echoes.ping(address, count, bytes, timeout)
   }
 
   /**
@@ -147,40 +113,65 @@ export class MemoryHost {
    * nanoseconds. What is returned changes as time goes on.
    */
   traceroute(address: Uint8Array, timeout: number): RouteTrace {
-    const id = ++this.#ids & 0xffff
-    const trace = { address, id, timeout, hops: [], problem: null, done: false, deadline: 0 }
-    if (this.#source(address) === null) return { ...trace, done: true, problem: 'no route to the address' }
-    this.#traces.push(trace)
-    this.#probe(trace)
-    return trace
+    return this.#echoes.trace(address, timeout)
+  }
+
+  /**
+   * Sends datagrams to an echo service, each when the one before came back or has been gone for `timeout` nanoseconds. What
+   * is returned changes as time goes on.
+   */
+  datagrams(address: Uint8Array, count: number, bytes: number, timeout: number, port: number = ECHO_PORT): Echoing {
+    return this.#datagrams.send(address, port, count, bytes, timeout)
+  }
+
+  /** Has UDP datagrams to a port sent back, too. */
+  echo(port: number): void {
+    this.#echoing.add(port)
+  }
+
+  /**
+   * Asks all on the link who has an IPv4 address, once a second; the last question waits for `timeout` nanoseconds. What
+   * is returned changes as time goes on. Null where the host has no IPv4 address to ask from.
+   */
+  arping(address: Uint8Array, count: number, timeout: number): Arping | null {
+    const own = this.#source(address) ?? this.addresses.find((a) => a.family === 4)?.bytes
+    return own === undefined ? null : this.#arpings.ask(own, address, count, timeout)
   }
 
   /** Takes transfers in at a port, too. */
   listen(port: number): void {
-    this.#listening.add(port)
+    this.#tcp.serve(port, (connection) => new Receiver(connection))
   }
 
   /** Sends `bytes` bytes to a port of an address over a TCP connection. Null where there is no route. */
   transfer(address: Uint8Array, bytes: number, to: number = TRANSFER_PORT): Transfer | null {
-    const src = this.#source(address)
-    if (src === null) return null
-    const port = 49_152 + (++this.#ids % 16_384)
-    const sender = new Sender(this.#clock, bytes, this.#isn(port), this.#mss(address), (fields, length, fill) => {
-      this.#to(src, address, (ends) => {
-        return packet.tcpFrame(ends, { ...fields, srcPort: port, dstPort: to }, length, fill)
-      })
-    })
-    this.#senders.set(port, sender)
-    return { sender, from: src, port }
+    const transfer = this.#tcp.connection(address, to)
+    transfer?.connection.say(pattern(bytes), true)
+    transfer?.connection.connect()
+    return transfer
   }
 
   /** What this host has taken in over the connection of a transfer to it, whoever it seemed to come from; undefined where
    * none was opened. */
   receiver(transfer: Transfer): Receiver | undefined {
-    const { from, port, sender } = transfer
-    const direct = this.#receivers.get(`${from.join()} ${port}`)
-    if (direct?.peerIsn === sender.isn) return direct
-    return Array.from(this.#receivers.values()).findLast((r) => r.peerIsn === sender.isn)
+    const listener = this.#tcp.listenerOf(transfer)
+    return listener instanceof Receiver ? listener : undefined
+  }
+
+  /** Answers requests for a page at a TCP port by HTTP, and others there with 404. */
+  serve(port: number, page: Page): void {
+    const pages = this.#pages.get(port) ?? new Map<string, Page>()
+    this.#pages.set(port, pages.set(page.url, page))
+    this.#tcp.serve(port, (connection) => servePages(connection, (url) => pages.get(url)))
+  }
+
+  /** Asks for a page by HTTP. What is returned changes as time goes on. Null where there is no route. */
+  get(address: Uint8Array, port: number, url: string): PageRequest | null {
+    const request = this.#tcp.connection(address, port)
+    if (request === null) return null
+    const host = address.length === 16 ? `[${ipText(address)}]` : ipText(address)
+    const { connection } = request
+    return { connection, answer: getPage(connection, port === 80 ? host : `${host}:${port}`, url) }
   }
 
   /** Takes a frame from the wire. */
@@ -255,9 +246,9 @@ export class MemoryHost {
     const forMe = this.#owns(tpa)
     // A probe (RFC 5227) has no sender address to learn.
     if (u32(spa, 0) !== 0) this.neighbours.learn(spa, sha, forMe)
-    if (forMe && arp.op(b, o) === arp.Op.Request) {
-      this.#send(packet.arpFrame(arp.Op.Reply, this.mac, tpa, sha, spa))
-    }
+    if (!forMe) return
+    if (arp.op(b, o) === arp.Op.Request) this.#send(packet.arpFrame(arp.Op.Reply, this.mac, tpa, sha, spa))
+    else if (arp.op(b, o) === arp.Op.Reply) this.#arpings.reply(spa, sha)
   }
 
   #ipv4(b: Uint8Array, frameEnd: number): void {
@@ -271,11 +262,9 @@ export class MemoryHost {
     if (ipv4.protocol(b, ip) === ipv4.Protocol.Icmp) {
       if (!icmp.check(b, at, end) || !icmp.checksumOk(b, at, end)) return
       if (icmp.type(b, at) === icmp.Type.Echo) this.#answerEcho(src, dst, b, at, end)
-      else if (icmp.type(b, at) === icmp.Type.EchoReply) this.#echoReply(src, b, at, end)
-      else {
-        this.#echoFailed(src, echoError4(b, at, end))
-        this.#tooBig(src, tooBig4(b, at, end))
-      }
+      else if (icmp.type(b, at) === icmp.Type.EchoReply) {
+        this.#echoes.reply(src, u32(b, at + icmp.ID), b.subarray(at + icmp.HLEN, end))
+      } else this.#failed(src, packetError4(b, at, end))
     } else this.#transport(ipv4.protocol(b, ip), src, dst, b, ip, at, end)
   }
 
@@ -299,11 +288,9 @@ export class MemoryHost {
       if (ipv6.hopLimit(b, ip) === 255 && icmpv6.checkNd(b, at, end)) this.#nd(type, src, b, at, end)
     } else if (!this.#owns(dst)) return
     else if (type === icmpv6.Type.Echo) this.#answerEcho(src, dst, b, at, end)
-    else if (type === icmpv6.Type.EchoReply) this.#echoReply(src, b, at, end)
-    else {
-      this.#echoFailed(src, echoError6(b, at, end))
-      this.#tooBig(src, tooBig6(b, at, end))
-    }
+    else if (type === icmpv6.Type.EchoReply) {
+      this.#echoes.reply(src, u32(b, at + icmp.ID), b.subarray(at + icmp.HLEN, end))
+    } else this.#failed(src, packetError6(b, at, end))
   }
 
   #nd(type: number, src: Uint8Array, b: Uint8Array, at: number, end: number): void {
@@ -336,69 +323,14 @@ export class MemoryHost {
     this.#to(dst, src, (ends) => packet.echoFrame(ends, true, rest, data))
   }
 
-  #echoReply(src: Uint8Array, b: Uint8Array, at: number, end: number): void {
-    const rest = u32(b, at + icmp.ID)
-    const data = b.subarray(at + icmp.HLEN, end)
-    const ping = this.#pings.find((p) => ((p.id << 16) | p.sent) >>> 0 === rest && same(p.address, src))
-    const trace = this.#traces.find((t) => probeOf(t) === rest && same(t.address, src))
-    if (trace !== undefined) this.#hop(trace, src)
-    if (ping === undefined || !same(data, ping.data)) return
-    ping.received++
-    this.#nextEcho(ping)
-  }
-
-  /** A router, or the other end, says why an echo request is not answered. */
-  #echoFailed(src: Uint8Array, error: EchoError | null): void {
+  /** A router, or the other end, says what became of a packet of this host. */
+  #failed(src: Uint8Array, error: PacketError | null): void {
     if (error === null) return
-    const trace = this.#traces.find((t) => probeOf(t) === error.rest)
-    if (trace !== undefined) this.#hop(trace, src, !error.timeExceeded)
-    const ping = this.#pings.find((p) => ((p.id << 16) | p.sent) >>> 0 === error.rest)
-    if (ping === undefined) return
-    ping.problem = `${error.what} from ${ipText(src)}`
-    this.#nextEcho(ping)
-  }
-
-  /** A router says that a segment was too big for the way on: the rest of its connection has smaller ones (RFC 1191, RFC
-   * 8201). */
-  #tooBig(src: Uint8Array, said: SegmentTooBig | null): void {
-    if (said === null) return
-    const least = src.length === 16 ? 1280 : 576
-    const headers = (src.length === 16 ? ipv6.HLEN : ipv4.HLEN) + tcp.HLEN
-    this.#senders.get(said.port)?.shrink(Math.max(said.mtu, least) - headers)
-  }
-
-  /** Notes who answered the probe that is out, and sends the next one unless that was the end. */
-  #hop(trace: RunningTrace, from: Uint8Array | null, last = false): void {
-    trace.hops.push(from)
-    if (last || trace.hops.length === HOPS || (from !== null && same(from, trace.address))) {
-      trace.done = true
-      this.#traces.splice(this.#traces.indexOf(trace), 1)
-    } else this.#probe(trace)
-  }
-
-  #probe(trace: RunningTrace): void {
-    trace.deadline = this.#clock.now + trace.timeout
-    const rest = probeOf(trace)
-    this.#echo(trace.address, rest, new Uint8Array(32), trace.hops.length + 1, () => {})
-  }
-
-  #echo(dst: Uint8Array, rest: number, data: Uint8Array, hops: number, unanswered: () => void): void {
-    const src = this.#source(dst) as Uint8Array
-    this.#to(src, dst, (ends) => packet.echoFrame(ends, false, rest, data, hops), unanswered)
-  }
-
-  #nextEcho(ping: RunningPing): void {
-    if (ping.sent === ping.count) {
-      ping.done = true
-      if (ping.received < ping.sent && ping.problem === null) ping.problem = 'no answer'
-      this.#pings.splice(this.#pings.indexOf(ping), 1)
-      return
+    if (error.of === 'echo') this.#echoes.failed(src, error)
+    else if (error.of === 'udp') this.#datagrams.failed(src, error)
+    else if (error.mtu !== null) {
+      this.#tcp.tooBig(error.rest >>> 16, error.rest & 0xffff, error.mtu, src.length === 16 ? 6 : 4)
     }
-    ping.sent++
-    ping.deadline = this.#clock.now + ping.timeout
-    this.#echo(ping.address, (ping.id << 16) | ping.sent, ping.data, 64, () => {
-      ping.problem = 'no such neighbour'
-    })
   }
 
   #transport(
@@ -411,14 +343,20 @@ export class MemoryHost {
     end: number,
   ): void {
     if (protocol === ipv4.Protocol.Udp) {
-      if (udp.check(b, at, end) < 0 || !udp.checksumOk(b, ip, at) || udp.dstPort(b, at) !== ECHO_PORT) return
+      if (udp.check(b, at, end) < 0 || !udp.checksumOk(b, ip, at)) return
       const data = b.slice(at + udp.HLEN, at + udp.length(b, at))
-      const port = udp.srcPort(b, at)
-      this.#to(dst, src, (ends) => packet.udpFrame(ends, ECHO_PORT, port, data))
+      const from = udp.srcPort(b, at)
+      const to = udp.dstPort(b, at)
+      if (this.#datagrams.receive(src, from, to, data)) return
+      const serves = this.#echoing.has(to)
+      if (serves) this.echoed++
+      this.#to(dst, src, (ends) =>
+        serves ? packet.udpFrame(ends, to, from, data) : packet.portUnreachableFrame(ends, b, ip, end),
+      )
     } else if (protocol === ipv4.Protocol.Tcp) {
       const data = tcp.check(b, at, end)
       if (data < 0 || !tcp.checksumOk(b, ip, at, end)) return
-      this.#segment(dst, src, tcp.srcPort(b, at), tcp.dstPort(b, at), {
+      this.#tcp.segment(dst, src, tcp.srcPort(b, at), tcp.dstPort(b, at), {
         seq: tcp.seq(b, at),
         ack: tcp.ack(b, at),
         flags: tcp.flags(b, at),
@@ -429,50 +367,8 @@ export class MemoryHost {
     }
   }
 
-  /** A segment has come from `other` to the own address. */
-  #segment(own: Uint8Array, other: Uint8Array, from: number, to: number, segment: Segment): void {
-    const sender = this.#senders.get(to)
-    if (sender !== undefined) {
-      sender.receive(segment)
-      return
-    }
-    const reply = (fields: Omit<tcp.TcpFields, 'srcPort' | 'dstPort'>): void => {
-      const ports = { srcPort: to, dstPort: from }
-      this.#to(own, other, (ends) => packet.tcpFrame(ends, { ...fields, ...ports }, 0, () => {}))
-    }
-    if (!this.#listening.has(to)) {
-      if ((segment.flags & tcp.Flag.Rst) !== 0) return
-      const { Rst, Ack, Syn } = tcp.Flag
-      const ack = (segment.seq + segment.data.length + ((segment.flags & Syn) !== 0 ? 1 : 0)) >>> 0
-      reply((segment.flags & Ack) !== 0 ? { seq: segment.ack, flags: Rst } : { ack, flags: Rst | Ack })
-      return
-    }
-    const key = `${other.join()} ${from}`
-    let receiver = this.#receivers.get(key)
-    if (receiver === undefined) {
-      const [oldest] = this.#receivers.keys()
-      if (oldest !== undefined && this.#receivers.size >= RECEIVERS) this.#receivers.delete(oldest)
-      receiver = new Receiver(this.#isn(from), this.#mss(other), reply)
-      this.#receivers.set(key, receiver)
-    }
-    receiver.receive(segment)
-  }
-
-  #mss(address: Uint8Array): number {
-    return this.#mtu - (address.length === 16 ? ipv6.HLEN : ipv4.HLEN) - tcp.HLEN
-  }
-
   /** A first sequence number that differs between hosts and ports, and is the same in every run. */
   #isn(port: number): number {
     return (u32(this.mac, 2) ^ (port * 0x9e3779b1)) >>> 0
   }
-}
-
-/** `id << 16 | sequence` of the probe that is out. */
-function probeOf(trace: RunningTrace): number {
-  return ((trace.id << 16) | (trace.hops.length + 1)) >>> 0
-}
-
-function same(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i])
 }

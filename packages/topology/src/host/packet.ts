@@ -98,6 +98,24 @@ export function echoFrame(ends: Ends, reply: boolean, rest: number, data: Uint8A
   })
 }
 
+/** An ICMP error, port unreachable, about a packet whose IP header is at `ip` of `b` (RFC 792, RFC 4443 3.1): with as much of
+ * it as fits into 576 bytes, or 1280. */
+export function portUnreachableFrame(ends: Ends, b: Uint8Array, ip: number, end: number): Uint8Array {
+  const v6 = ends.dst.length === 16
+  const most = v6 ? 1280 - ipv6.HLEN - icmpv6.HLEN : 576 - ipv4.HLEN - icmp.HLEN
+  const about = b.slice(ip, Math.min(end, ip + most))
+  const length = icmp.HLEN + about.length
+  return ipFrame(ends, v6 ? ipv4.Protocol.Icmpv6 : ipv4.Protocol.Icmp, length, 64, (frame, at, outer) => {
+    if (v6) {
+      frame.set(about, icmpv6.write(frame, at, icmpv6.Type.Unreachable, 4))
+      icmpv6.fillChecksum(frame, outer, at, at + length)
+    } else {
+      frame.set(about, icmp.write(frame, at, icmp.Type.Unreachable, icmp.Unreachable.Port))
+      icmp.fillChecksum(frame, at, at + length)
+    }
+  })
+}
+
 /** A UDP datagram. */
 export function udpFrame(ends: Ends, from: number, to: number, data: Uint8Array): Uint8Array {
   return ipFrame(ends, ipv4.Protocol.Udp, udp.HLEN + data.length, 64, (b, at, ip) => {

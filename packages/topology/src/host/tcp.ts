@@ -2,15 +2,15 @@ import { type Clock, SECOND } from '@l2l3/switch-core'
 import { tcp } from '@l2l3/switch-core/wire'
 
 /*
- * As much TCP as a transfer over a link takes (RFC 9293): handshake, data in order, acknowledgement of every segment,
- * a window of 64 KiB, FIN both ways. What is lost or comes out of order is sent again from where the receiver stands
+ * As much TCP as talk over a link takes (RFC 9293): handshake, data in order both ways, acknowledgement of every segment, a
+ * window of 64 KiB, FIN both ways. What is lost or comes out of order is sent again from where the other end stands
  * (go-back-N) after a second. No options but the segment size, no congestion control: the link is a virtual one.
  *
- *     sender                      receiver
+ *     who connects                who listens
  *     SYN (MSS)          ->
  *                        <-       SYN ACK (MSS)
- *     ACK, data ...      ->       compares every byte with the pattern
- *                        <-       ACK ...
+ *     ACK, data ...      ->       its user gets the bytes in order
+ *                        <-       ACK, data ...
  *     FIN                ->
  *                        <-       FIN ACK
  *     ACK                ->
@@ -38,14 +38,28 @@ export type SendSegment = (
   fill: (bytes: Uint8Array, at: number) => void,
 ) => void
 
-/** What a transfer consists of, over and over: a block whose length is a prime, so that a piece that is lost, doubled
- * or out of its place does not fit. Twice in a row, so that any piece of it lies in one place. */
-const BLOCK = 65_521
-const PATTERN: Uint8Array = Uint8Array.from({ length: 2 * BLOCK }, (_, i) => ((i % BLOCK) * 167) ^ ((i % BLOCK) >> 8))
+/** What an end has to say: `length` bytes, of which it is asked for pieces again and again. */
+export interface Speech {
+  readonly length: number
+  /** The `n` bytes from `start` on. */
+  piece(start: number, n: number): Uint8Array
+}
 
-/** The `n` bytes of a transfer from its byte `start` on; `n` is at most the block. */
-function payload(start: number, n: number): Uint8Array {
-  return PATTERN.subarray(start % BLOCK, (start % BLOCK) + n)
+/** Whoever listens to what comes in by a connection. */
+export interface Listener {
+  /** The next bytes, in order. */
+  received(data: Uint8Array): void
+  /** The other end has said all. */
+  ended(): void
+}
+
+/** How a connection stands: before a SYN came, or was answered; while it lasts; when all was said both ways; and where the
+ * other end said no, or nothing. */
+export type ConnectionState = 'listening' | 'connecting' | 'open' | 'done' | 'refused' | 'timeout'
+
+/** Bytes as a speech. */
+export function speech(bytes: Uint8Array): Speech {
+  return { length: bytes.length, piece: (start, n) => bytes.subarray(start, start + n) }
 }
 
 /** `a - b` in sequence space: negative where `a` is before `b`. */
@@ -54,71 +68,95 @@ function distance(a: number, b: number): number {
 }
 
 const NOTHING = (): void => {}
+const SILENCE: Speech = speech(new Uint8Array(0))
 const { Syn, Ack, Fin, Rst, Psh } = tcp.Flag
 
 function mssOption(mss: number): Uint8Array {
   return Uint8Array.of(tcp.Option.Mss, 4, mss >> 8, mss & 0xff)
 }
 
-/** How a transfer stands. */
-export type TransferState = 'connecting' | 'sending' | 'done' | 'refused' | 'timeout'
-
-/** The end that opens a connection, sends `bytes` bytes of the pattern and closes. */
-export class Sender {
-  state: TransferState = 'connecting'
-  readonly bytes: number
-  /** The number that its stream starts with: what the connection is known by on the other end, whatever address and port it
-   * seems to come from there. */
+/** One end of a connection. */
+export class Connection {
+  state: ConnectionState = 'listening'
+  /** The number that its own stream starts with: what the connection is known by on the other end, whatever address and port
+   * it seems to come from there. */
   readonly isn: number
+  /** The number that the other end's stream started with; -1 before. */
+  peerIsn = -1
+  /** Who hears what comes in. */
+  listener: Listener = { received: NOTHING, ended: NOTHING }
   readonly #clock: Clock
   readonly #send: SendSegment
   readonly #own: number
   #mss = 536
-  #window = 0
-  /** Bytes of the stream acknowledged and sent; the FIN is the byte at `bytes`. */
+  #window = WINDOW
+  #speech: Speech = SILENCE
+  #last = false
+  /** Whether it has begun the connection. */
+  #active = false
+  /** Bytes of the stream acknowledged and sent; the FIN is the byte behind the last. */
   #acked = 0
   #sent = 0
   /** The most that was ever sent: what may be acknowledged. */
   #high = 0
   #rcvNext = 0
+  #heardAll = false
+  /** Segments sent with something in them. */
+  #emitted = 0
   #attempts = 0
-  #timer: number
+  #timer = 0
 
-  constructor(clock: Clock, bytes: number, isn: number, mss: number, send: SendSegment) {
-    this.bytes = bytes
-    this.isn = isn
+  /** @param mss longest segment that it sends and takes */
+  constructor(clock: Clock, isn: number, mss: number, send: SendSegment) {
     this.#clock = clock
-    this.#send = send
+    this.isn = isn
     this.#own = mss
-    this.#timer = clock.now + RETRANSMIT
+    this.#send = send
+  }
+
+  /** When it has to do something without being told to; Infinity for never. */
+  get nextTimer(): number {
+    const waits = this.#active || this.#acked < this.#high
+    return this.#alive && waits ? this.#timer : Number.POSITIVE_INFINITY
+  }
+
+  get #alive(): boolean {
+    return this.state === 'connecting' || this.state === 'open'
+  }
+
+  /** Opens the connection. */
+  connect(): void {
+    this.#active = true
+    this.state = 'connecting'
+    this.#progress()
     this.#syn()
   }
 
-  get nextTimer(): number {
-    return this.#open ? this.#timer : Number.POSITIVE_INFINITY
+  /** Says something, once it is open; only once. `last` says that there is nothing more to come. */
+  say(what: Speech, last: boolean): void {
+    this.#speech = what
+    this.#last = last
   }
 
-  get #open(): boolean {
-    return this.state === 'connecting' || this.state === 'sending'
+  /** There is nothing more to say. */
+  end(): void {
+    this.#last = true
   }
 
   receive(s: Segment): void {
     if ((s.flags & Rst) !== 0) {
-      if (this.#open) this.state = 'refused'
+      if (this.#alive) this.state = 'refused'
       return
     }
-    if ((s.flags & Ack) === 0 || this.state === 'refused' || this.state === 'timeout') return
-    if (this.state === 'connecting') {
-      if ((s.flags & Syn) === 0 || s.ack !== (this.isn + 1) >>> 0) return
-      this.state = 'sending'
-      this.#rcvNext = (s.seq + 1) >>> 0
-      this.#mss = Math.min(this.#own, s.mss < 0 ? 536 : s.mss)
-      this.#window = s.window
-      this.#progress()
-      this.#ackNow()
-      this.#push()
+    if ((s.flags & Syn) !== 0) {
+      this.#opened(s)
       return
     }
+    if (this.state === 'listening') {
+      this.#send({ seq: s.ack, flags: Rst }, 0, NOTHING)
+      return
+    }
+    if ((s.flags & Ack) === 0 || !(this.state === 'open' || this.state === 'done')) return
     const acked = this.#acked + distance(s.ack, (this.isn + 1 + this.#acked) >>> 0)
     if (acked > this.#acked && acked <= this.#high) {
       this.#acked = acked
@@ -126,21 +164,20 @@ export class Sender {
       this.#progress()
     }
     this.#window = s.window
-    if ((s.flags & Fin) !== 0 && s.seq === this.#rcvNext && this.#acked > this.bytes) {
-      this.#rcvNext = (this.#rcvNext + 1) >>> 0
-      this.state = 'done'
-      this.#ackNow()
-    } else if (this.state === 'done') this.#ackNow()
-    else this.#push()
+    const asks = s.data.length > 0 || (s.flags & Fin) !== 0
+    if (asks) this.#hear(s)
+    const before = this.#emitted
+    this.#push()
+    if (asks && this.#emitted === before) this.#acknowledge()
+    if (this.#heardAll && this.#acked > this.#speech.length) this.state = 'done'
   }
 
   /** Makes segments no longer than `mss` from now on, and sends again what was not acknowledged: the way does not take
    * more. */
   shrink(mss: number): void {
-    if (this.state !== 'sending' || mss >= this.#mss) return
+    if (this.state !== 'open' || mss >= this.#mss) return
     this.#mss = mss
-    this.#sent = Math.min(this.#acked, this.bytes)
-    this.#push()
+    this.#again()
   }
 
   /** Sends again what was not acknowledged in time, or gives up. */
@@ -152,11 +189,40 @@ export class Sender {
     }
     this.#timer = this.#clock.now + RETRANSMIT
     if (this.state === 'connecting') this.#syn()
-    else {
-      // Where only the other end's FIN is missing, ours again makes it answer.
-      this.#sent = Math.min(this.#acked, this.bytes)
+    // Where only the other end's FIN is missing, ours again makes it answer.
+    else this.#again()
+  }
+
+  /** A SYN has come, as a question or as an answer. */
+  #opened(s: Segment): void {
+    if (this.state === 'connecting') {
+      if ((s.flags & Ack) === 0 || s.ack !== (this.isn + 1) >>> 0) return
+    } else if (this.#active) return
+    this.peerIsn = s.seq
+    this.#rcvNext = (s.seq + 1) >>> 0
+    this.#mss = Math.min(this.#own, s.mss < 0 ? 536 : s.mss)
+    this.#window = s.window
+    this.state = 'open'
+    this.#progress()
+    if (this.#active) {
+      this.#acknowledge()
       this.#push()
+    } else {
+      const options = mssOption(this.#own)
+      this.#send({ seq: this.isn, ack: this.#rcvNext, flags: Syn | Ack, window: WINDOW, options }, 0, NOTHING)
     }
+  }
+
+  /** Takes in what is next in order. */
+  #hear(s: Segment): void {
+    if (s.seq !== this.#rcvNext || this.#heardAll) return
+    this.#progress()
+    this.#rcvNext = (this.#rcvNext + s.data.length) >>> 0
+    if (s.data.length > 0) this.listener.received(s.data)
+    if ((s.flags & Fin) === 0) return
+    this.#heardAll = true
+    this.#rcvNext = (this.#rcvNext + 1) >>> 0
+    this.listener.ended()
   }
 
   #progress(): void {
@@ -168,81 +234,44 @@ export class Sender {
     this.#send({ seq: this.isn, flags: Syn, window: WINDOW, options: mssOption(this.#own) }, 0, NOTHING)
   }
 
-  #ackNow(): void {
+  /** Acknowledges; with the FIN again where that was sent and is not acknowledged itself. */
+  #acknowledge(): void {
+    if (this.#sent > this.#speech.length && this.#acked === this.#speech.length) {
+      this.#emit(this.#speech.length, Ack | Fin, 0)
+      return
+    }
     const seq = (this.isn + 1 + this.#sent) >>> 0
     this.#send({ seq, ack: this.#rcvNext, flags: Ack, window: WINDOW }, 0, NOTHING)
   }
 
+  /** Sends again from where the other end stands. */
+  #again(): void {
+    this.#sent = Math.min(this.#acked, this.#speech.length)
+    this.#push()
+  }
+
   /** Sends what the window allows. */
   #push(): void {
-    while (this.#sent < this.bytes && this.#sent - this.#acked < this.#window) {
+    const { length } = this.#speech
+    while (this.#sent < length && this.#sent - this.#acked < this.#window) {
       const start = this.#sent
-      const n = Math.min(this.#mss, this.bytes - start, this.#window - (start - this.#acked))
-      const flags = start + n === this.bytes ? Ack | Psh : Ack
-      this.#emit(start, flags, n)
+      const n = Math.min(this.#mss, length - start, this.#window - (start - this.#acked))
+      this.#emit(start, start + n === length ? Ack | Psh : Ack, n)
       this.#sent += n
     }
-    if (this.#sent === this.bytes) {
-      this.#emit(this.bytes, Ack | Fin, 0)
+    if (this.#sent === length && this.#last) {
+      this.#emit(length, Ack | Fin, 0)
       this.#sent++
     }
   }
 
   #emit(start: number, flags: number, n: number): void {
+    this.#emitted++
+    if (this.#acked === this.#high) this.#timer = this.#clock.now + RETRANSMIT
     this.#high = Math.max(this.#high, start + Math.max(n, 1))
     const seq = (this.isn + 1 + start) >>> 0
     this.#send({ seq, ack: this.#rcvNext, flags, window: WINDOW }, n, (b, at) => {
-      b.set(payload(start, n), at)
+      b.set(this.#speech.piece(start, n), at)
     })
-  }
-}
-
-/** The end that waits for a connection, takes the data in and compares it. */
-export class Receiver {
-  /** Bytes that have come in order. */
-  received = 0
-  /** Whether each of them was the pattern's. */
-  intact = true
-  /** Whether the other end has closed. */
-  closed = false
-  /** The number that the other end's stream started with; -1 before. */
-  peerIsn = -1
-  readonly #send: SendSegment
-  readonly #isn: number
-  readonly #mss: number
-  #next = 0
-  #open = false
-
-  constructor(isn: number, mss: number, send: SendSegment) {
-    this.#send = send
-    this.#isn = isn
-    this.#mss = mss
-  }
-
-  receive(s: Segment): void {
-    if ((s.flags & Rst) !== 0) return
-    if ((s.flags & Syn) !== 0) {
-      this.#open = true
-      this.peerIsn = s.seq
-      this.#next = (s.seq + 1) >>> 0
-      const options = mssOption(this.#mss)
-      this.#send({ seq: this.#isn, ack: this.#next, flags: Syn | Ack, window: WINDOW, options }, 0, NOTHING)
-      return
-    }
-    if (!this.#open) {
-      this.#send({ seq: s.ack, flags: Rst }, 0, NOTHING)
-      return
-    }
-    const n = s.data.length
-    if (n === 0 && (s.flags & Fin) === 0) return
-    if (s.seq === this.#next && !this.closed) {
-      const expected = payload(this.received, n)
-      for (let i = 0; i < n; i++) if (s.data[i] !== expected[i]) this.intact = false
-      this.received += n
-      this.closed = (s.flags & Fin) !== 0
-      this.#next = (this.#next + n + (this.closed ? 1 : 0)) >>> 0
-    }
-    const flags = this.closed ? Ack | Fin : Ack
-    this.#send({ seq: (this.#isn + 1) >>> 0, ack: this.#next, flags, window: WINDOW }, 0, NOTHING)
   }
 }
