@@ -1,5 +1,4 @@
-import { type DropName, dropSentence } from '@l2l3/switch-core'
-import type { Snapshot } from '@l2l3/topology'
+import { dropRows, type Snapshot } from '@l2l3/topology'
 import { colorsFor } from './output.ts'
 
 /*
@@ -107,9 +106,9 @@ function sections(before: Sample | null, { snapshot, at }: Sample): Section[] {
       ...[count(p.rxFrames), count(p.txFrames), count(p.dropped + p.portDropped)],
     ]
   })
-  const drops = (Object.entries(snapshot.ledger.dropped) as [DropName, number][]).map(([name, frames]) => [
-    ...[name, perSecond(rate(frames, then === undefined ? undefined : (then.ledger.dropped[name] ?? 0)))],
-    ...[count(frames), dropSentence(name)],
+  const drops = dropRows(snapshot).map(({ reason, frames, meaning }) => [
+    ...[reason, perSecond(rate(frames, then === undefined ? undefined : (then.ledger.dropped[reason] ?? 0)))],
+    ...[count(frames), meaning],
   ])
   const fdb = [...snapshot.fdb]
     .sort((a, b) => a.age - b.age)

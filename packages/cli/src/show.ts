@@ -1,9 +1,8 @@
-import { hiddenRuns, type Snapshot } from '@l2l3/topology'
+import { dropRows, hiddenRuns, type Snapshot } from '@l2l3/topology'
 import { askSnapshot } from './ask.ts'
 import { note, say, table } from './output.ts'
 import { chosenRun, running, socketOf } from './runs.ts'
 import {
-  dropRows,
   dropTable,
   fdbTable,
   flowTable,

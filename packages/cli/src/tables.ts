@@ -1,5 +1,4 @@
-import { type DropName, dropSentence } from '@l2l3/switch-core'
-import type { CheckResult, Snapshot } from '@l2l3/topology'
+import { type CheckResult, dropRows, type Snapshot } from '@l2l3/topology'
 import { bitRate, colorsFor, table } from './output.ts'
 
 /* A running topology in tables. */
@@ -62,12 +61,6 @@ export function serviceTable({ services }: Snapshot): string {
     s.flows === null ? '-' : String(s.flows),
   ])
   return table(['node', 'service', 'protocol', 'reached at', 'served by', 'flows'], rows)
-}
-
-/** What was dropped: reason, frames, and what the reason means. */
-export function dropRows({ ledger }: Snapshot): { reason: string; frames: number; meaning: string }[] {
-  const drops = Object.entries(ledger.dropped) as [DropName, number][]
-  return drops.map(([reason, frames]) => ({ reason, frames, meaning: dropSentence(reason) }))
 }
 
 export function dropTable(snapshot: Snapshot): string {

@@ -1,6 +1,7 @@
-import * as all from '@l2l3/topology'
 import {
+  changes,
   type Fabric,
+  memoryWorld,
   parseTopology,
   RunDirectory,
   removeRemains,
@@ -8,15 +9,10 @@ import {
   upOnLinux,
   type World,
 } from '@l2l3/topology'
-import { type Answers, type ChangeText, ControlServer, type TraceQuestion } from './control.ts'
-import { interimMemoryWorld } from './interim.ts'
+import { type Answers, ControlServer, type TraceQuestion } from './control.ts'
 import { socketOf } from './runs.ts'
 
 /* A world that runs and answers other commands: built, with its control socket open, and all of it closed in the right order. */
-
-// biome-ignore-start lint: interim
-const { changes = (() => []) as any, memoryWorld = interimMemoryWorld } = all as any
-// biome-ignore-end lint: interim
 
 /** Settings of `openWorld`. */
 export interface WorldOptions {
@@ -106,7 +102,7 @@ function answers(world: World, onDown: () => void = () => {}): Answers {
     apply: (text, file, dry) => {
       const done = last.then(async () => {
         const next = parseTopology(text, file)
-        const made = changes(world.topology, next) as ChangeText[]
+        const made = changes(world.topology, next)
         if (!dry && made.length > 0) await world.apply(next)
         return made
       })

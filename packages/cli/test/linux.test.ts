@@ -1,7 +1,8 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { openCapture } from '@l2l3/switch-core/pcap'
 import { derivedMac, linuxProblem } from '@l2l3/topology'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { l2l3, start, stopAll } from './command.ts'
@@ -219,6 +220,59 @@ describe('l2l3 up on Linux', () => {
     ])
     up.child.kill('SIGHUP')
     expect((await up.ended).status).toBe(0)
+  })
+})
+
+describe('l2l3 down, apply and captures on Linux', () => {
+  it('says how to enter a pod, captures every port, takes changes, and is ended by l2l3 down', async () => {
+    const captures = join(dir, 'captures')
+    const up = start(['up', topology, '--pcap', captures])
+    await up.said(`${NAME} is up on Linux`)
+    await up.said(`Enter a pod: ip netns exec l2l3-${NAME}.red bash  (others: blue, green, grey)`)
+    const ping = (from: string, to: string, count = 3): number | null =>
+      spawnSync('ip', ['netns', 'exec', `l2l3-${NAME}.${from}`, 'ping', '-qc', String(count), '-i0.01', '-W2', to])
+        .status
+    expect(ping('red', '10.77.0.2')).toBe(0)
+
+    const more = join(dir, 'more.yaml')
+    const black = 'black: { ip: [10.77.0.5/24] }'
+    writeFileSync(
+      more,
+      text(NAME).replace(
+        '    uplink: { vlan: { trunk: [10] } }',
+        `      ${black}\n    uplink: { vlan: { trunk: [10] } }`,
+      ),
+    )
+    const dry = await l2l3(['apply', more, NAME, '--dry-run'])
+    expect(dry).toMatchObject({
+      status: 0,
+      stderr: '',
+      stdout: expect.stringMatching(/^Changes of \w+:\n {2}\+ .*black/),
+    })
+    expect(existsSync(`/run/netns/l2l3-${NAME}.black`)).toBe(false)
+    expect((await l2l3(['apply', more, NAME])).stdout).toContain('made.')
+    expect(ping('black', '10.77.0.1')).toBe(0)
+    expect((await l2l3(['apply', topology, NAME])).stdout).toContain('- ')
+    expect(existsSync(`/run/netns/l2l3-${NAME}.black`)).toBe(false)
+    expect(ping('red', '10.77.0.2')).toBe(0)
+
+    expect(await l2l3(['down', NAME])).toEqual({ status: 0, stdout: `${NAME} is down\n`, stderr: '' })
+    expect((await up.ended).status).toBe(0)
+    expect(left()).toEqual([])
+    const frames = Array.from(openCapture(readFileSync(join(captures, 'sw1.blue.pcapng'))))
+    const requests = frames.filter(({ data }) => data[12] === 8 && data[13] === 0 && data[23] === 1 && data[34] === 8)
+    expect(requests).toHaveLength(6)
+  })
+
+  it('down removes what one has left that was killed', async () => {
+    const up = start(['up', topology])
+    await up.said(`${NAME} is up on Linux`)
+    up.child.kill('SIGKILL')
+    await up.ended
+    expect(left()).toHaveLength(5)
+    const down = await l2l3(['down', NAME])
+    expect(down).toMatchObject({ status: 0, stdout: `${NAME}: removed what process ${up.child.pid} left behind\n` })
+    expect(left()).toEqual([])
   })
 })
 

@@ -3,7 +3,8 @@
  * says), `parse` with `document`, `schema`, `validate` (how it is read and refused), `mode` and `mode/` (what a node
  * can be; what it does there is in `@l2l3/modes`), `fabric` (nodes joined), and the worlds: `memory-world` with `host/`, `replay`,
  * and `linux/` with `run-directory`. `trace` follows a frame. `ipam/` gives out addresses as CNI's
- * host-local does. `memory` lists what runs in a browser as well.
+ * host-local does. `lab/` is all of it for tests of
+ * other projects. `memory` lists what runs in a browser as well.
  */
 
 export {
@@ -18,6 +19,7 @@ export {
 export type { RangeOptions } from './ipam/range.ts'
 export { type Dns, parseResolvConf } from './ipam/resolv-conf.ts'
 export type { Attachment, Reservation } from './ipam/store.ts'
+export * from './lab/index.ts'
 export { removeRemains } from './linux/ip.ts'
 export { type LinuxOptions, LinuxWorld, linuxProblem, namespaceName, upOnLinux } from './linux/linux-world.ts'
 export { RealWorld } from './linux/real-world.ts'

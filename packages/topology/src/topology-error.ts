@@ -2,7 +2,7 @@
 export interface Problem {
   /** The file as it was named to `parseTopology`. */
   readonly file: string
-  /** Line, from 1. */
+  /** Line, from 1; 0 where the topology has no lines, as one that a program has made. */
   readonly line: number
   /** Column, from 1. */
   readonly column: number
@@ -15,7 +15,8 @@ export interface Problem {
 /** Writes a problem as `file:line:column: key: message`, which editors and terminals can jump to. */
 export function problemText(problem: Problem): string {
   const { file, line, column, key, message } = problem
-  return `${file}:${line}:${column}: ${key === '' ? '' : `${key}: `}${message}`
+  const at = line === 0 ? file : `${file}:${line}:${column}`
+  return `${at}: ${key === '' ? '' : `${key}: `}${message}`
 }
 
 /** A topology file that cannot be used. It lists all that was found, in the order of the file; its message has one line
