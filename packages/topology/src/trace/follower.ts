@@ -151,8 +151,7 @@ class Follower implements LoopObserver, FrameObserver, FrameTrace {
       const f = batch.frames[i] as Frame
       let row = this.#rows.get(f)
       if (row === undefined) {
-        const bytes = this.#bytes(f)
-        const follow = this.#wanted(bytes, label)
+        const follow = this.#wanted(this.#fabric.ground.pool.view(f), label)
         if (follow === undefined) continue
         row = this.#begin(f, follow, label)
       } else {
