@@ -1,6 +1,6 @@
 import type { Topology } from '../topology.ts'
 import { namespaceName, type WireEnd } from './dataplane.ts'
-import { addressed, configureHost, quiet } from './hosts.ts'
+import { addressed, configureHost, type Host, quiet } from './hosts.ts'
 import { inNamespace } from './ip.ts'
 import type { BridgePlan, RealPlan, RouterPlan } from './real-plan.ts'
 
@@ -24,6 +24,34 @@ export async function makeUnderlay(topology: Topology, plan: RealPlan, signal: A
     ...plan.routers.map((router) => inNamespace(router.netns, routerScript(router), signal)),
     ...plan.bridges.flatMap(({ hosts }) => hosts.map(([, host]) => configureHost(topology, host, signal))),
   ])
+}
+
+/** Makes a host on a bridge, in a namespace that is there already. */
+export async function makeHost(
+  topology: Topology,
+  bridge: BridgePlan,
+  plug: string,
+  host: Host,
+  signal: AbortSignal,
+): Promise<void> {
+  const netns = namespaceName(topology, host.endpoint)
+  await inNamespace(bridge.netns, veth(bridge, plug, { ...host.endpoint, netns, device: 'eth0' }), signal)
+  await configureHost(topology, host, signal)
+}
+
+/** Takes a host off its bridge. */
+export async function unplugHost(bridge: BridgePlan, plug: string, signal: AbortSignal): Promise<void> {
+  await inNamespace(bridge.netns, `ip link del dev ${plug}`, signal)
+}
+
+/** Makes the routes of a router what `next` says. */
+export async function changeRoutes(before: RouterPlan, next: RouterPlan, signal: AbortSignal): Promise<void> {
+  const [was, is] = [routesOf(before), routesOf(next)]
+  const lines = [
+    ...was.filter((route) => !is.includes(route)).map((route) => `ip ${route.replace('route', 'route del')}`),
+    ...is.filter((route) => !was.includes(route)).map((route) => `ip ${route.replace('route', 'route add')}`),
+  ]
+  if (lines.length > 0) await inNamespace(next.netns, lines.join('\n'), signal)
 }
 
 /** Plugs TAPs of a node in to their bridges. */
@@ -60,17 +88,22 @@ function veth({ mtu }: BridgePlan, plug: string, far: FarEnd): string {
 }
 
 /** The kernel as the router: it forwards, and sends no redirects, since a node's next hop is what its routes say. */
-function routerScript({ interfaces }: RouterPlan): string {
+function routerScript(router: RouterPlan): string {
+  const { interfaces } = router
   const lines = interfaces.flatMap(({ device, addresses }) => [quiet(device), ...addressed(device, addresses)])
-  const routes = interfaces.flatMap(({ routes: list }) =>
-    list.map(({ to, via }) => `ip -${via.includes(':') ? 6 : 4} route add ${to} via ${via}`),
-  )
   return [
     'echo 1 > /proc/sys/net/ipv4/ip_forward',
     'for key in all default; do echo 0 > /proc/sys/net/ipv4/conf/$key/send_redirects; echo 0 > /proc/sys/net/ipv4/conf/$key/rp_filter; done',
     'if [ -d /proc/sys/net/ipv6/conf ]; then echo 1 > /proc/sys/net/ipv6/conf/all/forwarding; fi',
     'ip link set lo up',
     ...lines,
-    ...routes,
+    ...routesOf(router).map((route) => `ip ${route.replace('route', 'route add')}`),
   ].join('\n')
+}
+
+/** The routes of a router, as words for `ip`: "-4 route 10.0.0.0/8 via 192.0.2.1". */
+function routesOf({ interfaces }: RouterPlan): string[] {
+  return interfaces.flatMap(({ routes }) =>
+    routes.map(({ to, via }) => `-${via.includes(':') ? 6 : 4} route ${to} via ${via}`),
+  )
 }

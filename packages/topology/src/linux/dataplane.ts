@@ -3,9 +3,12 @@ import { existsSync } from 'node:fs'
 import { ALL_OFFLOADS, FramePool, Loop, MAX_FRAME, MemoryPort, type Port, RealClock } from '@l2l3/switch-core'
 import { type CaptureSink, PortCapture } from '@l2l3/switch-core/pcap'
 import type { Pollable, Runner } from '@l2l3/tap-io'
+import { applyTo } from '../apply.ts'
 import { buildFabric, type Fabric, type Snapshot, snapshot } from '../fabric.ts'
+import { gatewaysOf } from '../mode.ts'
 import type { DeviceSpec, EndpointSpec, PortSpec, SocketSpec, Topology } from '../topology.ts'
 import { type LiveTraceOptions, type LiveTraceReport, traceFabric } from '../trace/live.ts'
+import type { Host } from './hosts.ts'
 
 /*
  * What moves frames in a process: pool, clock and loop, the nodes, and what they are plugged in to.
@@ -33,6 +36,13 @@ export interface WireEnd {
   readonly mtu: number
 }
 
+/** Who makes namespaces for hosts that come while frames pass. */
+export interface HostPlaces {
+  make(host: Host): Promise<void>
+  configure(host: Host): Promise<void>
+  remove(host: Host): Promise<void>
+}
+
 /** Settings of a dataplane, as plain data but for the function. */
 export interface DataplaneOptions {
   /** Ports that lead to a TAP in a namespace, by label. */
@@ -53,7 +63,7 @@ export class Dataplane {
   readonly fabric: Fabric
   readonly #tapIo: TapIo
   readonly #plugged: Map<string, SystemPort>
-  readonly #captures: Set<() => void> = new Set()
+  readonly #captures: Set<{ refresh(): void; end(): void }> = new Set()
   #runner: Runner | undefined
 
   private constructor(tapIo: TapIo, fabric: Fabric, plugged: Map<string, SystemPort>) {
@@ -117,30 +127,80 @@ export class Dataplane {
     return report
   }
 
-  /** Writes what passes every port, until the function that comes back is called. A sink that throws gets no more. */
+  /** Writes what passes every port, and ports that come, until the function that comes back is called. A sink that throws
+   * gets no more. */
   capture(sink: (label: string) => CaptureSink): () => void {
     const { wires, ground } = this.fabric
-    const captures: PortCapture[] = []
-    let timer: NodeJS.Timeout | undefined
-    const end = (): void => {
-      clearInterval(timer)
-      for (const capture of captures) capture.close()
-      this.#captures.delete(end)
+    const captures = new Map<Port, PortCapture>()
+    const capture = {
+      refresh: (): void => {
+        const now = new Set(wires.values())
+        for (const [port, one] of captures) {
+          if (now.has(port)) continue
+          one.close()
+          captures.delete(port)
+        }
+        for (const [label, port] of wires) {
+          if (captures.has(port)) continue
+          const one = new PortCapture(port, ground.clock, sink(label), label)
+          captures.set(port, one)
+          // So that a file has its header at once.
+          one.flush()
+        }
+      },
+      end: (): void => {
+        clearInterval(timer)
+        for (const one of captures.values()) one.close()
+        this.#captures.delete(capture)
+      },
     }
+    const timer = setInterval(() => {
+      for (const one of captures.values()) one.flush()
+    }, CAPTURE_DELAY)
     try {
-      for (const [label, port] of wires) captures.push(new PortCapture(port, ground.clock, sink(label), label))
+      capture.refresh()
     } catch (error) {
-      end()
+      capture.end()
       throw error
     }
-    const flush = (): void => {
-      for (const capture of captures) capture.flush()
-    }
-    // So that a file has its header at once.
-    flush()
-    timer = setInterval(flush, CAPTURE_DELAY)
-    this.#captures.add(end)
-    return end
+    this.#captures.add(capture)
+    return capture.end
+  }
+
+  /**
+   * Makes what runs into what `next` says; see `World.apply`.
+   *
+   * @param hosts makes the namespace of a host that comes, sets it up once its interface is there, and removes it
+   */
+  async apply(next: Topology, hosts: HostPlaces): Promise<void> {
+    const { pool } = this.fabric.ground
+    await applyTo(this.fabric, next, {
+      plug: async (spec, node) => {
+        if (spec.endpoint === null) return null
+        const host = { endpoint: spec.endpoint, gateways: gatewaysOf(node, spec) }
+        await hosts.make(host)
+        let port: SystemPort | null = null
+        try {
+          port = open(this.#tapIo, pool, next, spec, undefined) as SystemPort
+          await hosts.configure(host)
+          this.#plugged.set(spec.label, port)
+          this.#runner?.watch(port)
+          return port
+        } catch (error) {
+          port?.close()
+          await hosts.remove(host)
+          throw error
+        }
+      },
+      unplug: async (spec, node) => {
+        if (spec.endpoint === null) return
+        const { label } = spec
+        if (this.#plugged.get(label)?.closed) this.#plugged.delete(label)
+        await hosts.remove({ endpoint: spec.endpoint, gateways: gatewaysOf(node, spec) })
+      },
+    })
+    for (const capture of this.#captures) capture.refresh()
+    this.#runner?.wake()
   }
 
   /** Has the nodes say that they go, in a last turn, and moves nothing any more. */
@@ -152,7 +212,7 @@ export class Dataplane {
     } catch {
       // What an element has thrown was told when it was: here all goes.
     }
-    for (const end of this.#captures) end()
+    for (const { end } of this.#captures) end()
   }
 
   /** Closes the ports. May be called again, and while the process exits. */

@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { isAlive, type MadeNamespace, type MadeProcess, type RunState } from '../run-directory.ts'
@@ -39,6 +39,26 @@ export function ipBatch(lines: readonly string[], force = false): void {
   if (status !== 0) throw new Error(`ip failed: ${stderr.trim().split('\n')[0]}`)
 }
 
+/** The same, beside what this process does: gives the program, and what it said where it failed, else ''. */
+export function ipLater(lines: readonly string[]): { child: ChildProcess; failed: Promise<string> } {
+  const child = spawn('ip', ['-force', '-batch', '-'], {
+    stdio: ['pipe', 'ignore', 'pipe'],
+    env: environment(),
+    detached: true,
+  })
+  const failed = new Promise<string>((resolve) => {
+    let said = ''
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      said += text
+    })
+    child.on('error', (error) => resolve(error.message))
+    child.on('close', (code) => resolve(code === 0 ? '' : said.trim().split('\n')[0] || `status ${code}`))
+  })
+  child.stdin.on('error', () => {})
+  child.stdin.end(`${lines.join('\n')}\n`)
+  return { child, failed }
+}
+
 /** Runs a shell script in a namespace; rejects with what it said where it fails, and with the signal's reason, once the
  * script has ended, where the signal stops it. */
 export function inNamespace(namespace: string, script: string, signal?: AbortSignal): Promise<void> {
@@ -74,18 +94,16 @@ export function namespaceInode(name: string): number | null {
   }
 }
 
-/** Those of the namespaces that are still the ones that were made. */
-function stillThere(made: readonly MadeNamespace[]): MadeNamespace[] {
-  return made.filter(({ name, inode }) => {
-    const now = namespaceInode(name)
-    return now !== null && (inode === null || inode === now)
-  })
+/** Whether a namespace is still the one that was made. */
+export function isThere({ name, inode }: MadeNamespace): boolean {
+  const now = namespaceInode(name)
+  return now !== null && (inode === null || inode === now)
 }
 
 /** Removes those of the namespaces that are still the ones that were made. Gives those that it could not remove, which
  * must not be forgotten. */
 export function removeNamespaces(made: readonly MadeNamespace[]): MadeNamespace[] {
-  let left = stillThere(made)
+  let left = made.filter(isThere)
   // An `ip` that a signal met before it had a session of its own, which takes a while on a busy machine, has done nothing or
   // half of it: once more.
   for (let i = 0; i < 8 && left.length > 0; i++) {
@@ -93,7 +111,7 @@ export function removeNamespaces(made: readonly MadeNamespace[]): MadeNamespace[
       left.map(({ name }) => `netns del ${name}`),
       true,
     )
-    left = stillThere(left)
+    left = left.filter(isThere)
   }
   return left
 }

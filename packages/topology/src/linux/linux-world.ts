@@ -4,7 +4,7 @@ import type { CheckSpec, Topology } from '../topology.ts'
 import { type PathWatch, watchPath } from '../trace/check-path.ts'
 import type { LiveTraceOptions, LiveTraceReport } from '../trace/live.ts'
 import { Dataplane, namespaceName } from './dataplane.ts'
-import { configureHost, hostsOf } from './hosts.ts'
+import { configureHost, type Host, hostsOf } from './hosts.ts'
 import { installed, probeNamespaces } from './ip.ts'
 import { RealWorld } from './real-world.ts'
 import { RunningOnLinux } from './running.ts'
@@ -76,8 +76,13 @@ export class LinuxWorld extends RunningOnLinux {
     return this.#dataplane.snapshot()
   }
 
-  async apply(_next: Topology): Promise<void> {
-    throw new Error('not yet')
+  apply(next: Topology): Promise<void> {
+    const name = (host: Host): string => namespaceName(next, host.endpoint)
+    return this.#dataplane.apply(next, {
+      make: (host) => this.site.addLater(name(host)),
+      configure: (host) => configureHost(next, host, this.signal),
+      remove: (host) => this.site.takeLater(name(host)),
+    })
   }
 
   async capture(sink: (label: string) => CaptureSink): Promise<() => Promise<void>> {

@@ -5,6 +5,8 @@ import type { Snapshot } from '../fabric.ts'
 import type { LiveTraceReport } from '../trace/live.ts'
 import type { Trace } from '../trace/path.ts'
 import { Channel } from './channel.ts'
+import type { HostPlaces } from './dataplane.ts'
+import type { Host } from './hosts.ts'
 import type { CapturedPiece, NodeOrder, TraceOrder } from './node-program.ts'
 import type { PartPlan } from './real-plan.ts'
 
@@ -13,9 +15,11 @@ import type { PartPlan } from './real-plan.ts'
 const PROGRAM = fileURLToPath(
   new URL(import.meta.url.endsWith('.ts') ? './node-program.ts' : './node-program.js', import.meta.url),
 )
-/** Milliseconds that an answer may take, before a process counts as hung; and the first, when it has yet to start. */
+/** Milliseconds that an answer may take, before a process counts as hung; the first, when it has yet to start; and one
+ * for which namespaces are made. */
 const PATIENCE = 10_000
 const STARTING = 60_000
+const CHANGING = 120_000
 /** Characters of what it says on standard error that are kept. */
 const SAID = 4096
 
@@ -28,12 +32,15 @@ export interface NodeProcessOptions {
   readonly onEnded: (node: NodeProcess, why: string) => void
   /** Is told of what a capture had to leave out. */
   readonly onMissed: (label: string, bytes: number) => void
+  /** Makes the namespaces of hosts that come. */
+  readonly hosts: HostPlaces
 }
 
 /** A node that runs in a process of its own. */
 export class NodeProcess {
   readonly name: string
-  readonly part: PartPlan
+  /** What it is built of. */
+  part: PartPlan
   /** Undefined where no process could be started. */
   readonly pid: number | undefined
   /** Why it has ended; null while it runs. */
@@ -51,7 +58,7 @@ export class NodeProcess {
   constructor(part: PartPlan, options: NodeProcessOptions) {
     this.part = part
     this.name = part.node.name
-    const { nodeArguments, onPortFailed, onEnded, onMissed } = options
+    const { nodeArguments, onPortFailed, onEnded, onMissed, hosts } = options
     this.#child = fork(PROGRAM, [], {
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
@@ -63,6 +70,9 @@ export class NodeProcess {
     this.#channel = new Channel(this.#child, {
       failed: ({ label, message }: { label: string; message: string }) => onPortFailed(label, new Error(message)),
       captured: (piece: CapturedPiece) => this.#captured(piece),
+      makeHost: (host: Host) => hosts.make(host),
+      setHost: (host: Host) => hosts.configure(host),
+      dropHost: (host: Host) => hosts.remove(host),
       traced: ({ id, trace }: { id: number; trace: Trace }) => this.#traces.get(id)?.(trace),
       missed: ({ label, bytes }: { label: string; bytes: number }) => onMissed(label, bytes),
     })
@@ -100,6 +110,12 @@ export class NodeProcess {
   /** Has it move frames. */
   start(): Promise<void> {
     return this.#ask('start')
+  }
+
+  /** Makes of it what another plan says, while frames pass. Rejects with an Error where it cannot. */
+  async apply(part: PartPlan): Promise<void> {
+    await this.#ask('apply', part.topology, CHANGING)
+    this.part = part
   }
 
   /** What it says of itself; of one that has ended, what it said last. */

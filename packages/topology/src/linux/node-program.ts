@@ -3,6 +3,7 @@ import type { LiveTraceOptions } from '../trace/live.ts'
 import type { Trace } from '../trace/path.ts'
 import { Channel } from './channel.ts'
 import { Dataplane, type WireEnd } from './dataplane.ts'
+import type { Host } from './hosts.ts'
 
 /*
  * The program of a node that is a process of its own: it holds the node's ports, moves its frames, and answers what the
@@ -50,6 +51,10 @@ const channel = new Channel(process, {
   },
   start: () => {
     opened().start().catch(fail)
+  },
+  apply: (next: Topology) => {
+    const ask = (what: string) => (host: Host) => channel.ask<void>(what, host)
+    return opened().apply(next, { make: ask('makeHost'), configure: ask('setHost'), remove: ask('dropHost') })
   },
   snapshot: () => opened().snapshot(),
   capture: ({ id }: { id: number }) => {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { Address } from '../address.ts'
 import type { NodeSpec, PortSpec, SegmentRouteSpec, SegmentSpec, Topology } from '../topology.ts'
 import { namespaceName, type WireEnd } from './dataplane.ts'
@@ -122,6 +123,11 @@ class Names {
   }
 }
 
+/** Names of a veth to a host: its own where that is short enough, else one that does not change when other hosts come and go. */
+function vethNames(host: string): string[] {
+  return [host, `veth${createHash('sha256').update(host).digest('hex').slice(0, 8)}`]
+}
+
 /** TAPs of ports: named for the node, where the node has no other here. */
 function tapNames(names: Names, labels: readonly string[]): Map<string, string> {
   return new Map(
@@ -147,7 +153,7 @@ function segmentPlan(
     cable: false,
     mtu: segment.mtu ?? ANY_MTU,
     taps,
-    hosts: hosts.map((host) => [names.give([host.endpoint.name], 'veth'), host]),
+    hosts: hosts.map((host) => [names.give(vethNames(host.endpoint.name), 'veth'), host]),
   }
   if (router !== null) {
     const interfaces = routers.get(router.name) ?? []

@@ -6,9 +6,11 @@ import type { Topology } from '../topology.ts'
 import { checkLiveTrace, type LiveTraceOptions, type LiveTraceReport } from '../trace/live.ts'
 import type { Trace } from '../trace/path.ts'
 import { makeUnderlay, plugIn } from './bridges.ts'
-import { configureHost, hostsOf } from './hosts.ts'
+import { namespaceName } from './dataplane.ts'
+import { configureHost, type Host, hostsOf } from './hosts.ts'
 import type { LinuxOptions } from './linux-world.ts'
 import { NodeProcess } from './node-process.ts'
+import { applyReal } from './real-apply.ts'
 import { namespacesOf, planReal, type RealPlan } from './real-plan.ts'
 import { RunningOnLinux } from './running.ts'
 import type { Site } from './site.ts'
@@ -24,10 +26,11 @@ import type { Site } from './site.ts'
 /** A topology on Linux whose nodes are processes of their own. */
 export class RealWorld extends RunningOnLinux {
   readonly stopped: Promise<void>
-  readonly #plan: RealPlan
+  #plan: RealPlan
   readonly #nodes: readonly NodeProcess[]
   #topology: Topology
   #asked = 0
+  #applied: Promise<void> = Promise.resolve()
 
   private constructor(
     topology: Topology,
@@ -59,7 +62,13 @@ export class RealWorld extends RunningOnLinux {
     }
     let building = true
     const nodes = plan.parts.map((part) => {
+      const name = (host: Host): string => namespaceName(topology, host.endpoint)
       const node = new NodeProcess(part, {
+        hosts: {
+          make: (host) => site.addLater(name(host)),
+          configure: (host) => configureHost(topology, host, signal),
+          remove: (host) => site.takeLater(name(host)),
+        },
         nodeArguments: options.nodeArguments,
         onPortFailed,
         onEnded: ({ name }, why) => building || told(name, why),
@@ -110,8 +119,16 @@ export class RealWorld extends RunningOnLinux {
     }
   }
 
-  async apply(_next: Topology): Promise<void> {
-    throw new Error('not yet')
+  /** One change waits for another. */
+  apply(next: Topology): Promise<void> {
+    const result = this.#applied.then(async () => {
+      const { site, signal } = this
+      const now = { topology: this.#topology, plan: this.#plan, nodes: this.#nodes, site, signal }
+      this.#plan = await applyReal(now, next)
+      this.#topology = next
+    })
+    this.#applied = result.catch(() => {})
+    return result
   }
 
   /** Captures what passes the nodes' ports; what passes kernel hosts and routers, tcpdump captures in their namespaces. */

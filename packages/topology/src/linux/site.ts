@@ -1,6 +1,7 @@
+import type { ChildProcess } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { type MadeNamespace, type MadeProcess, RunDirectory, startTime } from '../run-directory.ts'
-import { endProcesses, ipBatch, namespaceInode, removeNamespaces, removeRemains } from './ip.ts'
+import { endProcesses, ipBatch, ipLater, isThere, namespaceInode, removeNamespaces, removeRemains } from './ip.ts'
 
 /*
  * What a topology has made on this machine: namespaces, processes, and whatever else has to be closed. It is written down
@@ -15,6 +16,7 @@ export class Site {
   readonly #namespaces: MadeNamespace[] = []
   readonly #processes: MadeProcess[] = []
   readonly #closers: Set<() => void> = new Set()
+  readonly #busy: Set<ChildProcess> = new Set()
   #removed = false
 
   private constructor(directory: RunDirectory) {
@@ -42,6 +44,31 @@ export class Site {
    * @throws Error where one exists already; none is made then
    */
   add(names: readonly string[]): void {
+    this.#intend(names)
+    ipBatch(names.map((name) => `netns add ${name}`))
+    this.#found(names)
+  }
+
+  /** Makes a namespace as `add` does, while this process goes on: frames that it moves do not wait. */
+  async addLater(name: string): Promise<void> {
+    this.#intend([name])
+    const problem = await this.#ip([`netns add ${name}`])
+    this.#found([name])
+    if (problem !== '') throw new Error(`ip failed: ${problem}`)
+  }
+
+  /** Removes a namespace that was made, while this process goes on. */
+  async takeLater(name: string): Promise<void> {
+    const made = this.#namespaces.find((n) => n.name === name)
+    if (made === undefined || !isThere(made)) return
+    const problem = await this.#ip([`netns del ${name}`])
+    if (isThere(made)) throw new Error(`ip failed: ${problem}`)
+    this.#namespaces.splice(this.#namespaces.indexOf(made), 1)
+    this.#note()
+  }
+
+  /** Notes what is about to be made. */
+  #intend(names: readonly string[]): void {
     for (const name of names) {
       if (existsSync(`/run/netns/${name}`)) {
         throw new Error(
@@ -49,22 +76,27 @@ export class Site {
         )
       }
     }
-    const made = this.#namespaces
-    made.push(...names.map((name) => ({ name, inode: null })))
+    this.#namespaces.push(...names.map((name) => ({ name, inode: null })))
     this.#note()
-    ipBatch(names.map((name) => `netns add ${name}`))
+  }
+
+  /** Notes what was made of it. */
+  #found(names: readonly string[]): void {
+    const made = this.#namespaces
     for (const [i, { name }] of made.entries()) {
       if (names.includes(name)) made[i] = { name, inode: namespaceInode(name) }
     }
     this.#note()
   }
 
-  /** Removes some of the namespaces. */
-  take(names: readonly string[]): void {
-    const [gone, rest] = [true, false].map((want) => this.#namespaces.filter((n) => names.includes(n.name) === want))
-    const left = removeNamespaces(gone as MadeNamespace[])
-    this.#namespaces.splice(0, this.#namespaces.length, ...(rest as MadeNamespace[]), ...left)
-    this.#note()
+  /** Has `ip` do something; gives what it said where it failed. */
+  async #ip(lines: readonly string[]): Promise<string> {
+    if (this.#removed) throw new Error('the topology is being removed')
+    const { child, failed } = ipLater(lines)
+    this.#busy.add(child)
+    const problem = await failed
+    this.#busy.delete(child)
+    return problem
   }
 
   /** Notes a process that was started, which ends with this one. */
@@ -85,7 +117,10 @@ export class Site {
     this.#removed = true
     process.off('exit', this.#exiting)
     for (const close of this.#closers) close()
-    endProcesses(this.#processes)
+    // What an `ip` makes that is at work would come after all is removed.
+    const busy = [...this.#busy].flatMap(({ pid }) => (pid === undefined ? [] : [pid]))
+    for (const pid of busy) process.kill(pid, 'SIGKILL')
+    endProcesses([...this.#processes, ...busy.map((pid) => ({ pid, startTime: startTime(pid) ?? '' }))])
     // What could not be removed stays on record, for the next process that builds this topology.
     if (removeNamespaces(this.#namespaces).length === 0) this.directory.release()
   }
