@@ -3,10 +3,27 @@
  * says), `parse` with `document`, `schema`, `validate` (how it is read and refused), `mode` and `mode/` (what a node
  * can be; what it does there is in `@l2l3/modes`), `fabric` (nodes joined), and the worlds: `memory-world` with `host/`, `replay`,
  * and `linux/` with `run-directory`. `trace` follows a frame. `ipam/` gives out addresses as CNI's
- * host-local does. `lab/` is all of it for tests of
+ * host-local does; `cni/` reads the configurations of its plugins. `lab/` is all of it for tests of
  * other projects. `memory` lists what runs in a browser as well.
  */
 
+export { CniCode, CniError } from './cni/cni-error.ts'
+export {
+  type CniVersion,
+  type NetworkConf,
+  parseCniConf,
+} from './cni/conf.ts'
+export type { HostLocalConf, IpamConf } from './cni/ipam-conf.ts'
+export type {
+  BridgeConf,
+  IpvlanConf,
+  MacvlanConf,
+  MasqBackend,
+  PluginConf,
+  PortmapConf,
+  PtpConf,
+} from './cni/plugins.ts'
+export type { Args, Capability, Common, PortMapping, RuntimeConfig } from './cni/runtime.ts'
 export {
   type AddOptions,
   HostLocal,

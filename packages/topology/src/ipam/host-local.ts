@@ -34,7 +34,7 @@ export interface HostLocalOptions {
   readonly ranges: readonly (readonly RangeOptions[])[]
   readonly routes?: readonly IpamRoute[]
   /** A file such as /etc/resolv.conf, whose name servers go into results; read at each `add`. */
-  readonly resolvConf?: string
+  readonly resolvConf?: string | null
   /** Default /var/lib/cni/networks. */
   readonly dataDir?: string
 }
@@ -74,12 +74,12 @@ export class HostLocal {
   readonly network: string
   readonly #sets: readonly RangeSet[]
   readonly #store: Store
-  readonly #routes: readonly IpamRoute[] | undefined
-  readonly #resolvConf: string | undefined
+  readonly #routes: readonly IpamRoute[]
+  readonly #resolvConf: string | null
 
   /** @throws RangeError - with the key and its value */
   constructor(options: HostLocalOptions) {
-    const { network, ranges, routes, resolvConf, dataDir = '/var/lib/cni/networks' } = options
+    const { network, ranges, routes = [], resolvConf = null, dataDir = '/var/lib/cni/networks' } = options
     named('network', network)
     this.network = network
     this.#sets = rangeSets(ranges)
@@ -97,7 +97,7 @@ export class HostLocal {
   async add(to: Attachment, { requested = [], again = 'refuse' }: AddOptions = {}): Promise<IpamResult> {
     checked(to)
     const wishes = this.#wishes(requested)
-    const dns = this.#resolvConf === undefined ? {} : parseResolvConf(readFileSync(this.#resolvConf, 'utf8'))
+    const dns = this.#resolvConf === null ? {} : parseResolvConf(readFileSync(this.#resolvConf, 'utf8'))
     const ips = await this.#store.locked(() => {
       const has = this.#store.of(to)
       const taken: string[] = []
@@ -112,7 +112,7 @@ export class HostLocal {
         throw error
       }
     })
-    return { ips, ...(this.#routes === undefined ? {} : { routes: this.#routes }), dns }
+    return { ips, ...(this.#routes.length === 0 ? {} : { routes: this.#routes }), dns }
   }
 
   /** Whether an interface has an address, whichever. */
