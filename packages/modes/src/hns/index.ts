@@ -1,0 +1,25 @@
+/**
+ * Documents of HNS and HCN, of win-bridge and of win-overlay: networks, endpoints, policies, load balancers, in both schemas, as they
+ * are used in the field, read into objects that do not depend on the schema.
+ *
+ * Read in this order: `shape` (how JSON is read, and what is forgiven), `endpoint-policies`, `network`, `endpoint`, `load-balancer`, `cni`;
+ * then `store`, which keeps them as HNS does and tells who listens.
+ */
+
+export { type CniConf, type CniIpam, type CniPod, cniEndpointPolicies, overlayMac, readCniConf } from './cni.ts'
+export type { HnsDns, HnsReadOptions, HnsRoute, HnsSchema, Unsupported } from './common.ts'
+export { EndpointFlag, type HnsEndpoint, readEndpoint } from './endpoint.ts'
+export type { HnsEndpointPolicy } from './endpoint-policies.ts'
+export { HnsError } from './error.ts'
+export {
+  type HnsDistribution,
+  type HnsLoadBalancer,
+  type HnsLoadBalancerPort,
+  type HnsRouteList,
+  LoadBalancerFlag,
+  LoadBalancerPortFlag,
+  readLoadBalancer,
+  readPolicyList,
+} from './load-balancer.ts'
+export { type HnsNetwork, type HnsNetworkType, type HnsSubnet, NetworkFlag, readNetwork } from './network.ts'
+export { type HnsNetworkPolicy, membersOf } from './network-policies.ts'
