@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs'
 import {
+  checkLiveTrace,
   liveTraceRemark,
   reportText,
   type Trace,
@@ -127,11 +128,12 @@ function sent(path: string, from: string, to: string, what: TraceWhat, options: 
 /** Frames of a running topology, as they come. */
 function live(name: string | undefined, options: TraceCommandOptions): Promise<number> {
   const { filter = '', count, rate, json, pcapng } = options
+  checkLiveTrace(filter, options)
   const { name: chosen } = chosenRun(name)
   const traces: Trace[] = []
   const question = { filter, ...(count === undefined ? {} : { count }), ...(rate === undefined ? {} : { rate }) }
   return interruptible(async (signal) => {
-    if (!json && process.stderr.isTTY) note(`tracing ${chosen}; Ctrl-C ends it`)
+    note(`tracing ${chosen}; Ctrl-C ends it`)
     const onTrace = (one: Trace): void => {
       if (pcapng !== undefined) traces.push(one)
       if (json) say(JSON.stringify(one))
