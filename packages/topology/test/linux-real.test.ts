@@ -250,6 +250,21 @@ describe('a real underlay', { timeout: 60_000 }, () => {
     await expect(world.trace('no such words')).rejects.toThrow()
   })
 
+  it('shows which node does not answer, and does not wait for it', async () => {
+    const pid = world.processes.get('sw') as number
+    process.kill(pid, 'SIGSTOP')
+    const began = performance.now()
+    const { ports, ledger } = await world.snapshot()
+    expect(performance.now() - began).toBeLessThan(5000)
+    process.kill(pid, 'SIGCONT')
+    expect(ports.filter((p) => p.node === 'sw').map((p) => p.state)).toEqual(
+      Array(2).fill('its process does not answer'),
+    )
+    expect(ledger.balanced).toBe(true)
+    expect((await world.snapshot()).ports.map((p) => p.state)).not.toContain('its process does not answer')
+    expect(endings).toEqual([])
+  })
+
   it('tells of a node whose process dies, and goes on with the others', async () => {
     const pid = world.processes.get('n2') as number
     process.kill(pid, 'SIGKILL')

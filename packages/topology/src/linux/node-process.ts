@@ -20,6 +20,8 @@ const PROGRAM = fileURLToPath(
 const PATIENCE = 10_000
 const STARTING = 60_000
 const CHANGING = 120_000
+/** Milliseconds that are waited for what it says of itself. */
+const GLANCE = 2000
 /** Characters of what it says on standard error that are kept. */
 const SAID = 4096
 
@@ -118,15 +120,23 @@ export class NodeProcess {
     this.part = part
   }
 
-  /** What it says of itself; of one that has ended, what it said last. */
+  /** What it says of itself; null where it has ended, or does not answer in time. */
   async snapshot(): Promise<Snapshot | null> {
-    if (!this.alive) return this.last
+    if (!this.alive) return null
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<null>((resolve) => {
+      timer = setTimeout(resolve, GLANCE, null)
+    })
     try {
-      this.last = await this.#ask<Snapshot>('snapshot')
+      const said = await Promise.race([this.#channel.ask<Snapshot>('snapshot'), late])
+      if (said !== null) this.last = said
+      return said
     } catch {
-      // It has ended meanwhile, or hangs: what is known is what it said before.
+      // It has ended meanwhile.
+      return null
+    } finally {
+      clearTimeout(timer)
     }
-    return this.last
   }
 
   /** Begins a capture of its ports, under a number that no other has. Of one that has ended there is none. */

@@ -102,20 +102,20 @@ export class RealWorld extends RunningOnLinux {
     return new Map(this.#plan.bridges.map(({ title, netns }) => [title, netns]))
   }
 
-  /** What all nodes say. A node that has ended is there with its ports, whose state says why. */
+  /** What all nodes say. A node that has ended, or does not answer, is there with its ports, whose state says so. */
   async snapshot(): Promise<Snapshot> {
     const all = await Promise.all(this.#nodes.map(async (node) => [node, await node.snapshot()] as const))
-    const living = all.flatMap(([node, said]) => (node.alive && said !== null ? [said] : []))
+    const living = all.flatMap(([, said]) => (said === null ? [] : [said]))
     const of = <K extends keyof Snapshot>(key: K): Snapshot[K] => living.flatMap((s) => s[key] as never) as never
     return {
       name: this.#topology.name,
-      ports: all.flatMap(([node, said]) => (node.alive && said !== null ? said.ports : deadPorts(node))),
+      ports: all.flatMap(([node, said]) => said?.ports ?? lastPorts(node)),
       fdb: of('fdb'),
       neighbours: of('neighbours'),
       routes: of('routes'),
       flows: of('flows'),
       services: of('services'),
-      ledger: addUp(all.flatMap(([, said]) => (said === null ? [] : [said.ledger]))),
+      ledger: addUp(all.flatMap(([{ last }, said]) => (said ?? last)?.ledger ?? [])),
     }
   }
 
@@ -194,8 +194,8 @@ async function openNode(topology: Topology, node: NodeProcess, signal: AbortSign
   await Promise.all(hostsOf(node.part.node).map((host) => configureHost(topology, host, signal)))
 }
 
-/** The ports of a node that has ended, as they were when it was last asked. */
-function deadPorts({ name, ended, last, part }: NodeProcess): PortRow[] {
+/** The ports of a node that does not answer, as they were when it was last asked. */
+function lastPorts({ name, ended, last, part }: NodeProcess): PortRow[] {
   const state = ended ?? 'its process does not answer'
   const nothing = { rxFrames: 0, rxBytes: 0, txFrames: 0, txBytes: 0, dropped: 0, portDropped: 0, offloads: 'none' }
   const known =
