@@ -40,10 +40,10 @@ describe.each(examples)('examples/%s.yaml', (name) => {
     golden(`${name}.txt`, texts.join(`\n${'-'.repeat(80)}\n\n`))
   })
 
-  it('is traced as before, as JSON', () => {
+  it('is traced as before, as JSON, a frame a line', () => {
     const [first] = chosen(name)
     const { report } = asked(example(name), first as Question)
-    golden(`${name}.json`, `${JSON.stringify(report)}\n`)
+    golden(`${name}.jsonl`, report.frames.map((frame) => `${JSON.stringify(frame)}\n`).join(''))
   })
 
   it('is traced alike however often', () => {
