@@ -234,6 +234,8 @@ function readOne(
   const o = objectOf(at, value)
   if (peek(o, 'type') === 'flannel') {
     const { delegate, type: _type, ...more } = flannelConf(at, value)
+    const inner = peek(objectOf(under(at, 'delegate'), delegate), 'type')
+    if (inner === 'flannel') refuse(under(under(at, 'delegate'), 'type'), inner, 'flannel delegates to another plugin')
     return { ...readOne(under(at, 'delegate'), delegate, { ...above, ...more }, options), byFlannel: true }
   }
   const d = conf(at, value)

@@ -273,12 +273,14 @@ function check(at: At, endpoint: HnsEndpoint): void {
 
 /** Throws where policies do not go together. */
 export function checkPolicies(at: At, policies: readonly HnsEndpointPolicy[]): void {
-  for (const [i, p] of policies.entries()) {
-    const earlier = policies.slice(0, i).find((q) => q.kind === p.kind)
-    if (earlier !== undefined && ONCE.includes(p.kind)) {
+  const first = new Map<HnsEndpointPolicy['kind'], HnsEndpointPolicy>()
+  for (const p of policies) {
+    const earlier = first.get(p.kind)
+    if (earlier === undefined) first.set(p.kind, p)
+    else if (ONCE.includes(p.kind)) {
       refuse({ ...at, path: p.path }, p, `a second policy of this kind: the first is ${earlier.path}`)
     }
   }
-  const [vlan, vsid] = [policies.find((p) => p.kind === 'vlan'), policies.find((p) => p.kind === 'vsid')]
-  if (vlan !== undefined && vsid !== undefined) refuse({ ...at, path: vsid.path }, vsid, 'both a VLAN and a VSID')
+  const vsid = first.get('vsid')
+  if (first.has('vlan') && vsid !== undefined) refuse({ ...at, path: vsid.path }, vsid, 'both a VLAN and a VSID')
 }

@@ -31,8 +31,18 @@ export function refuse(at: At, value: unknown, message: string): never {
 /** A value as messages show it: short. */
 export function shown(value: unknown): string {
   if (value === undefined) return 'nothing'
-  const text = JSON.stringify(value) ?? String(value)
+  const text = written(value)
   return text.length <= 60 ? text : `${text.slice(0, 57)}...`
+}
+
+/** A value as JSON, where it is some. */
+function written(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? typeof value
+  } catch {
+    // A circle, a number of any size, or too deep: what it is says enough.
+    return typeof value
+  }
 }
 
 /** The place of a key, or of an item, in an object or list. */

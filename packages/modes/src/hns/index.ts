@@ -3,9 +3,17 @@
  * are used in the field, read into objects that do not depend on the schema.
  *
  * Read in this order: `shape` (how JSON is read, and what is forgiven), `endpoint-policies`, `network`, `endpoint`, `load-balancer`, `cni`;
- * then `store`, which keeps them as HNS does and tells who listens.
+ * then `api`: the calls of HNS, which keeps them and tells who listens.
  */
 
+export {
+  type CreatedEndpoint,
+  type CreatedLoadBalancer,
+  type CreatedNetwork,
+  Hns,
+  type HnsChange,
+  type HnsOptions,
+} from './api.ts'
 export { type CniConf, type CniIpam, type CniPod, cniEndpointPolicies, overlayMac, readCniConf } from './cni.ts'
 export type { HnsDns, HnsReadOptions, HnsRoute, HnsSchema, Unsupported } from './common.ts'
 export { EndpointFlag, type HnsEndpoint, readEndpoint } from './endpoint.ts'

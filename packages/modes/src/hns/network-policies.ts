@@ -199,6 +199,9 @@ export function readSubnetPolicies(
   return { vlan, vsid }
 }
 
+/** How deep sets are nested at most. */
+const MOST_NESTED = 32
+
 /** The members of the sets of a network, by id and by name: of nested ones those of the sets they name. Throws an HnsError for a set that is
  * not there, or that is in itself. */
 export function membersOf(at: At, policies: readonly HnsNetworkPolicy[]): Map<string, readonly string[]> {
@@ -207,10 +210,13 @@ export function membersOf(at: At, policies: readonly HnsNetworkPolicy[]): Map<st
   const find = (id: string, path: string, above: readonly string[]): readonly string[] => {
     const found = sets.find((s) => s.id === id) ?? sets.find((s) => s.name === id)
     if (found === undefined) return refuse({ ...at, path }, id, `the network has no set ${shown(id)}`)
+    if (above.length > MOST_NESTED) return refuse({ ...at, path }, id, `sets are nested deeper than ${MOST_NESTED}`)
     if (above.includes(found.id)) return refuse({ ...at, path }, id, `set ${shown(found.id)} is in itself`)
     const known = members.get(found.id)
     if (known !== undefined) return known
-    const values = found.nested ? found.values.flatMap((v) => find(v, found.path, [...above, found.id])) : found.values
+    const values = found.nested
+      ? [...new Set(found.values.flatMap((v) => find(v, found.path, [...above, found.id])))]
+      : found.values
     members.set(found.id, values)
     return values
   }

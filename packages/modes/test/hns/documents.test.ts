@@ -179,7 +179,7 @@ describe('networks', () => {
       set('3', 'NESTEDIPSET', '1,2,name-1'),
     ])
     expect(some.get('1')).toEqual(['10.1.0.3', '10.1.0.4'])
-    expect(some.get('name-3')).toEqual(['10.1.0.3', '10.1.0.4', '10.1.0.3', '10.1.0.4'])
+    expect(some.get('name-3')).toEqual(['10.1.0.3', '10.1.0.4'])
     expect(refused(() => members([set('3', 'NESTEDIPSET', '9')]))).toBe(
       'network: $.Policies[0]: the network has no set "9"',
     )
