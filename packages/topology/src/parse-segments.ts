@@ -107,7 +107,8 @@ export function parseSegments(
     reportFor: (node) => (at, message, where) => {
       const [part, key, ...rest] = at
       const origin = node.mode === 'router' && part === 'routes' ? routers.get(node.name)?.origins[Number(key)] : null
-      if (origin != null) report([...origin, ...rest], message, where)
+      // Its routes have no such key.
+      if (origin != null) report([...origin, ...rest], message.replace(/; the key "port" .*/, ''), where)
       else if (part === 'ports') report(['segments', String(key), 'router', ...rest], message, where)
       else report(['segments', node.name], message, where)
     },

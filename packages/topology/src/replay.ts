@@ -2,6 +2,7 @@ import {
   Batch,
   type Clock,
   Drop,
+  FaultPort,
   type Frame,
   FramePool,
   type LedgerReport,
@@ -65,6 +66,8 @@ export interface ReplayReport {
 const PCAP_END: bigint = (1n << 32n) * 1_000_000_000n
 /** Turns of the loop that a moment may take after its last record, before what still goes round is dropped. */
 const TURNS = 2000
+/** Moments after the last record at which frames may still come out of wires with delays: more than any way has. */
+const MOMENTS = 20_000
 
 /**
  * Plays captures into the ports of a topology and records what each port sends.
@@ -118,11 +121,17 @@ export function replay(topology: Topology, options: ReplayOptions): ReplayReport
     loop.abandon()
     for (const end of cables) end.abandon()
   }
-  for (;;) {
+  const bad = Array.from(fabric.ports.values()).filter((port) => port instanceof FaultPort)
+  for (let moments = MOMENTS; moments > 0; ) {
     settle()
     for (const { failure } of players) if (failure !== null) throw failure
-    const next = Math.min(...players.map((port) => port.nextTime))
-    if (next === Number.POSITIVE_INFINITY) break
+    let next = Math.min(...players.map((port) => port.nextTime))
+    if (next === Number.POSITIVE_INFINITY) {
+      // What is under way on wires with delays still arrives.
+      next = Math.min(...bad.map((port) => port.next))
+      if (next === Number.POSITIVE_INFINITY) break
+      if (--moments === 0) turns = 0
+    }
     advance(loop, clock, next, settle)
   }
   for (const port of fabric.ports.values()) {

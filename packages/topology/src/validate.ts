@@ -94,6 +94,9 @@ function explain(doc: TopologyDocument, error: ErrorObject, all: readonly ErrorO
     case 'multipleOf':
       return doc.problem(path, `expected a multiple of ${params.multipleOf}, not ${show(error.data)}`)
     case 'type':
+      if (WIRE.includes(String(path.at(-1)))) {
+        return doc.problem(path, `expected ${expected(path, schema)}, not ${show(error.data)}`)
+      }
       return doc.problem(path, `expected ${numberOrWord(schema) ?? types(params.type)}, not ${show(error.data)}`)
     default:
       return doc.problem(path, error.message ?? keyword)
@@ -139,8 +142,9 @@ function expected(path: Path, schema: Record<string, unknown>): string {
   return numberOrWord(schema) ?? portOrRange(schema) ?? `text that matches ${schema.pattern}`
 }
 
-/** Keys whose values are fractions. */
+/** Keys whose values are fractions, and all that say what a wire does. */
 const FRACTIONS: readonly string[] = ['loss', 'duplicate', 'corrupt', 'reorder']
+const WIRE: readonly string[] = [...FRACTIONS, 'delay', 'jitter']
 
 /** What a value is that is a number or one certain word: 'a number or "inherit"'. */
 function numberOrWord({ type, pattern }: Record<string, unknown>): string | undefined {

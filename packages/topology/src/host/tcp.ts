@@ -3,8 +3,9 @@ import { tcp } from '@l2l3/switch-core/wire'
 
 /*
  * As much TCP as talk over a link takes (RFC 9293): handshake, data in order both ways, acknowledgement of every segment, a
- * window of 64 KiB, FIN both ways. What is lost or comes out of order is sent again from where the other end stands
- * (go-back-N) after a second. No options but the segment size, no congestion control: the link is a virtual one.
+ * window of 64 KiB, FIN both ways. What comes ahead of its turn is kept until then. What is lost is sent again when three
+ * acknowledgements have asked for it (RFC 5681 3.2, RFC 6582), and all that is missing after a second without any. No options
+ * but the segment size, no congestion control: the link is a virtual one.
  *
  *     who connects                who listens
  *     SYN (MSS)          ->
@@ -19,6 +20,10 @@ import { tcp } from '@l2l3/switch-core/wire'
 const RETRANSMIT: number = SECOND
 const ATTEMPTS = 5
 const WINDOW = 65_535
+/** Acknowledgements of the same byte that ask for it again. */
+const DUPLICATES = 3
+/** Segments ahead of their turn that are kept at most. */
+const AHEAD = 256
 
 /** What a segment says, as far as it matters here. */
 export interface Segment {
@@ -99,7 +104,12 @@ export class Connection {
   #sent = 0
   /** The most that was ever sent: what may be acknowledged. */
   #high = 0
+  /** How often the other end has said again where it stands, and up to where it had been sent when it was last believed. */
+  #duplicates = 0
+  #recover = 0
   #rcvNext = 0
+  /** Segments that came ahead of their turn, by sequence number. */
+  readonly #ahead: Map<number, Segment> = new Map()
   #heardAll = false
   /** Segments sent with something in them. */
   #emitted = 0
@@ -157,14 +167,9 @@ export class Connection {
       return
     }
     if ((s.flags & Ack) === 0 || !(this.state === 'open' || this.state === 'done')) return
-    const acked = this.#acked + distance(s.ack, (this.isn + 1 + this.#acked) >>> 0)
-    if (acked > this.#acked && acked <= this.#high) {
-      this.#acked = acked
-      this.#sent = Math.max(this.#sent, acked)
-      this.#progress()
-    }
-    this.#window = s.window
     const asks = s.data.length > 0 || (s.flags & Fin) !== 0
+    this.#acknowledged(this.#acked + distance(s.ack, (this.isn + 1 + this.#acked) >>> 0), asks)
+    this.#window = s.window
     if (asks) this.#hear(s)
     const before = this.#emitted
     this.#push()
@@ -213,16 +218,51 @@ export class Connection {
     }
   }
 
-  /** Takes in what is next in order. */
+  /** The other end has all bytes of the stream before `acked`. */
+  #acknowledged(acked: number, asks: boolean): void {
+    if (acked > this.#acked && acked <= this.#high) {
+      this.#acked = acked
+      this.#sent = Math.max(this.#sent, acked)
+      this.#duplicates = 0
+      this.#progress()
+      // More than one was missing: this is where the next hole is.
+      if (acked < this.#recover) this.#missing()
+    } else if (acked === this.#acked && acked < this.#high && !asks && acked >= this.#recover) {
+      if (++this.#duplicates < DUPLICATES) return
+      this.#recover = this.#high
+      this.#missing()
+    }
+  }
+
+  /** Sends again what the other end waits for. */
+  #missing(): void {
+    const { length } = this.#speech
+    const n = Math.min(this.#mss, length - this.#acked)
+    if (n > 0) this.#emit(this.#acked, Ack, n)
+    else this.#emit(length, Ack | Fin, 0)
+  }
+
+  /** Takes in what is next in order, and keeps what is ahead of its turn. */
   #hear(s: Segment): void {
-    if (s.seq !== this.#rcvNext || this.#heardAll) return
+    if (this.#heardAll) return
+    const ahead = distance(s.seq, this.#rcvNext)
+    if (ahead > 0 && ahead + s.data.length <= WINDOW && this.#ahead.size < AHEAD) {
+      this.#ahead.set(s.seq, { ...s, data: s.data.slice() })
+    }
+    if (ahead !== 0) return
     this.#progress()
-    this.#rcvNext = (this.#rcvNext + s.data.length) >>> 0
-    if (s.data.length > 0) this.listener.received(s.data)
-    if ((s.flags & Fin) === 0) return
-    this.#heardAll = true
-    this.#rcvNext = (this.#rcvNext + 1) >>> 0
-    this.listener.ended()
+    for (let next: Segment | undefined = s; next !== undefined; next = this.#ahead.get(this.#rcvNext)) {
+      this.#ahead.delete(next.seq)
+      this.#rcvNext = (this.#rcvNext + next.data.length) >>> 0
+      if (next.data.length > 0) this.listener.received(next.data)
+      if ((next.flags & Fin) === 0) continue
+      this.#heardAll = true
+      this.#rcvNext = (this.#rcvNext + 1) >>> 0
+      this.#ahead.clear()
+      this.listener.ended()
+      return
+    }
+    for (const seq of this.#ahead.keys()) if (distance(seq, this.#rcvNext) < 0) this.#ahead.delete(seq)
   }
 
   #progress(): void {
