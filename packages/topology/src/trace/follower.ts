@@ -50,6 +50,8 @@ export interface Follow {
 /** Holders of a row that are alike, and wait. */
 interface Waiting {
   readonly branch: number
+  /** The port that they have left by, on the way to the far end of its cable; null inside a node. */
+  readonly port: Port | null
   n: number
   /** There were several: each goes its own way. */
   readonly split: boolean
@@ -61,7 +63,10 @@ interface Row {
   node: string
   /** The port that it came in by. */
   label: string
-  readonly line: Waiting[]
+  line: Waiting[]
+  /** Of a row that was copied while nobody was at work, as a cable does with delay: those who wait for the row that it was
+   * copied of, of whom it is one. Where it comes in tells which. */
+  oneOf: Waiting[] | null
   /** The branch that an element is at work on; -1 between. */
   current: number
   /** Holders when the element got it, and how often it was in the batch. */
@@ -155,9 +160,9 @@ class Follower implements LoopObserver, FrameObserver, FrameTrace {
         if (follow === undefined) continue
         row = this.#begin(f, follow, label)
       } else {
+        this.#give(f, row, port)
         row.node = nodeOf(label)
         row.label = label
-        this.#give(f, row)
       }
       this.#step(f, row, 'enter', label, '', '')
     }
@@ -201,7 +206,7 @@ class Follower implements LoopObserver, FrameObserver, FrameTrace {
     else if (port !== null && row.dropped < row.given) this.#leave(f, row, port)
     row.current = -1
     row.copies = []
-    if (n > 0 && (port === null || this.#fabric.cables.has(port))) row.line.push({ branch, n, split: n > 1 })
+    if (n > 0 && (port === null || this.#fabric.cables.has(port))) row.line.push({ branch, port, n, split: n > 1 })
     else if (n <= 0 && row.line.length === 0) this.#forget(f)
   }
 
@@ -236,6 +241,10 @@ class Follower implements LoopObserver, FrameObserver, FrameTrace {
     this.#forget(to)
     const row = this.#rows.get(from)
     if (row === undefined) return
+    if (!this.#busy) {
+      this.#add(to, row.run, row.node, row.label, 0).oneOf = row.oneOf ?? row.line
+      return
+    }
     this.#atWork(from, row)
     const parent = this.#branchOf(row)
     const branch = row.run.path.branch(parent)
@@ -309,8 +318,8 @@ class Follower implements LoopObserver, FrameObserver, FrameTrace {
   /** Follows a row; one that is made while somebody is at work is at work as well. */
   #add(f: Frame, run: Run, node: string, label: string, branch: number): Row {
     const row: Row = {
-      ...{ run, node, label, current: -1, before: 0, given: 0, dropped: 0, copies: [] },
-      line: [{ branch, n: 1, split: false }],
+      ...{ run, node, label, oneOf: null, current: -1, before: 0, given: 0, dropped: 0, copies: [] },
+      line: [{ branch, port: null, n: 1, split: false }],
     }
     this.#rows.set(f, row)
     run.rows.add(f)
@@ -323,20 +332,22 @@ class Follower implements LoopObserver, FrameObserver, FrameTrace {
     if (this.#busy && row.current < 0) this.#give(f, row)
   }
 
-  /** An element gets a row from the first in line. */
-  #give(f: Frame, row: Row): void {
+  /** An element gets a row from the first in line; from the first of those who have come over the cable of `port`, if it was that. */
+  #give(f: Frame, row: Row, port: Port | null = null): void {
+    if (row.oneOf !== null) this.#choose(row, port)
+    const i = port === null ? 0 : Math.max(0, this.#fromCable(row.line, port))
     if (row.current >= 0) {
       row.given++
-      this.#next(row)
+      this.#next(row, i)
       return
     }
-    let branch = this.#branchOf(row)
-    if (row.line[0]?.split) {
+    let branch = row.line[i]?.branch ?? 0
+    if (row.line[i]?.split) {
       const parent = branch
       branch = row.run.path.branch(parent)
       this.#step(f, row, 'copy', row.label, '', '', parent, branch)
     }
-    this.#next(row)
+    this.#next(row, i)
     row.current = branch
     row.before = this.#fabric.ground.pool.refs[f] as number
     row.given = 1
@@ -345,13 +356,30 @@ class Follower implements LoopObserver, FrameObserver, FrameTrace {
     this.#work.push(f)
   }
 
+  /** Which of those who wait are on the cable that ends at a port; -1 for none. */
+  #fromCable(line: readonly Waiting[], port: Port): number {
+    return line.findIndex((one) => one.port !== null && this.#fabric.cables.get(one.port) === port)
+  }
+
+  /** Says of a copy which of those who waited it is. */
+  #choose(row: Row, port: Port | null): void {
+    const others = row.oneOf ?? []
+    const i = port === null ? 0 : Math.max(0, this.#fromCable(others, port))
+    const one = others[i]
+    row.oneOf = null
+    if (one === undefined) return
+    row.line = [{ ...one, n: 1 }]
+    if (--one.n <= 0) others.splice(i, 1)
+  }
+
   /** One of those who wait is gone from the line. */
-  #next(row: Row): void {
-    const first = row.line[0]
-    if (first !== undefined && --first.n <= 0) row.line.shift()
+  #next(row: Row, i = 0): void {
+    const one = row.line[i]
+    if (one !== undefined && --one.n <= 0) row.line.splice(i, 1)
   }
 
   #branchOf(row: Row): number {
+    if (row.oneOf !== null) this.#choose(row, null)
     return row.current >= 0 ? row.current : (row.line[0]?.branch ?? 0)
   }
 
