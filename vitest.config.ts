@@ -10,12 +10,18 @@ const folders = ['packages', 'docs/test', 'examples', 'bench', 'test-support']
 const include = ['packages/*/test', ...folders.slice(1)].map((folder) => `${folder}/**/*.test.ts`)
 const alone = filesAlone(fileURLToPath(new URL('.', import.meta.url)), folders)
 
+// Times as many runs of property tests (`test-support/more-runs.ts`).
+const runs = Number(process.env.L2L3_RUNS ?? 1)
+if (!(runs >= 1)) throw new RangeError(`L2L3_RUNS must be a number from 1 on, not ${process.env.L2L3_RUNS}`)
+
 const test = {
-  pool: 'forks',
-  testTimeout: 30_000,
-  hookTimeout: 30_000,
+  pool: 'forks' as const,
+  // A machine may have much else to do.
+  testTimeout: 60_000 * runs,
+  hookTimeout: 60_000,
   execArgv: ['--expose-gc'],
-} as const
+  setupFiles: runs > 1 ? ['./test-support/more-runs.ts'] : [],
+}
 
 export default defineConfig({
   resolve: { conditions },
