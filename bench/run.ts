@@ -4,7 +4,7 @@
  * In memory, every variant runs in a process of its own, in interleaved rounds; the medians are printed, with their ratio
  * to the same work in one bare loop, in JavaScript and in C. On a shared machine the ratios of a run are what counts.
  *
- *     npm run bench -- [--quick] [--rounds N] [--memory | --tap] [--json FILE]
+ *     npm run bench -- [--quick] [--rounds N] [--memory | --tap | --tracing] [--json FILE]
  */
 import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
@@ -15,6 +15,7 @@ import { parseArgs } from 'node:util'
 import Table from 'cli-table3'
 import { type AclSummary, benchAcl } from './acl.ts'
 import { benchNatInMemory, type NatSummary } from './nat.ts'
+import { benchTracing, type TracingSummary } from './tracing.ts'
 import { benchTunnels, type TunnelSummary } from './tunnels.ts'
 
 const here = dirname(fileURLToPath(import.meta.url))
@@ -24,6 +25,7 @@ const { values: options } = parseArgs({
     rounds: { type: 'string' },
     memory: { type: 'boolean', default: false },
     tap: { type: 'boolean', default: false },
+    tracing: { type: 'boolean', default: false },
     json: { type: 'string', default: join(here, 'results', 'bench.json') },
   },
 })
@@ -209,12 +211,14 @@ const result: {
   lookups?: LookupSummary[]
   natInMemory?: readonly NatSummary[]
   acl?: readonly AclSummary[]
+  tracing?: readonly TracingSummary[]
   tunnels?: readonly TunnelSummary[]
   tap?: unknown
   nat?: unknown
   tunnelsEndToEnd?: unknown
 } = { machine, rounds }
-if (!options.tap) {
+if (options.tracing) result.tracing = benchTracing({ rounds, time })
+else if (!options.tap) {
   result.memory = inMemory()
   print(result.memory)
   result.lookups = lookups()
@@ -223,7 +227,7 @@ if (!options.tap) {
   result.acl = benchAcl({ rounds, time })
   result.tunnels = benchTunnels({ rounds, time })
 }
-if (!options.memory) {
+if (!options.memory && !options.tracing) {
   const { benchTap } = await import('./tap/run.ts')
   result.tap = await benchTap({ quick: options.quick, rounds })
   const { benchNat } = await import('./tap/nat.ts')

@@ -149,7 +149,12 @@ class Unplugged implements Element {
   }
 
   process(batch: Batch): void {
-    for (let i = 0; i < batch.length; i++) this.#pool.drop(batch.frames[i] as Frame, Drop.PortDown)
+    const { trace } = this.#pool
+    for (let i = 0; i < batch.length; i++) {
+      const f = batch.frames[i] as Frame
+      if (trace?.follows(f)) trace.note(f, 'l2bridge', 'nothing is plugged in at the uplink')
+      this.#pool.drop(f, Drop.PortDown)
+    }
     batch.length = 0
   }
 }
