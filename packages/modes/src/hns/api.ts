@@ -1,8 +1,9 @@
-import { AclRules, hnsAcl } from '@l2l3/nat'
+import { AclRules } from '@l2l3/nat'
 import { formatWords, type Prefix, parsePrefix } from '@l2l3/switch-core'
 import { overlayMac } from './cni.ts'
 import type { HnsReadOptions } from './common.ts'
 import { checkPolicies, type HnsEndpoint, readEndpoint } from './endpoint.ts'
+import { aclOf } from './endpoint-acl.ts'
 import { type HnsEndpointPolicy, readEndpointPolicies } from './endpoint-policies.ts'
 import { type At, refuse, shown } from './error.ts'
 import { type HnsLoadBalancer, readLoadBalancer } from './load-balancer.ts'
@@ -94,7 +95,7 @@ export class Hns {
   createNetwork(json: unknown, document = 'network'): CreatedNetwork {
     const at = { document, path: '$' }
     const read = readNetwork(json, document, this.#options)
-    membersOf(at, read.policies)
+    this.#checkNetwork(at, read)
     const network = { ...read, id: this.#id(at, this.#networks, read.id) }
     this.#networks.set(network.id, network)
     this.#tell({ what: 'network-created', network })
@@ -272,10 +273,16 @@ export class Hns {
     return readEndpointPolicies(ofId('endpoint', endpoint.id), json, endpoint.schema, [], this.#options)
   }
 
+  /** Sets that lead somewhere, and ACLs that are for all endpoints. */
+  #checkNetwork(at: At, network: HnsNetwork): void {
+    membersOf(at, network.policies)
+    checkedAt(at, network.policies, () => new AclRules(aclOf(network, [])))
+  }
+
   #changeNetwork(before: CreatedNetwork, policies: readonly HnsNetworkPolicy[]): CreatedNetwork {
     const at = ofId('network', before.id)
-    membersOf(at, policies)
     const network = { ...before, policies }
+    this.#checkNetwork(at, network)
     // Rules of endpoints may name sets that are not there any more.
     for (const e of this.listEndpoints(before.id)) this.#checkAcls(ofId('endpoint', e.id), network, e.policies)
     this.#networks.set(network.id, network)
@@ -308,13 +315,9 @@ export class Hns {
   }
 
   #checkAcls(at: At, network: HnsNetwork, policies: readonly HnsEndpointPolicy[]): void {
-    if (!policies.some((p) => p.kind === 'acl')) return
-    const sets = membersOf(at, network.policies)
-    const hostOnly = network.type === 'Transparent' || network.type === 'NAT'
     for (const p of policies) {
       if (p.kind !== 'acl') continue
-      const place = { ...at, path: p.path }
-      checkedAt(place, p.policy, () => new AclRules(hnsAcl([p.policy], { sets, ...(hostOnly ? HOST_ONLY : {}) })))
+      checkedAt({ ...at, path: p.path }, p.policy, () => new AclRules(aclOf(network, [p])))
     }
   }
 
@@ -387,7 +390,6 @@ export class Hns {
   }
 }
 
-const HOST_ONLY = { layers: ['host'] } as const
 /** Where HNS takes MAC addresses from, unless a network says it. */
 const DEFAULT_MACS = { first: '00:15:5d:00:00:00', last: '00:15:5d:ff:ff:ff' }
 /** Addresses that are looked at for a free one. */

@@ -17,6 +17,7 @@ export {
 export { type CniConf, type CniIpam, type CniPod, cniEndpointPolicies, overlayMac, readCniConf } from './cni.ts'
 export type { HnsDns, HnsReadOptions, HnsRoute, HnsSchema, Unsupported } from './common.ts'
 export { EndpointFlag, type HnsEndpoint, readEndpoint } from './endpoint.ts'
+export { aclOf } from './endpoint-acl.ts'
 export type { HnsEndpointPolicy } from './endpoint-policies.ts'
 export { HnsError } from './error.ts'
 export {

@@ -1,6 +1,6 @@
 // The calls of HNS: what they make, what they tell, what they refuse - and that a refusal changes nothing.
 import { describe, expect, it } from 'vitest'
-import { Hns, type HnsChange, HnsError } from '../../src/hns/index.ts'
+import { aclOf, Hns, type HnsChange, HnsError } from '../../src/hns/index.ts'
 
 const NOBODY = 'ffffffff-0000-4000-8000-00000000ffff'
 const v2 = { SchemaVersion: { Major: 2, Minor: 0 } }
@@ -268,4 +268,34 @@ describe('what is refused', () => {
     expect(hns.removePolicy(member.id, [rule]).policies).toEqual([])
     expect(hns.removeNetworkPolicy(azure, [set]).policies).toEqual([])
   })
+})
+
+it('the access control list of an endpoint: its own rules, those of the network, sets, the port of VXLAN', () => {
+  const hns = new Hns()
+  const acl = { Action: 'Block', Direction: 'Out' }
+  const network = hns.createNetwork({
+    Type: 'Overlay',
+    Policies: [
+      { Type: 'VxlanPort', Settings: { Port: 8472 } },
+      { Type: 'SetPolicy', Settings: { Id: 'db', PolicyType: 'IPSET', Values: '10.244.3.9' } },
+      { Type: 'NetworkACL', Settings: { ...acl, Protocols: '252', Priority: 9 } },
+    ],
+    ...v2,
+  })
+  const pod = hns.createEndpoint(network.id, {
+    Policies: [{ Type: 'ACL', Settings: { ...acl, RemoteAddresses: 'db', Priority: 5 } }],
+    IpConfigurations: [{ IpAddress: '10.244.3.7' }],
+  })
+  expect(aclOf(network, pod.policies)).toMatchObject({
+    rules: [
+      { action: 'block', direction: 'out', remoteAddresses: ['10.244.3.9/32'], priority: 5 },
+      { action: 'block', direction: 'out', protocols: [17], remotePorts: [8472], priority: 9 },
+    ],
+    tiers: [],
+  })
+  expect(
+    refused(hns, () =>
+      hns.addNetworkPolicy(network.id, [{ Type: 'NetworkACL', Settings: { ...acl, Protocols: 'udp' } }]),
+    ),
+  ).toContain('policies[1].Settings.Protocols: "udp" is not a number')
 })

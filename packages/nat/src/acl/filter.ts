@@ -273,7 +273,7 @@ export class Filter implements FragmentWaiter, Ticker {
         const who = this.#flowOfError(f, l3, out ? port.number * 2 : port.number * 2 + 1)
         if (who === NO_FLOW) return this.#alone(f, l3, port, out)
         if (!this.#stands(who >>> 1, port)) return this.#blocked(f, who >>> 1, port)
-        this.#note(f, 'an ICMP error about a flow that is allowed')
+        if (this.pool.trace !== null) this.#note(f, 'an ICMP error about a flow that is allowed')
         return f
       }
       case Read.NoAddress:
@@ -325,7 +325,7 @@ export class Filter implements FragmentWaiter, Ticker {
     counters.judged++
     const allowed = port.acl.judge(q)
     const { rule } = port.acl
-    if (pool.trace !== null) this.#note(f, port.acl.explain(rule))
+    if (pool.trace !== null) this.#explain(f, '', port, rule)
     if (!allowed) {
       counters.refused++
       refusals.add(q, tuple, port.generation)
@@ -359,7 +359,7 @@ export class Filter implements FragmentWaiter, Ticker {
     const q = this.#question
     q.fromPacket(out, this.pool.bytes, l3, this.#place, this.#tuple, false)
     const allowed = port.acl.judge(q)
-    if (this.pool.trace !== null) this.#note(f, `of no flow: ${port.acl.explain(port.acl.rule)}`)
+    if (this.pool.trace !== null) this.#explain(f, 'of no flow: ', port, port.acl.rule)
     return allowed ? f : -2 - Drop.AclBlock
   }
 
@@ -504,6 +504,11 @@ export class Filter implements FragmentWaiter, Ticker {
   #note(f: Frame, why: string): void {
     const { trace } = this.pool
     if (trace?.follows(f)) trace.note(f, 'acl', why)
+  }
+
+  #explain(f: Frame, before: string, port: FilterPort, rule: number): void {
+    const { trace } = this.pool
+    if (trace?.follows(f)) trace.note(f, 'acl', before + port.acl.explain(rule))
   }
 
   #explainFlow(f: Frame, flow: number, port: FilterPort, verdict: string): void {
