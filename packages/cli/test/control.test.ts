@@ -145,14 +145,14 @@ it('closes on a line that has no end, and on one who says nothing', async () => 
 
 it('closes on one who does not read, and answers others meanwhile', async () => {
   const large = { ...SNAPSHOT, name: 'x'.repeat(4_000_000) }
-  await serve({ snapshot: async () => large }, { patience: 300 })
+  await serve({ snapshot: async () => large }, { patience: 2000 })
   const socket = connect(path)
   const closed = new Promise((resolve) => socket.on('close', resolve))
   socket.on('error', () => {})
   socket.write('{"ask":"snapshot"}\n'.repeat(3))
   socket.pause()
   expect((await askSnapshot(path)).name).toHaveLength(4_000_000)
-  await new Promise((resolve) => setTimeout(resolve, 600))
+  await new Promise((resolve) => setTimeout(resolve, 3000))
   let got = 0
   socket.on('data', (data) => {
     got += data.length

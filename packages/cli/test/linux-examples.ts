@@ -6,7 +6,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { linuxProblem } from '@l2l3/topology'
-import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, vi } from 'vitest'
 import { stopAll } from './command.ts'
 
 export interface Examples {
@@ -20,6 +20,8 @@ export interface Examples {
 
 /** Sets up for the tests of a file, which are skipped where namespaces and TAPs cannot be had. */
 export async function linuxExamples(kind: string): Promise<Examples> {
+  // A command takes a moment to start, and a busy machine's longer.
+  vi.setConfig({ testTimeout: 120_000 })
   const name = `${kind}${process.pid}`
   const problem = await linuxProblem()
   let dir = ''

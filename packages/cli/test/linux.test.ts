@@ -4,13 +4,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openCapture } from '@l2l3/switch-core/pcap'
 import { derivedMac, linuxProblem } from '@l2l3/topology'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { l2l3, start, stopAll } from './command.ts'
 
 /*
  * The same command on Linux, with namespaces and TAPs. Every test leaves the machine as it found it: `left` lists what
  * there is of these topologies.
  */
+
+// A command takes a moment to start, a busy machine's longer, and some tests here run several.
+vi.setConfig({ testTimeout: 120_000 })
 
 const NAME = `clitest${process.pid}`
 /** The TAP of sw2/out, which stands among those of everybody. */
