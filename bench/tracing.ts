@@ -7,7 +7,8 @@
  *     npm run bench -- --tracing
  */
 import { execFileSync } from 'node:child_process'
-import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import Table from 'cli-table3'
@@ -43,14 +44,13 @@ export interface TracingSummary {
 }
 
 /** The text of a source with each look at `trace` replaced by its result while nobody traces. */
-export function untraced(source: string): string {
+function untraced(source: string): string {
   return source.replace(/[\w.#!?]*\btrace (!==|===) null/g, (_all, how: string) => (how === '!==' ? 'false' : 'true'))
 }
 
-/** Copies the packages, and the programs, to where each finds the other; gives the place. */
-function copyTree(name: string, edit: (source: string) => string): string {
-  const root = join(here, 'build', name)
-  rmSync(root, { recursive: true, force: true })
+/** Copies the packages, and the programs, to where each finds the other, in a directory of `place`; gives it. */
+function copyTree(place: string, name: string, edit: (source: string) => string): string {
+  const root = join(place, name)
   const modules = join(root, 'node_modules')
   mkdirSync(join(modules, '@l2l3'), { recursive: true })
   symlinkSync(join(here, 'node_modules', 'tinybench'), join(modules, 'tinybench'))
@@ -77,7 +77,21 @@ function once(root: string, program: string, variant: object, time: number): num
 
 /** Measures and prints. `time` is milliseconds a case and round. */
 export function benchTracing(options: { rounds: number; time: number }): TracingSummary[] {
-  const [plain, bare] = [copyTree('traced', (source) => source), copyTree('untraced', untraced)]
+  const place = mkdtempSync(join(tmpdir(), 'l2l3-bench-'))
+  try {
+    const summaries = measure(
+      copyTree(place, 'plain', (source) => source),
+      copyTree(place, 'untraced', untraced),
+      options,
+    )
+    print(summaries)
+    return summaries
+  } finally {
+    rmSync(place, { recursive: true, force: true })
+  }
+}
+
+function measure(plain: string, bare: string, options: { rounds: number; time: number }): TracingSummary[] {
   const found = CASES.map(() => ({ with: [] as number[], without: [] as number[], again: [] as number[] }))
   for (let round = 1; round <= options.rounds; round++) {
     process.stderr.write(`tracing that is off, round ${round} of ${options.rounds}\n`)
@@ -90,7 +104,7 @@ export function benchTracing(options: { rounds: number; time: number }): Tracing
       into.again.push(net(plain))
     }
   }
-  const summaries = CASES.map(([title], i) => {
+  return CASES.map(([title], i) => {
     const rounds = found[i] as (typeof found)[0]
     return {
       title,
@@ -99,6 +113,9 @@ export function benchTracing(options: { rounds: number; time: number }): Tracing
       again: Math.min(...rounds.again),
     }
   })
+}
+
+function print(summaries: readonly TracingSummary[]): void {
   const table = new Table({
     head: ['what', 'ns without the tests', 'ns', 'ratio', 'the same again'],
     colAligns: ['left', 'right', 'right', 'right', 'right'],
@@ -109,5 +126,4 @@ export function benchTracing(options: { rounds: number; time: number }): Tracing
     table.push([s.title, s.without.toFixed(1), s.with.toFixed(1), ...ratios])
   }
   process.stdout.write(`\nTracing that is off, one core, a frame or lookup\n${table}\n`)
-  return summaries
 }
