@@ -24,7 +24,7 @@ beforeEach((context) => {
 })
 
 /** n1 with red and blue, which stay, and whatever else; a host on the segment; routes of n1 and of the router. */
-function text({ pods = '', hosts = '', routes = '', routerRoutes = '', checks = '' }): Topology {
+function text({ pods = '', hosts = '', routes = '', routerRoutes = '', idle = '', checks = '' }): Topology {
   return parseTopology(
     `
 name: ${NAME}
@@ -41,6 +41,7 @@ nodes:
       red: { ip: 10.1.0.1/32 }
       blue: { ip: 10.1.0.2/32 }
       ${pods}
+  n2: { mode: switch, endpoints: { idle: { ip: 10.2.0.1/24 }${idle} } }
 checks:
   - tcp: { from: red, to: client, bytes: 30 MB }
   ${checks}
@@ -154,6 +155,10 @@ describe('changes while traffic passes', { timeout: 90_000 }, () => {
       spawn('ip', ['netns', 'del', taken])
       await new Promise((resolve) => setTimeout(resolve, 100))
       await world.apply(text({ pods: 'odd: { ip: 10.1.0.5/32 }' }))
+      await expect(world.apply(text({ idle: ', odd: { ip: 10.2.0.5/24 }' }))).rejects.toThrow(
+        /^apply.yaml:\d+:\d+: nodes.n2.endpoints.odd: endpoint odd from n1 to n2: needs a restart/,
+      )
+      process.kill(world.processes.get('n2') as number, 'SIGKILL')
       process.kill(world.processes.get('n1') as number, 'SIGKILL')
       await expect(world.stopped).rejects.toThrow('the processes of all nodes have ended')
       await expect(world.apply(text({}))).rejects.toThrow(
