@@ -38,8 +38,10 @@ export interface TraceOptions {
   readonly timeout?: number
 }
 
+const ROLES = ['sent', 'answer', 'neighbour'] as const
+
 /** What a frame is to the question. */
-export type TraceRole = 'neighbour' | 'sent' | 'answer'
+export type TraceRole = (typeof ROLES)[number]
 
 /** What came of a question. */
 export interface TraceReport {
@@ -93,20 +95,21 @@ export function trace(
       return 'answer'
     return isNeighbours(bytes) ? 'neighbour' : null
   }
-  const following: { stop(): void }[] = []
-  for (const role of ['sent', 'answer', 'neighbour'] as const) {
-    following.push(
-      followFrames(world.fabric, {
-        wants(bytes, label) {
-          if (roleOf(bytes, label) !== role) return false
-          if (role === 'sent') sent = true
-          if (role === 'answer') answered = true
-          return true
-        },
-        done: (one) => frames.push({ role, trace: one }),
-      }),
-    )
-  }
+  let current: TraceRole | null = null
+  const following = ROLES.map((role, i) => {
+    return followFrames(world.fabric, {
+      wants(bytes, label) {
+        // The first is asked first, and says what the frame is to all of them.
+        if (i === 0) {
+          current = roleOf(bytes, label)
+          sent ||= current === 'sent'
+          answered ||= current === 'answer'
+        }
+        return current === role
+      },
+      done: (one) => frames.push({ role, trace: one }),
+    })
+  })
   const problem = send(world, start, target, what, raw)
   const complete = (): boolean => {
     const has = (role: TraceRole): boolean => frames.some((one) => one.role === role)

@@ -41,7 +41,7 @@ export const STEPS = 512
 /** Whom traces are for. */
 export interface Follow {
   /** Whether a frame that has come in by the port with this label is to be followed; called for every frame that comes in
-   * and is not being followed. `bytes` are true for the moment only. */
+   * and is not being followed, whoever else wants it. `bytes` are true for the moment only. */
   wants(bytes: Uint8Array, label: string): boolean
   /** Is given a trace when it has ended, and what there is of it when listening ends. */
   done(trace: Trace): void
@@ -88,7 +88,8 @@ interface Copy {
 /** A trace that goes on. */
 interface Run {
   readonly path: Path
-  readonly follow: Follow
+  /** Whom it is for: all who wanted the frame when it came in. */
+  readonly follows: Set<Follow>
   readonly rows: Set<number>
 }
 
@@ -127,15 +128,24 @@ class Follower implements LoopObserver, FrameObserver, FrameTrace {
     this.#follows.add(follow)
   }
 
-  /** Ends the traces for somebody. */
+  /** Gives somebody what there is, and goes on for the others. */
   remove(follow: Follow): void {
     this.#follows.delete(follow)
-    for (const run of this.#runs) if (run.follow === follow) this.#end(run, 'held')
+    for (const run of this.#runs) this.#leaveOff(run, follow)
   }
 
-  /** Ends the traces for somebody in which nothing has happened since a moment of the clock. */
+  /** The same of the traces in which nothing has happened since a moment of the clock. */
   giveUp(follow: Follow, since: number): void {
-    for (const run of this.#runs) if (run.follow === follow && run.path.last < since) this.#end(run, 'held')
+    for (const run of this.#runs) if (run.path.last < since) this.#leaveOff(run, follow)
+  }
+
+  #leaveOff(run: Run, follow: Follow): void {
+    if (!run.follows.has(follow)) return
+    if (run.follows.size === 1) this.#end(run, 'held')
+    else {
+      run.follows.delete(follow)
+      follow.done(run.path.trace('held'))
+    }
   }
 
   stop(): void {
@@ -156,9 +166,9 @@ class Follower implements LoopObserver, FrameObserver, FrameTrace {
       const f = batch.frames[i] as Frame
       let row = this.#rows.get(f)
       if (row === undefined) {
-        const follow = this.#wanted(this.#fabric.ground.pool.view(f), label)
-        if (follow === undefined) continue
-        row = this.#begin(f, follow, label)
+        const follows = this.#wanted(this.#fabric.ground.pool.view(f), label)
+        if (follows === null) continue
+        row = this.#begin(f, follows, label)
       } else {
         this.#give(f, row, port)
         row.node = nodeOf(label)
@@ -302,15 +312,20 @@ class Follower implements LoopObserver, FrameObserver, FrameTrace {
 
   /* Rows. */
 
-  #wanted(bytes: Uint8Array, label: string): Follow | undefined {
-    for (const follow of this.#follows) if (follow.wants(bytes, label)) return follow
-    return undefined
+  #wanted(bytes: Uint8Array, label: string): Set<Follow> | null {
+    let all: Set<Follow> | null = null
+    for (const follow of this.#follows) {
+      if (!follow.wants(bytes, label)) continue
+      all ??= new Set()
+      all.add(follow)
+    }
+    return all
   }
 
-  #begin(f: Frame, follow: Follow, label: string): Row {
+  #begin(f: Frame, follows: Set<Follow>, label: string): Row {
     const { clock } = this.#fabric.ground
     const path = new Path(++this.#number, label, this.#bytes(f), clock.epoch, clock.now, STEPS)
-    const run: Run = { path, follow, rows: new Set() }
+    const run: Run = { path, follows, rows: new Set() }
     this.#runs.add(run)
     return this.#add(f, run, nodeOf(label), label, 0)
   }
@@ -420,7 +435,8 @@ class Follower implements LoopObserver, FrameObserver, FrameTrace {
   #end(run: Run, how: 'done' | 'held'): void {
     if (!this.#runs.delete(run)) return
     for (const f of run.rows) this.#rows.delete(f)
-    run.follow.done(run.path.trace(how))
+    const trace = run.path.trace(how)
+    for (const follow of run.follows) follow.done(trace)
   }
 
   #bytes(f: Frame): Uint8Array {
@@ -460,7 +476,7 @@ export interface Following {
   stop(): void
 }
 
-/** Has frames of a fabric followed. Several may have it at a time; a frame is followed for the first who wants it. */
+/** Has frames of a fabric followed. Several may have it at a time; each gets the traces of the frames that it wants. */
 export function followFrames(fabric: Fabric, follow: Follow): Following {
   const follower = followers.get(fabric) ?? new Follower(fabric)
   followers.set(fabric, follower)

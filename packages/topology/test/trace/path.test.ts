@@ -240,28 +240,45 @@ links: [[s1/p, s2/p], [s1/q, s2/q]]
 })
 
 describe('several who listen', () => {
-  it('each get the frames that they want; the first of them those that both do', () => {
+  it('each get the frames that they want, and what there is of them when they go', () => {
     const w = world(THREE)
     const got: string[] = []
     const one = followFrames(w.fabric, {
       wants: (b) => frameText(b).includes('who has'),
-      done: (trace) => got.push(`one ${trace.number} ${trace.what}`),
+      done: (trace) => got.push(`one ${trace.number} ${trace.what}, ${trace.end}`),
     })
     const two = followFrames(w.fabric, {
       wants: (_, label) => label === 'sw1/red',
-      done: (trace) => got.push(`two ${trace.number} ${trace.what}`),
+      done: (trace) => got.push(`two ${trace.number} ${trace.what}, ${trace.end}`),
     })
     w.host('red').ping(Uint8Array.of(10, 0, 0, 2), 1, 8, 1e9)
-    w.settle()
-    expect(got).toEqual([
-      'one 1 ARP: who has 10.0.0.2? tell 10.0.0.1',
-      'two 2 IPv4 10.0.0.1 -> 10.0.0.2, ICMP echo request',
-    ])
+    w.loop.turn()
     one.stop()
     expect(w.pool.trace).not.toBe(null)
+    w.settle()
+    expect(got).toEqual([
+      'one 1 ARP: who has 10.0.0.2? tell 10.0.0.1, done',
+      'two 1 ARP: who has 10.0.0.2? tell 10.0.0.1, done',
+      'two 2 IPv4 10.0.0.1 -> 10.0.0.2, ICMP echo request, done',
+    ])
     two.stop()
     expect(w.pool.trace).toBe(null)
     expect(w.pool.report().balanced).toBe(true)
+  })
+
+  it('may go while a frame waits, which the others follow on', () => {
+    const w = world(L3)
+    const ends: string[] = []
+    const wants = (b: Uint8Array): boolean => frameText(b).includes('echo request')
+    const one = followFrames(w.fabric, { wants, done: (trace) => ends.push(`one ${trace.end}`) })
+    const two = followFrames(w.fabric, { wants, done: (trace) => ends.push(`two ${trace.end}`) })
+    w.host('a').ping(Uint8Array.of(10, 244, 1, 9), 1, 8, 1e9)
+    // Until the frame waits for b's answer.
+    for (let i = 0; i < 20 && w.hosts.get('b')?.neighbours.list().length === 0; i++) w.step()
+    one.stop()
+    w.settle()
+    two.stop()
+    expect(ends).toEqual(['one held', 'two done'])
   })
 })
 
