@@ -57,7 +57,7 @@ export function asked(topology: Topology, question: Question): { report: TraceRe
 }
 
 /** Records what every host takes from its port. */
-function recorded(world: MemoryWorld): Map<string, string[]> {
+export function recorded(world: MemoryWorld): Map<string, string[]> {
   const taken = new Map<string, string[]>()
   for (const node of world.topology.nodes) {
     for (const { label, endpoint } of node.ports) {
