@@ -1,8 +1,8 @@
 /**
  * Topology files: what they say, and the worlds that are built from them. Read in this order: `topology` (what a file
- * says), `parse` with `document`, `schema`, `validate` (how it is read and refused), `mode` and `mode/` (what a node
- * can be; what it does there is in `@l2l3/modes`), `fabric` (nodes joined), and the worlds: `memory-world` with `host/`, `replay`,
- * and `linux/` with `run-directory`. `trace` follows a frame. `ipam/` gives out addresses as CNI's
+ * says), `parse` and its parts with `document`, `schema`, `validate` (how it is read and refused), `mode` and `mode/` (what
+ * a node can be; what it does there is in `@l2l3/modes`), `fabric` (nodes joined), `world` (what all worlds offer), and the
+ * worlds: `memory-world` with `host/` and `memory-checks`, `replay`, and `linux/` with `run-directory`. `trace` follows a frame. `ipam/` gives out addresses as CNI's
  * host-local does; `cni/` reads the configurations of its plugins. `lab/` is all of it for tests of
  * other projects. `memory` lists what runs in a browser as well.
  */

@@ -14,6 +14,7 @@ import {
 import { portCompliance } from '@l2l3/switch-core/compliance'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { HEAP_LIMIT, heapGrowth } from '../../../../test-support/heap.ts'
 
 /*
  * Faults of a wire, thrown with seeded dice.
@@ -274,5 +275,35 @@ describe('the dice', () => {
     // 10,000 throws at 1 %: 100, give or take four standard deviations.
     expect(lost).toBeGreaterThan(60)
     expect(lost).toBeLessThan(140)
+  })
+})
+
+describe('a bad wire', () => {
+  it('leaves nothing on the heap, whatever it does to hundreds of thousands of frames', () => {
+    const { host, port, pool, loop, clock } = rig(
+      { out: { loss: 0.1, duplicate: 0.1, corrupt: 0.1, reorder: 0.1, jitter: 5000 } },
+      1024,
+    )
+    const batch = new Batch()
+    const sink = new MemoryPort(pool, 'far', { capacity: 1024 })
+    MemoryPort.connect(host, sink)
+    const rounds = (n: number): void => {
+      for (let i = 0; i < n; i++) {
+        pool.ledger.originate(64)
+        for (let j = 0; j < 64; j++) batch.push(pool.alloc() as Frame)
+        for (let j = 0; j < 64; j++) pool.len[batch.frames[j] as number] = 20
+        port.process(batch)
+        clock.advance(2500)
+        loop.turn()
+        for (sink.receive(batch); batch.length > 0; sink.receive(batch)) {
+          for (let j = 0; j < batch.length; j++) pool.sent(batch.frames[j] as Frame)
+          batch.length = 0
+        }
+      }
+    }
+    rounds(500)
+    expect(heapGrowth(() => rounds(5000))).toBeLessThan(HEAP_LIMIT)
+    expect(pool.report().balanced).toBe(true)
+    expect(pool.ledger.drops[Drop.Fault]).toBeGreaterThan(30_000)
   })
 })
