@@ -22,7 +22,7 @@ export { type L3Options, type L3Pod, type L3Settings, l3, POD_GATEWAY, POD_GATEW
 export { type InsidePort, type NatModeOptions, type NatNode, type NatSettings, nat } from './nat.ts'
 export { NatGate, type NatGateOptions, type NatPolicies, natProfile } from './nat-gate.ts'
 export type { PortMappingOptions, PortMappingRules } from './nat-mappings.ts'
-export type { OutboundOptions } from './nat-outbound.ts'
+export type { Chain, ChainGround, OutboundOptions } from './nat-outbound.ts'
 export { type NatTrial, natTrial } from './nat-trial.ts'
 export { type Named, type Part, Parts } from './parts.ts'
 export type { InterfaceSpec, JoinedLink, RoutedLink, RoutedPort, Uplink } from './routed-link.ts'

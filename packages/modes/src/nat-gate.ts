@@ -17,7 +17,14 @@ import { checkRange, NO_FRAME, type Router, type RouterInterface } from '@l2l3/s
 import { u32 } from '@l2l3/switch-core/wire'
 import type { Ground } from './ground.ts'
 import { checkMapping, type PortMappingOptions, type PortMappingRules } from './nat-mappings.ts'
-import { InterfaceAddresses, type OutboundOptions, outboundRules, type RuleNats } from './nat-outbound.ts'
+import {
+  type Chain,
+  chainRules,
+  InterfaceAddresses,
+  type OutboundOptions,
+  outboundRules,
+  type RuleNats,
+} from './nat-outbound.ts'
 import { same } from './parts.ts'
 
 /*
@@ -33,8 +40,10 @@ export interface NatPolicies {
   /** Networks of the inside. Default: those of the host's bridges. */
   readonly inside?: readonly string[]
   /** Whose source is translated: the first rule that is about a flow does it. Default: one rule, that translates all that
-   * leaves from inside. */
+   * leaves from inside; none where there is a chain. */
   readonly outbound?: readonly OutboundOptions[]
+  /** Rules of a network plugin, which are asked first. Default: none. */
+  readonly chain?: Chain
   readonly portMappings?: readonly PortMappingOptions[]
   readonly services?: readonly ServiceOptions[]
 }
@@ -83,6 +92,8 @@ export class NatGate {
   readonly #maxFlows: number
   readonly #seed: number
   readonly #sides: Map<RouterInterface, number> = new Map()
+  /** Numbers of links by name. */
+  #links: ReadonlyMap<string, number> = new Map()
   #nats: RuleNats = new Map()
   /** Numbers of mappings by their settings. */
   readonly #mappings: Map<string, number> = new Map()
@@ -159,13 +170,14 @@ export class NatGate {
       this.#outside.add(number, iface, this.nat.addresses)
       this.#sides.set(iface, number)
     }
+    this.#links = new Map(links.map(({ name, iface }) => [name, this.#sides.get(iface) as number]))
   }
 
   /** Makes rules, mappings and services what is said.
    * @param inside networks of the inside
    * @param uplinks links by which rules translate where they do not say by which */
   setPolicies(policies: NatPolicies, inside: readonly string[], uplinks: readonly Sided[]): void {
-    const { outbound = [{}], portMappings = [], services = [] } = policies
+    const { chain, outbound = chain === undefined ? [{}] : [], portMappings = [], services = [] } = policies
     const mappings = new Map(portMappings.map((mapping, i) => this.#mapping(mapping, i, inside)))
     for (const [text, number] of [...this.#mappings]) {
       if (mappings.has(text)) continue
@@ -174,25 +186,33 @@ export class NatGate {
     }
     this.#setServices(services)
     for (const [text, add] of mappings) if (!this.#mappings.has(text)) this.#mappings.set(text, add())
-    this.#setRules(outbound, inside, uplinks)
+    this.#setRules(chain, outbound, inside, uplinks)
   }
 
   /** A mapping by its settings, and what adds it. */
   #mapping(given: PortMappingOptions, i: number, inside: readonly string[]): [string, () => number] {
     const { hairpin = true, ...mapping } = given
     checkMapping(`portMappings[${i}]`, { hairpin, ...mapping }, this.#options.portMappingRules)
-    const whole = { ...mapping, masqueradeFrom: hairpin ? inside : [] }
+    // A pod on a link of its own is all of its network.
+    const own = inside.length > 0 ? inside : [`${mapping.to}/${mapping.to.includes(':') ? 128 : 32}`]
+    const whole = { ...mapping, masqueradeFrom: hairpin ? own : [] }
     return [JSON.stringify(whole), () => this.portMappings.add(whole, `portMappings[${i}]`)]
   }
 
-  #setRules(rules: readonly OutboundOptions[], inside: readonly string[], uplinks: readonly Sided[]): void {
+  #setRules(
+    chain: Chain | undefined,
+    rules: readonly OutboundOptions[],
+    inside: readonly string[],
+    uplinks: readonly Sided[],
+  ): void {
     const { addresses } = this.nat
     const numbers = new Map(uplinks.map(({ name, iface }) => [name, this.#sides.get(iface) as number]))
     const ground = { addresses, outside: this.#outside, inside, uplinks: numbers, ports: this.#ports }
     const former = new Map(Array.from(this.#nats, ([text, nats]) => [text, [...nats]]))
     const now: RuleNats = new Map()
-    const compiled = outboundRules({ ...ground, seed: this.#seed, maxFlows: this.#maxFlows }, rules, former, now)
-    this.outbound.setRules(compiled, 'outbound')
+    const all = { ...ground, seed: this.#seed, maxFlows: this.#maxFlows }
+    const first = chain === undefined ? [] : chainRules(all, chain, this.#links, former, now)
+    this.outbound.setRules([...first, ...outboundRules(all, rules, former, now)], 'outbound')
     this.#nats = now
   }
 

@@ -140,13 +140,7 @@ function outboundRule(
     ...(addresses === undefined ? {} : { to: addresses }),
     ...(turns ? { inside } : {}),
   }
-  const text = JSON.stringify(what)
-  const make = (): SourceNat => {
-    const outside = addresses === undefined ? { outside: ground.outside } : {}
-    return new SourceNat(ground.addresses, { ...what, ...outside, outsidePorts: ground.ports, seed: ground.seed })
-  }
-  const nat = former.get(text)?.shift() ?? named(key, make)
-  now.set(text, [...(now.get(text) ?? []), nat])
+  const nat = natBy(ground, what, key, former, now)
   const hns = behaviour === 'hns'
   const narrow = hns && destinations !== undefined && destinations.length > 0
   const about = { from: from ?? inside, ...(narrow && uplinks === undefined ? {} : { out }) }
@@ -160,6 +154,48 @@ function outboundRule(
       verdict: nat,
     },
   }
+}
+
+/** Settings of a NAT, but for what the node gives it. */
+type NatBy = Omit<SourceNatOptions, 'outside' | 'outsidePorts' | 'seed' | 'random'>
+
+/** A NAT with these settings: one of the former, or a new one. Without `to` it gives the address of the link. */
+function natBy(ground: OutboundGround, what: NatBy, key: string, former: RuleNats, now: RuleNats): SourceNat {
+  const text = JSON.stringify(what)
+  const make = (): SourceNat => {
+    const outside = what.to === undefined ? { outside: ground.outside } : {}
+    return new SourceNat(ground.addresses, { ...what, ...outside, outsidePorts: ground.ports, seed: ground.seed })
+  }
+  const nat = former.get(text)?.shift() ?? named(key, make)
+  now.set(text, [...(now.get(text) ?? []), nat])
+  return nat
+}
+
+/** What a chain is made with. */
+export interface ChainGround {
+  /** Numbers of the node's links by name, for rules that ask by which a flow comes or goes. */
+  readonly links: ReadonlyMap<string, number>
+  /** A NAT for verdicts: MASQUERADE, which gives the address of the link by which a flow leaves, or SNAT with `to`. */
+  masquerade(settings?: Pick<NatBy, 'to' | 'ports' | 'portRange'>): SourceNat
+}
+
+/** The chain of a network plugin: see `chains.ts` of @l2l3/nat. It is made anew whenever the node changes, and goes on with what
+ * its NATs know as long as their settings are the same. */
+export type Chain = (ground: ChainGround) => OutboundRule[]
+
+/** The rules of a chain, as `outboundRules` has those of a list. */
+export function chainRules(
+  ground: OutboundGround,
+  chain: Chain,
+  links: ReadonlyMap<string, number>,
+  former: RuleNats = new Map(),
+  now: RuleNats = new Map(),
+): OutboundRule[] {
+  const { maxFlows: maxMappings } = ground
+  return chain({
+    links,
+    masquerade: (settings = {}) => natBy(ground, { maxMappings, ...settings }, 'chain', former, now),
+  })
 }
 
 function checkPrefixes(key: string, list: readonly string[] = []): void {

@@ -12,7 +12,7 @@ import type { Route } from './routes.ts'
 export type InsidePort = BridgePort
 
 /** Settings of a NAT node that change while it runs. */
-export interface NatSettings extends Omit<NatPolicies, 'inside'> {
+export interface NatSettings extends Omit<NatPolicies, 'inside' | 'chain'> {
   readonly inside: readonly InsidePort[]
   readonly uplinks: readonly RoutedPort[]
   readonly routes?: readonly Route[]
