@@ -49,6 +49,7 @@ export {
   checkOutboundNat,
   type HnsOutboundNatOptions,
   hnsOutboundNat,
+  hnsOutboundRules,
   loopbackDsr,
   OutboundNatFlag,
   type OutboundNatPolicyV1,
@@ -62,6 +63,7 @@ export type { OutboundRule, OutboundVerdict } from './outbound/outbound-rule.ts'
 export { OutsidePorts, type OutsidePortsOptions } from './outbound/outside-ports.ts'
 export type { PortClass } from './outbound/port-range.ts'
 export type { Dice32 } from './outbound/port-search.ts'
+export { PrefixSet } from './outbound/prefix-set.ts'
 export { SourceNat, type SourceNatCounters } from './outbound/source-nat.ts'
 export {
   BEHAVIOUR,

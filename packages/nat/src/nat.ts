@@ -175,8 +175,12 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
   detach(iface: RouterInterface): void {
     const side = this.#byInterface.get(iface)
     if (side === undefined) throw new Error(`interface ${iface.name} is not attached`)
-    this.fragments.drop(side.number, Drop.PortDown)
     this.#byInterface.delete(iface)
+    this.#retire(side)
+  }
+
+  #retire(side: Side): void {
+    this.fragments.drop(side.number, Drop.PortDown)
     side.again = null
     this.#spare.push(side.number)
     const { zone } = side
@@ -207,6 +211,23 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
     this.#sides[number] = side
     if (!this.#zones.includes(side.zone)) this.#zones.push(side.zone)
     return side
+  }
+
+  /** Takes away a side that `addSide` made, as `detach` does with an interface: nothing comes by its passage any more. Throws where it
+   * is none of ours. */
+  removeSide(side: Side): void {
+    if (this.#sides[side.number] !== side || this.#spare.includes(side.number)) {
+      throw new Error(`side ${side.name} is not one of this NAT`)
+    }
+    this.#retire(side)
+  }
+
+  /** Whether the packet whose IP header is at `l3` would be one of a flow that is known, if it came in by `side`. Later fragments, and
+   * errors of ICMP, are of none. Changes nothing. */
+  knows(f: Frame, l3: number, side: Side): boolean {
+    const end = (this.pool.off[f] as number) + (this.pool.len[f] as number)
+    const read = readTuple(this.#ownTuple, this.#ownPlace, this.pool.bytes, l3, end, this.addresses, side.zone)
+    return read === Read.Ok && this.conntrack.find(this.#ownTuple) !== NO_FLOW
   }
 
   /** For the router. */

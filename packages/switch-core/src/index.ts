@@ -54,6 +54,7 @@ export {
 export type { L2BridgePod } from './rewrite/l2bridge-pod.ts'
 export { MacRewrite, type MacRewriteOptions } from './rewrite/mac-rewrite.ts'
 export type { MacMatch, MacRule } from './rewrite/mac-rule.ts'
+export { isMac, type MacWords, moveMac, putMac, stationMac } from './rewrite/mac-words.ts'
 export type { NextHopOptions, RouteInfo, RouteOptions } from './router/fib.ts'
 export { fragment } from './router/fragment.ts'
 export type { RouterGate } from './router/gate.ts'

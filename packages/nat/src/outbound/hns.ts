@@ -73,6 +73,8 @@ export interface HnsOutboundNatOptions {
   /** What becomes of protocols that are not translated. Default `pass`. */
   otherProtocols?: 'pass' | 'drop'
   outsidePorts?: OutsidePorts
+  /** NATs that may be shared, by their settings, by all whose policies have no `MaxPortPoolUsage`. Default: none. */
+  shared?: Map<string, SourceNat>
   seed?: number
 }
 
@@ -92,6 +94,7 @@ const KEYS: readonly string[] = [
   'icmpTransposition',
   'otherProtocols',
   'outsidePorts',
+  'shared',
   'seed',
 ] satisfies (keyof HnsOutboundNatOptions)[]
 const V1_KEYS: readonly string[] = ['Type', 'ExceptionList', 'VIP', 'Destinations', 'MaxPortPoolUsage']
@@ -99,6 +102,17 @@ const V2_KEYS: readonly string[] = ['Exceptions', 'VirtualIP', 'Destinations', '
 
 /** The outbound NAT of an endpoint. Throws a TypeError or RangeError with key and value. */
 export function hnsOutboundNat(addresses: Addresses6, options: HnsOutboundNatOptions): OutboundNat {
+  return new OutboundNat(hnsOutboundRules(addresses, options))
+}
+
+/** The rules that `hnsOutboundNat` makes, for an outbound NAT that is several endpoints'. They are about packets from the endpoint
+ * alone. Throws as it does.
+ * @param which those with destinations (loopback DSR), those without, or all of them */
+export function hnsOutboundRules(
+  addresses: Addresses6,
+  options: HnsOutboundNatOptions,
+  which: 'all' | 'destinations' | 'general' = 'all',
+): OutboundRule[] {
   checkKeys('', options, KEYS)
   const { icmpTransposition = false } = options
   if (typeof icmpTransposition !== 'boolean') {
@@ -111,17 +125,17 @@ export function hnsOutboundNat(addresses: Addresses6, options: HnsOutboundNatOpt
   for (const family of [4, 6] as const) {
     if (!endpoint.has(family)) continue
     const ofFamily = policies.filter((policy) => policy.family === family)
-    for (const p of ofFamily.filter((policy) => policy.destinations.length > 0)) {
+    for (const p of ofFamily.filter((policy) => which !== 'general' && policy.destinations.length > 0)) {
       rules.push({ family, from, to: p.destinations, notTo: p.exceptions, verdict: natOf(addresses, p, options) })
     }
-    const general = ofFamily.filter((policy) => policy.destinations.length === 0)
+    const general = ofFamily.filter((policy) => which !== 'destinations' && policy.destinations.length === 0)
     const first = general[0]
     if (first === undefined) continue
     const exceptions = general.flatMap((policy) => policy.exceptions)
     if (exceptions.length > 0) rules.push({ family, from, to: exceptions, verdict: 'accept' })
     rules.push({ family, from, verdict: natOf(addresses, first, options) })
   }
-  return new OutboundNat(rules)
+  return rules
 }
 
 /** Throws as `hnsOutboundNat` does where a policy makes no sense.
@@ -155,6 +169,15 @@ export function loopbackDsr(endpoint: string, apiVersion: 1 | 2 = 1): OutboundNa
 }
 
 function natOf(addresses: Addresses6, policy: Policy, options: HnsOutboundNatOptions): SourceNat {
+  const { shared } = options
+  if (shared === undefined || policy.limit !== undefined) return newNat(addresses, policy, options)
+  const key = policy.vip ?? 'outside'
+  const nat = shared.get(key) ?? newNat(addresses, policy, options)
+  shared.set(key, nat)
+  return nat
+}
+
+function newNat(addresses: Addresses6, policy: Policy, options: HnsOutboundNatOptions): SourceNat {
   return new SourceNat(addresses, {
     ...BEHAVIOUR.hns,
     ...(options.icmpTransposition === true ? { protocols: [1, 6, 17, 58], icmpTransposition: true } : {}),
