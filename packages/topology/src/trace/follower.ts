@@ -13,6 +13,7 @@ import {
   Port,
 } from '@l2l3/switch-core'
 import type { Fabric } from '../fabric.ts'
+import { type Copy, FollowedRow } from './followed-row.ts'
 import { Path, type StepKind, type Trace } from './path.ts'
 
 /*
@@ -23,12 +24,7 @@ import { Path, type StepKind, type Trace } from './path.ts'
  *     pool.observer   copied, dropped, freed               what becomes of rows
  *     pool.trace      note, derived                        what elements say
  *
- * A frame is a row, and a row may have several holders: a flooded frame waits in several links at once. Nobody says which
- * holder is which, and it does not matter as long as they are alike; they wait in line, and each that is delivered takes
- * the first place in it, and goes its own way from there: a branch.
- *
- *     row 7:  line [branch 0 x 3]  -- delivered to blue -->  line [branch 0 x 2],  at work: branch 1
- *
+ * A frame is a row, of which there may be several holders, each a branch of its path: `FollowedRow` keeps them apart.
  * How many holders an element has left behind shows in the row's count before and after it worked: none - it ended, or was
  * copied by who needed one of its own, and the copy is the branch now; one - it is on its way, or waits inside; more - it
  * was shared. A port that hands rows to somebody outside (a memory port that is read by the program) keeps them in its own
@@ -47,44 +43,6 @@ export interface Follow {
   done(trace: Trace): void
 }
 
-/** Holders of a row that are alike, and wait. */
-interface Waiting {
-  readonly branch: number
-  /** The port that they have left by, on the way to the far end of its cable; null inside a node. */
-  readonly port: Port | null
-  n: number
-  /** There were several: each goes its own way. */
-  readonly split: boolean
-}
-
-/** A row that is followed. */
-interface Row {
-  readonly run: Run
-  node: string
-  /** The port that it came in by. */
-  label: string
-  line: Waiting[]
-  /** Of a row that was copied while nobody was at work, as a cable does with delay: those who wait for the row that it was
-   * copied of, of whom it is one. Where it comes in tells which. */
-  oneOf: Waiting[] | null
-  /** The branch that an element is at work on; -1 between. */
-  current: number
-  /** Holders when the element got it, and how often it was in the batch. */
-  before: number
-  given: number
-  dropped: number
-  /** What was copied of it while the element had it. */
-  copies: Copy[]
-}
-
-/** A row made of another. */
-interface Copy {
-  readonly row: number
-  readonly branch: number
-  /** Somebody has said what it is: a fragment, a segment. */
-  explained: boolean
-}
-
 /** A trace that goes on. */
 interface Run {
   readonly path: Path
@@ -92,6 +50,11 @@ interface Run {
   readonly follows: Set<Follow>
   readonly rows: Set<number>
 }
+
+type Row = FollowedRow<Run>
+
+/** Wherever it is. */
+const ANYWHERE = (): boolean => false
 
 /** Listens to a fabric for all who want traces of it. */
 class Follower implements LoopObserver, FrameObserver, FrameTrace {
@@ -216,8 +179,8 @@ class Follower implements LoopObserver, FrameObserver, FrameTrace {
     else if (port !== null && row.dropped < row.given) this.#leave(f, row, port)
     row.current = -1
     row.copies = []
-    if (n > 0 && (port === null || this.#fabric.cables.has(port))) row.line.push({ branch, port, n, split: n > 1 })
-    else if (n <= 0 && row.line.length === 0) this.#forget(f)
+    if (n > 0 && (port === null || this.#fabric.cables.has(port))) row.wait(branch, n, port)
+    else if (n <= 0 && !row.held) this.#forget(f)
   }
 
   /** The holder at work has let go of a row: it was dropped, or goes on in a copy, or ended in several, or has left. */
@@ -231,12 +194,7 @@ class Follower implements LoopObserver, FrameObserver, FrameTrace {
   /** A row goes on in a copy: the copy is the branch. */
   #moved(copy: Copy, { run, current }: Row): void {
     run.path.fold(copy.branch, current)
-    const row = this.#rows.get(copy.row)
-    if (row === undefined) return
-    if (row.current === copy.branch) row.current = current
-    for (const [i, one] of row.line.entries()) {
-      if (one.branch === copy.branch) row.line[i] = { ...one, branch: current }
-    }
+    this.#rows.get(copy.row)?.rename(copy.branch, current)
   }
 
   #leave(f: Frame, row: Row, port: Port): void {
@@ -252,11 +210,11 @@ class Follower implements LoopObserver, FrameObserver, FrameTrace {
     const row = this.#rows.get(from)
     if (row === undefined) return
     if (!this.#busy) {
-      this.#add(to, row.run, row.node, row.label, 0).oneOf = row.oneOf ?? row.line
+      this.#add(to, row.run, row.node, row.label, 0).copyOf(row)
       return
     }
     this.#atWork(from, row)
-    const parent = this.#branchOf(row)
+    const parent = row.branch
     const branch = row.run.path.branch(parent)
     const made = this.#add(to, row.run, row.node, row.label, branch)
     row.copies.push({ row: to, branch, explained: false })
@@ -270,7 +228,7 @@ class Follower implements LoopObserver, FrameObserver, FrameTrace {
     this.#atWork(f, row)
     this.#step(f, row, 'drop', row.label, DROP_NAMES[why] as string, dropSentence(why))
     row.dropped++
-    if (row.current < 0) this.#next(row)
+    if (row.current < 0) row.next(ANYWHERE)
   }
 
   freed(f: Frame): void {
@@ -307,7 +265,7 @@ class Follower implements LoopObserver, FrameObserver, FrameTrace {
     }
     this.#forget(to)
     const made = this.#add(to, row.run, row.node, row.label, row.run.path.branch())
-    this.#step(to, made, 'derive', row.label, by, why, this.#branchOf(row))
+    this.#step(to, made, 'derive', row.label, by, why, row.branch)
   }
 
   /* Rows. */
@@ -332,10 +290,7 @@ class Follower implements LoopObserver, FrameObserver, FrameTrace {
 
   /** Follows a row; one that is made while somebody is at work is at work as well. */
   #add(f: Frame, run: Run, node: string, label: string, branch: number): Row {
-    const row: Row = {
-      ...{ run, node, label, oneOf: null, current: -1, before: 0, given: 0, dropped: 0, copies: [] },
-      line: [{ branch, port: null, n: 1, split: false }],
-    }
+    const row: Row = new FollowedRow(run, node, label, branch)
     this.#rows.set(f, row)
     run.rows.add(f)
     this.#atWork(f, row)
@@ -349,53 +304,19 @@ class Follower implements LoopObserver, FrameObserver, FrameTrace {
 
   /** An element gets a row from the first in line; from the first of those who have come over the cable of `port`, if it was that. */
   #give(f: Frame, row: Row, port: Port | null = null): void {
-    if (row.oneOf !== null) this.#choose(row, port)
-    const i = port === null ? 0 : Math.max(0, this.#fromCable(row.line, port))
+    const { cables, ground } = this.#fabric
+    const { branch, split } = row.next(port === null ? ANYWHERE : (from) => cables.get(from) === port)
     if (row.current >= 0) {
       row.given++
-      this.#next(row, i)
       return
     }
-    let branch = row.line[i]?.branch ?? 0
-    if (row.line[i]?.split) {
-      const parent = branch
-      branch = row.run.path.branch(parent)
-      this.#step(f, row, 'copy', row.label, '', '', parent, branch)
-    }
-    this.#next(row, i)
-    row.current = branch
-    row.before = this.#fabric.ground.pool.refs[f] as number
+    row.current = split ? row.run.path.branch(branch) : branch
+    if (split) this.#step(f, row, 'copy', row.label, '', '', branch)
+    row.before = ground.pool.refs[f] as number
     row.given = 1
     row.dropped = 0
     row.copies = []
     this.#work.push(f)
-  }
-
-  /** Which of those who wait are on the cable that ends at a port; -1 for none. */
-  #fromCable(line: readonly Waiting[], port: Port): number {
-    return line.findIndex((one) => one.port !== null && this.#fabric.cables.get(one.port) === port)
-  }
-
-  /** Says of a copy which of those who waited it is. */
-  #choose(row: Row, port: Port | null): void {
-    const others = row.oneOf ?? []
-    const i = port === null ? 0 : Math.max(0, this.#fromCable(others, port))
-    const one = others[i]
-    row.oneOf = null
-    if (one === undefined) return
-    row.line = [{ ...one, n: 1 }]
-    if (--one.n <= 0) others.splice(i, 1)
-  }
-
-  /** One of those who wait is gone from the line. */
-  #next(row: Row, i = 0): void {
-    const one = row.line[i]
-    if (one !== undefined && --one.n <= 0) row.line.splice(i, 1)
-  }
-
-  #branchOf(row: Row): number {
-    if (row.oneOf !== null) this.#choose(row, null)
-    return row.current >= 0 ? row.current : (row.line[0]?.branch ?? 0)
   }
 
   /** A row is another frame's from now on. */
@@ -414,7 +335,7 @@ class Follower implements LoopObserver, FrameObserver, FrameTrace {
     by: string,
     why: string,
     from?: number,
-    branch: number = this.#branchOf(row),
+    branch: number = row.branch,
   ): void {
     const { node, run } = row
     run.path.add({ kind, branch, node, where, by, why }, this.#bytes(f), this.#fabric.ground.clock.now, from)
@@ -427,7 +348,7 @@ class Follower implements LoopObserver, FrameObserver, FrameTrace {
     }
     for (const f of run.rows) {
       const row = this.#rows.get(f)
-      if (row !== undefined && (row.line.length > 0 || row.current >= 0)) return
+      if (row?.held) return
     }
     this.#end(run, 'done')
   }

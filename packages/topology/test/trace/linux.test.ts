@@ -85,7 +85,7 @@ describe.each(examples)('examples/%s.yaml on Linux', (name) => {
     const report = await tracing
     const seen = new Map<string, string[]>()
     for (const [i, end] of dumps.entries()) seen.set(labels[i] as string, await end())
-    expect(results.filter((result) => !result.ok || result.skipped)).toEqual([])
+    expect(results.flatMap(({ ok, skipped, text, detail }) => (ok && !skipped ? [] : `${text}: ${detail}`))).toEqual([])
     expect(report.traced).toBe(report.matched)
     const compared = new Map(labels.map((label) => [label, 0]))
     for (const trace of traces) {
