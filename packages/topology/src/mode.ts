@@ -8,7 +8,8 @@ import { natMode } from './mode/nat.ts'
 import { routerMode } from './mode/router.ts'
 import { switchMode } from './mode/switch.ts'
 import { vtepMode } from './mode/vtep.ts'
-import type { EndpointSpec, NodeSpec, PortSpec } from './topology.ts'
+import { winnatMode } from './mode/winnat.ts'
+import type { EndpointSpec, NodeSpec, PortSpec, StaticNeighbour } from './topology.ts'
 
 /*
  * What a node is: its mode. A mode brings the schema of its options, checks what a schema cannot say, and builds the
@@ -168,12 +169,20 @@ export interface Mode {
   checkChange?(before: NodeSpec, next: NodeSpec, report: Report): void
   /** By which addresses a host on the port reaches other networks; nobody's where there are none. */
   gateways?(node: NodeSpec, port: PortSpec): readonly Address[]
+  /** Neighbours that a host on the port is told of, and does not ask for. Default: none. */
+  neighbours?(node: NodeSpec, port: PortSpec): readonly StaticNeighbour[]
+  /** What other nodes of its cluster know of it, as an item of their option `peers`; null where there is nothing to know. See
+   * `cluster.ts`. */
+  announces?(node: NodeSpec): { readonly node: string } | null
   build(node: NodeSpec, ground: Ground): BuiltNode
 }
 
+/** Modes by name. */
+export type Modes = ReadonlyMap<string, Mode>
+
 /** All modes, by name. */
-export const MODES: ReadonlyMap<string, Mode> = new Map(
-  [switchMode, l2bridgeMode, routerMode, l3Mode, natMode, vtepMode].map((mode) => [mode.name, mode]),
+export const MODES: Modes = new Map(
+  [switchMode, l2bridgeMode, routerMode, l3Mode, natMode, vtepMode, winnatMode].map((mode) => [mode.name, mode]),
 )
 
 /** By which addresses the host on a port reaches other networks: at most one of each IP version. */

@@ -1,5 +1,6 @@
 import { derivedMac, parseIp } from './address.ts'
 import { attempt } from './attempt.ts'
+import { withNeighbours, withPeers } from './cluster.ts'
 import { didYouMean } from './did-you-mean.ts'
 import { type Path, TopologyDocument } from './document.ts'
 import { MODES, type Mode, type Report } from './mode.ts'
@@ -99,7 +100,8 @@ class Reading {
 
   topology(): Topology {
     const { segments: raw = {}, seed = 1, checks: rawChecks = [] } = this.#raw
-    const own = Object.entries(this.#raw.nodes).map(([name, node]) => this.#node(name, node))
+    const told = Object.entries(this.#raw.nodes).map(([name, node]) => this.#node(name, node))
+    const own = withPeers(told, MODES)
     const { segments, ...expansion } = parseSegments(raw, own, this.#register, this.#report)
     const cables = this.#links(own)
     for (const node of own) {
@@ -163,7 +165,7 @@ class Reading {
     }
     for (const [port, p] of Object.entries(ports)) plain(port, p, ['ports', port])
     if (uplink !== undefined) plain('uplink', uplink, ['uplink'])
-    return { name, mode, options, ports: specs }
+    return withNeighbours({ name, mode, options, ports: specs }, known)
   }
 
   /** What a port is on Linux. */

@@ -3,6 +3,13 @@ import type { Address } from './address.ts'
 
 /* What a topology file says, checked and with names resolved: the input of every world. */
 
+/** A neighbour that a host knows for good: `ip neigh add 169.254.1.1 lladdr aa:aa:aa:aa:aa:aa dev eth0 nud permanent`. */
+export interface StaticNeighbour {
+  readonly address: Address
+  /** Lower case with colons. */
+  readonly mac: string
+}
+
 /** A host on a port of a node. */
 export interface EndpointSpec {
   /** Unique in the topology. */
@@ -17,6 +24,8 @@ export interface EndpointSpec {
   /** By which it reaches other networks, where the file says so itself, as it does of a segment's hosts: at most one of
    * each IP version. Absent where the node's mode says it. */
   readonly gateways?: readonly Address[]
+  /** Neighbours that it does not have to ask for. Absent where there are none. */
+  readonly neighbours?: readonly StaticNeighbour[]
 }
 
 /** What a node itself is at a port of its own, where it routes: an interface. */

@@ -73,6 +73,7 @@ export class MemoryHost {
     this.#gateways = gateways
     this.#send = send
     this.neighbours = new Neighbours(clock, (address) => this.#solicit(address))
+    for (const { address, mac } of spec.neighbours ?? []) this.neighbours.add(address.bytes, macBytes(mac))
     const groups = spec.addresses.filter((a) => a.family === 6).map((a) => packet.solicitedNode(a.bytes))
     this.#groups = [eth.BROADCAST, packet.groupMac(packet.ALL_NODES), ...groups.map(packet.groupMac)]
     const stack: Stack = {

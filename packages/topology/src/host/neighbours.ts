@@ -17,6 +17,8 @@ const INTERVAL: number = SECOND
 interface Entry {
   readonly address: Uint8Array
   mac: Uint8Array | null
+  /** Whether it was told, and stays as it is whatever is heard. */
+  readonly static?: true
   asked: number
   /** When to ask again, or to give up. */
   next: number
@@ -52,6 +54,12 @@ export class Neighbours {
     if (entry.waiting.length === 1) this.#ask(address)
   }
 
+  /** Tells it an address for good. */
+  add(address: Uint8Array, mac: Uint8Array): void {
+    const entry: Entry = { address: address.slice(), mac: mac.slice(), static: true, asked: 0, next: 0, waiting: [] }
+    this.#entries.set(ipText(address), entry)
+  }
+
   /** Notes what was heard. An address that nobody asked for gets an entry only where `create` says so. */
   learn(address: Uint8Array, mac: Uint8Array, create: boolean): void {
     const key = ipText(address)
@@ -61,6 +69,7 @@ export class Neighbours {
       entry = { address: address.slice(), mac: null, asked: 0, next: 0, waiting: [] }
       this.#entries.set(key, entry)
     }
+    if (entry.static) return
     entry.mac = mac.slice()
     for (const use of entry.waiting.splice(0)) use(entry.mac)
   }
@@ -68,7 +77,8 @@ export class Neighbours {
   /** Forgets an address: the next frame to it is asked for. */
   forget(address: Uint8Array): void {
     const key = ipText(address)
-    if (this.#entries.get(key)?.mac != null) this.#entries.delete(key)
+    const entry = this.#entries.get(key)
+    if (entry?.mac != null && !entry.static) this.#entries.delete(key)
   }
 
   /** When a question must be asked again; Infinity where none is open. */

@@ -20,7 +20,7 @@ export function hostsOf(node: NodeSpec): Host[] {
 }
 
 /** Addresses an endpoint, and sets its default routes. A gateway in none of its networks is first made one on the link,
- * as Calico's plugin does it: `ip route add 169.254.1.1 dev eth0 scope link`. */
+ * as Calico's plugin does it: `ip route add 169.254.1.1 dev eth0 scope link`. Neighbours that it is told are permanent. */
 export async function configureHost(topology: Topology, host: Host, signal: AbortSignal | undefined): Promise<void> {
   const { endpoint, gateways } = host
   const routes = gateways.flatMap((gateway) => {
@@ -29,7 +29,11 @@ export async function configureHost(topology: Topology, host: Host, signal: Abor
     const toLink = known ? [] : [`ip -${family} route add ${text} dev eth0 scope link`]
     return [...toLink, `ip -${family} route add default via ${text} dev eth0`]
   })
-  const script = [quiet('eth0'), 'ip link set lo up', ...addressed('eth0', endpoint.addresses), ...routes]
+  const neighbours = (endpoint.neighbours ?? []).map(({ address, mac }) => {
+    return `ip neigh replace ${address.text} lladdr ${mac} dev eth0 nud permanent`
+  })
+  const own = [...addressed('eth0', endpoint.addresses), ...neighbours]
+  const script = [quiet('eth0'), 'ip link set lo up', ...own, ...routes]
   await inNamespace(namespaceName(topology, endpoint), script.join('\n'), signal)
 }
 
