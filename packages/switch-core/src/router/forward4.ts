@@ -190,7 +190,8 @@ export class Forward4 {
     const { pool } = this.#plane
     const b = pool.bytes
     if (header > 20 && !this.#optionsOk(iface, f, l3, header)) return
-    if (b[l3 + 8]! <= 1) {
+    const spends = iface.decrementTtl
+    if (spends && b[l3 + 8]! <= 1) {
       this.#errors.send4(iface, f, icmp.Type.TimeExceeded, 0)
       iface.end(f, Drop.TtlExceeded)
       return
@@ -215,13 +216,15 @@ export class Forward4 {
       target.frames++
       target.bytes += total + 14
     }
-    // Adding 0x0100 to the checksum is taking one off the TTL (RFC 1624, eqn. 3; a carry comes around).
-    const sum = ((b[ip + 10]! << 8) | b[ip + 11]!) + 0x100
-    const folded = sum >= 0xffff ? sum - 0xffff : sum
-    b[ip + 8]!--
-    b[ip + 10] = folded >>> 8
-    b[ip + 11] = folded
-    if (pool.trace !== null) explain.routed4(pool, this.#plane.fib, g, dst, target, hop, b[ip + 8]! + 1)
+    if (spends) {
+      // Adding 0x0100 to the checksum is taking one off the TTL (RFC 1624, eqn. 3; a carry comes around).
+      const sum = ((b[ip + 10]! << 8) | b[ip + 11]!) + 0x100
+      const folded = sum >= 0xffff ? sum - 0xffff : sum
+      b[ip + 8]!--
+      b[ip + 10] = folded >>> 8
+      b[ip + 11] = folded
+    }
+    if (pool.trace !== null) explain.routed4(pool, this.#plane.fib, g, dst, target, hop, spends ? b[ip + 8]! + 1 : 0)
     if (header > 20) this.#record(hop, ip, header, dst)
     this.#leave(iface, g, hop, target.kind === 'broadcast' ? BROADCAST : dst, whole)
   }

@@ -154,7 +154,8 @@ export class Forward6 {
   ): void {
     const { pool } = this.#plane
     const b = pool.bytes
-    if (b[l3 + 7]! <= 1) {
+    const spends = iface.decrementTtl
+    if (spends && b[l3 + 7]! <= 1) {
       this.#errors.send6(iface, f, icmpv6.Type.TimeExceeded, 0)
       iface.end(f, Drop.TtlExceeded)
       return
@@ -180,8 +181,8 @@ export class Forward6 {
       target.frames++
       target.bytes += total + 14
     }
-    b[ip + 7]!--
-    if (pool.trace !== null) explain.routed6(pool, this.#plane.fib, g, by, target, hop, b[ip + 7]! + 1)
+    if (spends) b[ip + 7]!--
+    if (pool.trace !== null) explain.routed6(pool, this.#plane.fib, g, by, target, hop, spends ? b[ip + 7]! + 1 : 0)
     this.#leave(iface, g, hop, by)
   }
 

@@ -46,6 +46,9 @@ export interface RouterInterfaceOptions {
   /** Whether packets from elsewhere to the broadcast address of its prefix are sent as a broadcast here. Default false
    * (RFC 2644). */
   directedBroadcast?: boolean
+  /** Whether what comes in here and is routed on loses one of its time to live, as it must (RFC 1812, 5.3.1). False for a
+   * packet that has made this hop already: out of a tunnel between two halves of one distributed router. Default true. */
+  decrementTtl?: boolean
 }
 
 /** What an interface has counted. */
@@ -109,6 +112,7 @@ export class RouterInterface implements Element, NeighbourClient {
   readonly mtu: number
   readonly directedBroadcast: boolean
   readonly reversePathFilter: ReversePathFilter
+  readonly decrementTtl: boolean
   /** Finds MAC addresses of next hops; null: nobody answers. */
   neighbours: Neighbours | null
   /** False once the router has taken it away: from then on it neither takes frames in nor sends any. */
@@ -152,6 +156,7 @@ export class RouterInterface implements Element, NeighbourClient {
     this.mtu = checkRange('mtu', options.mtu ?? 1500, 68, 65_535)
     this.neighbours = options.neighbours ?? null
     this.directedBroadcast = flag('directedBroadcast', options.directedBroadcast, false)
+    this.decrementTtl = flag('decrementTtl', options.decrementTtl, true)
     this.reversePathFilter = options.reversePathFilter ?? 'off'
     if (!['off', 'loose', 'strict'].includes(this.reversePathFilter)) {
       throw new RangeError(`reversePathFilter must be off, loose or strict, not ${this.reversePathFilter}`)

@@ -32,6 +32,13 @@ describe('forwarding', () => {
     }
   })
 
+  it('leaves the TTL of what comes in by an interface without `decrementTtl`, down to 1', () => {
+    const lab = new Lab({}, [{ decrementTtl: false }])
+    for (const ttl of [64, 1]) {
+      expect(one(lab.send(0, packet4({ ttl })), 1)).toBe(packet4({ ttl, to: BOB, from: ETH1 }))
+    }
+  })
+
   it('goes by a gateway, onto the link, and back out of the interface it came from', () => {
     const lab = new Lab()
     lab.router.addRoute({ to: '192.0.2.0/24', via: '10.0.1.2' })

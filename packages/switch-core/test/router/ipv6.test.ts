@@ -16,6 +16,12 @@ describe('forwarding', () => {
       ],
     })
   })
+  it('leaves the hop limit of what comes in by an interface without `decrementTtl`', () => {
+    const lab = new Lab({}, [{ decrementTtl: false }])
+    for (const hops of [64, 1]) {
+      expect(lab.send(0, packet6({ hops }))).toEqual({ 1: [packet6({ hops, to: BOB, from: ETH1 })] })
+    }
+  })
   it('goes by a gateway, which may have a link-local address', () => {
     const lab = new Lab()
     lab.router.addRoute({ to: '2001:db8:1::/48', via: '2001:db8:b::2' })
