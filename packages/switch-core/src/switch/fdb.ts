@@ -172,7 +172,7 @@ export class Fdb {
   lookup(hi: number, lo: number): number {
     const t = this.table
     const mask = this.#mask
-    let slot = this.#hash(hi, lo)
+    let slot = homeSlot(hi, lo, this.salt, this.shift)
     for (let i = 0; i < PROBES; i++) {
       const at = slot << 2
       const word = t[at + 2] as number
@@ -196,7 +196,7 @@ export class Fdb {
     const t = this.table
     const mask = this.#mask
     const now = this.#now
-    let slot = this.#hash(hi, lo)
+    let slot = homeSlot(hi, lo, this.salt, this.shift)
     for (let i = 0; i < PROBES; i++) {
       const at = slot << 2
       const word = t[at + 2] as number

@@ -4,6 +4,7 @@ import { Drop } from '../drop.ts'
 import { type Frame, type FramePool, NO_FRAME } from '../frame-pool.ts'
 import type { Link } from '../link.ts'
 import type { Ticker } from '../loop.ts'
+import type { FrameTrace } from '../trace.ts'
 import { parseMac } from '../wire/ethernet.ts'
 import { popTag, pushTag } from '../wire/vlan.ts'
 import * as explain from './explain.ts'
@@ -282,7 +283,7 @@ export class Switch implements Ticker {
 
   /** Switches one frame, whatever it is. */
   #one(f: Frame, port: SwitchPort): void {
-    const { data, off, len } = this.#pool
+    const { data, off, len, trace } = this.#pool
     const from = port.index
     const inFlags = port.flags
     const o = off[f] as number
@@ -310,7 +311,7 @@ export class Switch implements Ticker {
     }
     const key = (vlan >> 2) << 16
     if ((inFlags & NO_LEARNING) === 0) {
-      if (this.#pool.trace !== null) this.#learnAloud(f, port, key | srcHi, srcLo)
+      if (trace !== null) this.#learnAloud(f, port, key | srcHi, srcLo)
       else this.#fdb.learn(key | srcHi, srcLo, from, (inFlags & STICKY) !== 0)
     }
     if ((dstHi & 1) !== 0) {
@@ -319,16 +320,24 @@ export class Switch implements Ticker {
       return
     }
     const to = this.#fdb.lookup(key | dstHi, dstLo)
-    const { trace } = this.#pool
-    if (trace !== null && to >= 0) {
-      explain.hit(trace, f, this.#fdb.entry(key | dstHi, dstLo), this.#nameOf(to))
-    }
+    if (trace !== null && to >= 0) this.#sayHit(trace, f, key | dstHi, dstLo, to)
     if (to < 0) this.#flood(f, port, vlan, UNKNOWN)
     else if (to === from && (inFlags & HAIRPIN) === 0) this.#drop(f, from, Drop.SamePort)
     else this.#unicast(f, from, to, vlan)
   }
 
   readonly #nameOf = (port: number): string => this.#ports[port]?.name ?? `${port}, which is gone`
+
+  /** Says where a destination is known to be. */
+  #sayHit(trace: FrameTrace, f: Frame, hi: number, lo: number, to: number): void {
+    explain.hit(trace, f, this.#fdb.entry(hi, lo), this.#nameOf(to))
+  }
+
+  /** Says why a frame may not leave by a port. */
+  #sayKept(f: Frame, to: number, why: Drop): void {
+    const { trace } = this.#pool
+    if (trace !== null) explain.kept(trace, f, this.#nameOf(to), why, this.#ports[to]?.mtu ?? 0)
+  }
 
   /** Learns a source, and says what came of it. */
   #learnAloud(f: Frame, port: SwitchPort, hi: number, lo: number): void {
@@ -411,8 +420,7 @@ export class Switch implements Ticker {
     const port = this.#ports[to]
     const why = port === undefined ? Drop.PortDown : this.#mayLeave(f, this.#flags[from] as number, port, vlan)
     if (why >= 0 || port === undefined) {
-      const { trace } = this.#pool
-      if (trace !== null) explain.kept(trace, f, this.#nameOf(to), why as Drop, port?.mtu ?? 0)
+      if (this.#pool.trace !== null) this.#sayKept(f, to, why as Drop)
       this.#drop(f, from, why as Drop)
       return
     }
