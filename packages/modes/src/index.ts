@@ -43,3 +43,13 @@ export {
   vtep,
 } from './vtep.ts'
 export type { SocketUplink } from './vtep-ends.ts'
+export {
+  checkWinNat,
+  WINNAT_PREFIX,
+  type WinNatBehaviour,
+  type WinNatNetwork,
+  type WinNatNode,
+  type WinNatOptions,
+  type WinNatSettings,
+  winnat,
+} from './windows/winnat.ts'
