@@ -31,8 +31,8 @@ export interface L3Settings {
   readonly blocks?: readonly string[]
 }
 
-/** Settings of an l3 node. */
-export interface L3Options extends L3Settings, Omit<HostOptions, 'nat'> {
+/** What the node is to its pods. */
+export interface L3Link {
   /** Default `POD_GATEWAY_MAC`. */
   readonly gatewayMac?: string
   /** Which sources pods' ports take. Default `strict`. */
@@ -40,6 +40,18 @@ export interface L3Options extends L3Settings, Omit<HostOptions, 'nat'> {
   /** Whether a pod may send only with its own MAC and addresses, ARP and ND included. Default false. */
   readonly antiSpoofing?: boolean
   readonly proxyArp?: PodProxyOptions
+}
+
+/** Settings of an l3 node. */
+export interface L3Options extends L3Settings, L3Link, Omit<HostOptions, 'nat'> {}
+
+/** Pods behind a gateway that is nowhere, as a host takes them. */
+export function l3Pods({ pods, uplinks }: Pick<L3Settings, 'pods' | 'uplinks'>, link: L3Link): RoutedPod[] {
+  const { gatewayMac = POD_GATEWAY_MAC, rpFilter = 'strict', antiSpoofing = false, proxyArp = {} } = link
+  const gateway = { mac: gatewayMac, addresses: [`${podGateway6(gatewayMac)}/64`] }
+  const own = uplinks.flatMap((spec) => spec.addresses).find((a) => !a.includes(':'))
+  const askFrom = own?.slice(0, own.indexOf('/')) ?? POD_GATEWAY
+  return pods.map((pod) => ({ ...pod, gateway, rpFilter, antiSpoofing, proxyArp, askFrom }))
 }
 
 /**
@@ -57,16 +69,15 @@ export interface L3Options extends L3Settings, Omit<HostOptions, 'nat'> {
  * speaks there.
  */
 export function l3(ground: Ground, options: L3Options): RoutedNode<L3Settings> {
-  const { gatewayMac = POD_GATEWAY_MAC, rpFilter = 'strict', antiSpoofing = false, proxyArp = {} } = options
-  const gateway = { mac: gatewayMac, addresses: [`${podGateway6(gatewayMac)}/64`] }
-  const settings = ({ pods, uplinks, routes = [], blocks = [] }: L3Settings): HostSettings => {
-    const own = uplinks.flatMap((spec) => spec.addresses).find((a) => !a.includes(':'))
-    const askFrom = own?.slice(0, own.indexOf('/')) ?? POD_GATEWAY
-    return {
-      uplinks,
-      pods: pods.map((pod) => ({ ...pod, gateway, rpFilter, antiSpoofing, proxyArp, askFrom })),
-      routes: [...blocks.map((to): Route => ({ to, type: 'blackhole' })), ...routes],
-    }
-  }
+  const settings = (next: L3Settings): HostSettings => ({
+    uplinks: next.uplinks,
+    pods: l3Pods(next, options),
+    routes: [...blackholes(next.blocks), ...(next.routes ?? [])],
+  })
   return routedNode(new HostNode(ground, settings(options), options), settings)
+}
+
+/** Routes of address blocks: what no pod has of them is dropped in silence. */
+export function blackholes(blocks: readonly string[] = []): Route[] {
+  return blocks.map((to) => ({ to, type: 'blackhole' }))
 }
