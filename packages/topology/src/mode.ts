@@ -2,6 +2,10 @@ import type { Ground } from '@l2l3/modes'
 import type { Port } from '@l2l3/switch-core'
 import type { Address } from './address.ts'
 import type { Path } from './document.ts'
+import { awsVpcMode } from './mode/aws-vpc.ts'
+import { azureMode } from './mode/azure.ts'
+import { calicoMode } from './mode/calico.ts'
+import { flannelMode } from './mode/flannel.ts'
 import { l2bridgeMode } from './mode/l2bridge.ts'
 import { l3Mode } from './mode/l3.ts'
 import { natMode } from './mode/nat.ts'
@@ -182,7 +186,16 @@ export type Modes = ReadonlyMap<string, Mode>
 
 /** All modes, by name. */
 export const MODES: Modes = new Map(
-  [switchMode, l2bridgeMode, routerMode, l3Mode, natMode, vtepMode, winnatMode].map((mode) => [mode.name, mode]),
+  [
+    switchMode,
+    l2bridgeMode,
+    routerMode,
+    l3Mode,
+    natMode,
+    vtepMode,
+    winnatMode,
+    ...[calicoMode, flannelMode, awsVpcMode, azureMode],
+  ].map((mode) => [mode.name, mode]),
 )
 
 /** By which addresses the host on a port reaches other networks: at most one of each IP version. */

@@ -24,9 +24,10 @@ export abstract class HostModeNode extends ModeNode {
 
   ports(): PortRow[] {
     const sides = new Map(this.host?.bridges.flatMap((b) => b.ports.list.map(({ name, side }) => [name, side])))
+    const links = [...(this.host?.uplinks ?? []), ...(this.host?.pods ?? [])]
     return this.plugged.map(({ spec: { name }, port }) => {
       const side = sides.get(name)
-      const link = this.host?.uplinks.find((l) => l.name === name)
+      const link = links.find((l) => l.name === name)
       const { rxFrames, rxBytes, txFrames, txBytes, rxDropped, txDropped } = port.counters
       return {
         ...{ node: this.spec.name, port: name },
