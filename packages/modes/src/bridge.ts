@@ -1,4 +1,6 @@
+import type { FilterPort } from '@l2l3/nat'
 import {
+  type Element,
   Pipeline,
   type Port,
   type Router,
@@ -33,6 +35,22 @@ export interface BridgePort extends SwitchPortOptions {
   /** Name of the link to it, in a trace. Default: its name. */
   readonly label?: string
   readonly port: Port
+  /** What frames pass before they leave by it: a filter of the host's. Default: nothing. */
+  readonly out?: Element
+  /** The rules that judge what the host there sends and gets. Default: none. */
+  readonly acl?: FilterPort
+}
+
+/** The node's interface on a bridge. */
+export interface BridgeGateway extends Omit<InterfaceSpec, 'name'> {
+  /** The VLAN that it is in, of a bridge that looks at tags. Default 1. */
+  readonly vlan?: number
+}
+
+/** A further interface of the node on a bridge. */
+export interface BridgeInterface extends BridgeGateway {
+  /** In the router; no port of the bridge, and no other interface, has it. */
+  readonly name: string
 }
 
 /** Settings of a bridge. */
@@ -40,10 +58,12 @@ export interface BridgeSpec {
   /** Its name, and its interface's in the router. */
   readonly name: string
   readonly ports: readonly BridgePort[]
-  /** The node's interface on it. Default: none. */
-  readonly gateway?: Omit<InterfaceSpec, 'name'>
-  /** Of its table of MACs. */
-  readonly table?: Pick<SwitchOptions, 'ageing' | 'maxEntries'>
+  /** The node's interface on it, in a VLAN where it looks at tags. Default: none. */
+  readonly gateway?: BridgeGateway
+  /** Further interfaces of the node on it, with names of their own: one in each VLAN, say. Default: none. */
+  readonly interfaces?: readonly BridgeInterface[]
+  /** Of its table of MACs, and whether it looks at tags. */
+  readonly table?: Pick<SwitchOptions, 'ageing' | 'maxEntries' | 'vlanAware'>
 }
 
 /** A port that is plugged in to a switch. */
@@ -53,11 +73,22 @@ export interface BridgeSide extends Part {
 }
 
 /** Plugs a port in to a switch. */
-export function bridgePort(wires: Wires, bridge: Switch, { name, label, port, ...settings }: BridgePort): BridgeSide {
+export function bridgePort(
+  wires: Wires,
+  bridge: Switch,
+  { name, label, port, out: filter, acl, ...settings }: BridgePort,
+): BridgeSide {
   const { loop } = wires.ground
-  const out = wires.link(port, label ?? name)
+  const judged = acl === undefined ? port : new Pipeline(acl.in, port)
+  const out = wires.link(filter === undefined ? judged : new Pipeline(filter, judged), label ?? name)
   const side = bridge.addPort(out, { ...settings, name })
-  loop.add(port, side)
+  const entry = acl === undefined ? side : new Pipeline(acl.out, side)
+  if (acl !== undefined) {
+    // Fragments that waited go on from where they did.
+    acl.againIn = loop.link(judged, `${name} in, fragments`)
+    acl.againOut = loop.link(entry, `${name} out, fragments`)
+  }
+  loop.add(port, entry)
   return {
     ...{ name, side },
     end() {
@@ -75,30 +106,46 @@ export class Bridge implements Part {
   readonly ports: Parts<BridgePort, BridgeSide>
   /** The node's interface on it. */
   readonly gateway: JoinedLink | null
+  /** Its further interfaces. */
+  readonly interfaces: Parts<BridgeInterface, JoinedLink>
   readonly #stop: () => void
 
-  constructor(wires: Wires, router: Router, { name, ports, gateway, table = {} }: BridgeSpec) {
+  constructor(wires: Wires, router: Router, { name, ports, gateway, interfaces = [], table = {} }: BridgeSpec) {
     const { pool, clock, loop, seed = 0 } = wires.ground
     this.name = name
     this.switch = new Switch(pool, clock, { name, seed, ...table })
     this.#stop = loop.every(SECOND, this.switch)
     this.ports = new Parts((spec) => bridgePort(wires, this.switch, spec))
     this.ports.become(ports)
-    this.gateway = gateway === undefined ? null : this.#join(wires, router, gateway)
+    this.gateway = gateway === undefined ? null : this.#join(wires, router, { ...gateway, name })
+    this.interfaces = new Parts(
+      (spec) => this.#join(wires, router, spec),
+      (link, spec, before) => {
+        if (!same({ ...spec, addresses: [] }, { ...before, addresses: [] })) return false
+        link.setAddresses(spec.addresses)
+        return true
+      },
+    )
+    this.interfaces.become(interfaces)
   }
 
   /** Joins the switch to the router. */
-  #join(wires: Wires, router: Router, own: Omit<InterfaceSpec, 'name'>): JoinedLink {
-    const { name } = this
+  #join(wires: Wires, router: Router, { vlan, ...own }: BridgeInterface): JoinedLink {
+    const { name } = own
     const entry = new Entrance()
-    const up = this.switch.addPort(wires.link(entry, name), { name })
-    const gateway = joinedLink(wires, router, { ...own, name }, wires.link(up, `${name} (switch)`))
+    const tags = vlan === undefined ? {} : { vlan: { access: vlan } }
+    const up = this.switch.addPort(wires.link(entry, name), { name, ...tags })
+    const gateway = joinedLink(wires, router, own, wires.link(up, `${name} (switch)`))
     entry.next = new Pipeline(gateway.neighbours.input, gateway.iface)
-    this.switch.addStatic(own.mac, up)
+    const bridge = this.switch
+    const within = bridge.vlanAware ? (vlan ?? 1) : 0
+    bridge.addStatic(own.mac, up, within)
     return {
       ...gateway,
       end() {
         gateway.end()
+        bridge.deleteAddress(own.mac, within)
+        bridge.removePort(up)
         wires.end(up.link)
       },
     }
@@ -106,22 +153,27 @@ export class Bridge implements Part {
 
   /** Takes other ports and addresses as it is; false where it has to be made anew. */
   become(next: BridgeSpec, before: BridgeSpec): boolean {
-    const rest = ({ gateway, ports: _, ...other }: BridgeSpec): unknown => [other, { ...gateway, addresses: [] }]
+    const rest = ({ gateway, ports: _, interfaces: _more, ...other }: BridgeSpec): unknown => [
+      other,
+      { ...gateway, addresses: [] },
+    ]
     if (!same(rest(next), rest(before)) || (next.gateway === undefined) !== (this.gateway === null)) return false
     this.ports.become(next.ports)
     this.gateway?.setAddresses(next.gateway?.addresses ?? [])
+    this.interfaces.become(next.interfaces ?? [])
     return true
   }
 
   /** Forgets what was learnt of a station: its MAC, and its addresses where the gateway knows them. */
   forget(mac: string): void {
     forgetStation(this.switch, mac)
-    if (this.gateway !== null) forgetNeighbours(this.gateway, mac)
+    for (const link of [this.gateway ?? [], this.interfaces.list].flat()) forgetNeighbours(link, mac)
   }
 
   end(): void {
     this.#stop()
     this.gateway?.end()
+    this.interfaces.clear()
     this.ports.clear()
   }
 }

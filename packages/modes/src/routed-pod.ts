@@ -38,6 +38,8 @@ export interface RoutedPod {
   readonly proxyArp?: PodProxyOptions
   /** The IPv4 address that asks where the gateway has none. */
   readonly askFrom?: string
+  /** Neighbours on the link that the node need not ask for. Default: none. */
+  readonly neighbours?: readonly { readonly address: string; readonly mac: string }[]
 }
 
 /** Plugs a pod in to a router, with a route to each of its addresses. */
@@ -52,6 +54,7 @@ export function routedPod(wires: Wires, router: Router, pod: RoutedPod): RoutedL
   }
   const link = routedLink(wires, router, side, pod.askFrom)
   const { iface, out, neighbours } = link
+  for (const { address, mac } of pod.neighbours ?? []) neighbours.add(address, mac)
   const proxy =
     pod.proxyArp === undefined
       ? null

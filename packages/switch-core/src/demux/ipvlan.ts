@@ -140,6 +140,11 @@ export class Ipvlan {
     this.#toParent = link
   }
 
+  /** Takes the parent away: what would be its ends as `UnknownEndpoint` again. */
+  detachParent(): void {
+    this.#toParent = null
+  }
+
   /** Adds a child whose frames leave by `link`, found by its addresses: gives the element for the frames that it sends.
    * Throws where an address is taken or wrong; then nothing has changed. */
   addChild(link: Link, options: { ips: readonly string[] }): IpvlanChild {

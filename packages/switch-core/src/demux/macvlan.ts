@@ -146,6 +146,11 @@ export class Macvlan {
     this.#toParent = link
   }
 
+  /** Takes the parent away: what would be its ends as `UnknownEndpoint` again. */
+  detachParent(): void {
+    this.#toParent = null
+  }
+
   /** Adds a child whose frames leave by `link`: gives the element for the frames that it sends. Throws where its MAC is
    * taken, the macvlan is full, or a child in passthru mode would not be alone. */
   addChild(link: Link, options: MacvlanChildOptions): MacvlanChild {
