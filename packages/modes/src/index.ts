@@ -19,6 +19,63 @@ export {
   l2bridge,
 } from './l2bridge.ts'
 export { type L3Options, type L3Pod, type L3Settings, l3, POD_GATEWAY, POD_GATEWAY_MAC, podGateway6 } from './l3.ts'
+export { type AwsPod, type AwsVpcOptions, type AwsVpcSettings, awsVpc } from './linux/aws-vpc.ts'
+export { AZURE_GATEWAY6, AZURE_HOST_MAC, type AzureOptions, type AzureSettings, azure } from './linux/azure.ts'
+export {
+  type CalicoEncapsulation,
+  type CalicoOptions,
+  type CalicoPool,
+  type CalicoSettings,
+  calico,
+} from './linux/calico.ts'
+export {
+  FLANNEL_BRIDGE,
+  type FlannelBackend,
+  type FlannelOptions,
+  type FlannelSettings,
+  flannel,
+} from './linux/flannel.ts'
+export {
+  type BridgeMasquerade,
+  type BridgeVlans,
+  bridge,
+  DOCKER0,
+  dockerMac,
+  KUBENET,
+  type LinuxBridgeNode,
+  type LinuxBridgeOptions,
+  type LinuxBridgePod,
+  type LinuxBridgePort,
+  type LinuxBridgeSettings,
+} from './linux/bridge.ts'
+export {
+  type IpvlanL2Node,
+  type IpvlanL2Options,
+  type IpvlanL2Settings,
+  type IpvlanL3Options,
+  type IpvlanL3Settings,
+  type IpvlanPod,
+  ipvlanL2,
+  ipvlanL3,
+} from './linux/ipvlan.ts'
+export {
+  type MacvlanModeOptions,
+  type MacvlanNode,
+  type MacvlanPod,
+  type MacvlanSettings,
+  macvlan,
+} from './linux/macvlan.ts'
+export type { ClusterPeer } from './linux/peers.ts'
+export {
+  type KindnetPeer,
+  type PtpMasquerade,
+  type PtpNode,
+  type PtpOptions,
+  type PtpPod,
+  type PtpSettings,
+  ptp,
+} from './linux/ptp.ts'
+export type { Plug } from './linux/shared-interface.ts'
 export { type InsidePort, type NatModeOptions, type NatNode, type NatSettings, nat } from './nat.ts'
 export { NatGate, type NatGateOptions, type NatPolicies, natProfile } from './nat-gate.ts'
 export type { PortMappingOptions, PortMappingRules } from './nat-mappings.ts'
@@ -43,6 +100,15 @@ export {
   vtep,
 } from './vtep.ts'
 export type { SocketUplink } from './vtep-ends.ts'
+export {
+  checkTransparent,
+  type TransparentInterface,
+  type TransparentNode,
+  type TransparentOptions,
+  type TransparentPod,
+  type TransparentSettings,
+  transparent,
+} from './windows/transparent.ts'
 export {
   checkWinNat,
   WINNAT_PREFIX,
