@@ -62,6 +62,9 @@ export interface NatGateOptions {
   readonly mss?: NatOptions['mss']
   /** What becomes of packets that cannot be where their flow is. Default `drop`. */
   readonly invalid?: NatOptions['invalid']
+  /** Whether ICMP is translated at all, and what becomes of it where it is not. Default: it is. */
+  readonly icmpTransposition?: boolean
+  readonly untransposed?: NatOptions['untransposed']
 }
 
 /** A link that packets come and go by. */
@@ -135,6 +138,8 @@ export class NatGate {
       ...(options.fragments === undefined ? {} : { fragments: options.fragments }),
       ...(options.mss === undefined ? {} : { mss: options.mss }),
       ...(options.invalid === undefined ? {} : { invalid: options.invalid }),
+      ...(options.icmpTransposition === undefined ? {} : { icmpTransposition: options.icmpTransposition }),
+      ...(options.untransposed === undefined ? {} : { untransposed: options.untransposed }),
       // As Linux does: a packet to an address of the node is answered from there, any other from where it came in.
       onReject: (f, l3, side) => {
         const b = pool.bytes

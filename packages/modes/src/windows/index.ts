@@ -4,6 +4,25 @@
  * and `broadcast-guard`.
  */
 export type { LocalEndpoints } from './address-fix-up.ts'
+export { DistributedRouter } from './distributed-router.ts'
+export { HostStack, type HostStackOptions } from './host-stack.ts'
+export {
+  type L2BridgeModeOptions,
+  type L2BridgeNode,
+  type L2BridgePodPort,
+  type L2BridgeSettings,
+  l2bridge,
+  type PodPortMapping,
+} from './l2bridge.ts'
+export {
+  type HnsOverlayModeOptions,
+  type HnsOverlayNode,
+  type HnsOverlaySettings,
+  MOST_NETWORKS,
+  overlay,
+} from './overlay.ts'
+export { checkOverlay, FIRST_VNI } from './overlay-check.ts'
+export type { HnsOverlayNetwork, HnsOverlayPod, RemoteEndpoint, RemoteSubnet } from './overlay-network.ts'
 export type { Place } from './place.ts'
 export { type GuardOptions, type PortGround, PortPolicies, type PortPolicyOptions } from './port-policies.ts'
 export {
