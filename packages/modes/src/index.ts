@@ -11,16 +11,21 @@
 export { Bridge, type BridgePort, type BridgeSide, type BridgeSpec, bridgePort, forgetStation } from './bridge.ts'
 export { type Ground, Wires } from './ground.ts'
 export { HostNode, type HostOptions, type HostSettings } from './host-node.ts'
-export {
-  type L2BridgeModeOptions,
-  type L2BridgeNode,
-  type L2BridgePodPort,
-  type L2BridgeSettings,
-  l2bridge,
-} from './l2bridge.ts'
 export { type L3Options, type L3Pod, type L3Settings, l3, POD_GATEWAY, POD_GATEWAY_MAC, podGateway6 } from './l3.ts'
 export { type AwsPod, type AwsVpcOptions, type AwsVpcSettings, awsVpc } from './linux/aws-vpc.ts'
 export { AZURE_GATEWAY6, AZURE_HOST_MAC, type AzureOptions, type AzureSettings, azure } from './linux/azure.ts'
+export {
+  type BridgeMasquerade,
+  type BridgeVlans,
+  bridge,
+  DOCKER0,
+  dockerMac,
+  KUBENET,
+  type LinuxBridgeOptions,
+  type LinuxBridgePod,
+  type LinuxBridgePort,
+  type LinuxBridgeSettings,
+} from './linux/bridge.ts'
 export {
   type CalicoEncapsulation,
   type CalicoOptions,
@@ -35,19 +40,6 @@ export {
   type FlannelSettings,
   flannel,
 } from './linux/flannel.ts'
-export {
-  type BridgeMasquerade,
-  type BridgeVlans,
-  bridge,
-  DOCKER0,
-  dockerMac,
-  KUBENET,
-  type LinuxBridgeNode,
-  type LinuxBridgeOptions,
-  type LinuxBridgePod,
-  type LinuxBridgePort,
-  type LinuxBridgeSettings,
-} from './linux/bridge.ts'
 export {
   type IpvlanL2Node,
   type IpvlanL2Options,
@@ -67,9 +59,7 @@ export {
 } from './linux/macvlan.ts'
 export type { ClusterPeer } from './linux/peers.ts'
 export {
-  type KindnetPeer,
   type PtpMasquerade,
-  type PtpNode,
   type PtpOptions,
   type PtpPod,
   type PtpSettings,
@@ -100,6 +90,16 @@ export {
   vtep,
 } from './vtep.ts'
 export type { SocketUplink } from './vtep-ends.ts'
+export {
+  type L2BridgeModeOptions,
+  type L2BridgeNode,
+  type L2BridgePodPort,
+  type L2BridgeSettings,
+  l2bridge,
+  type PodPortMapping,
+} from './windows/l2bridge.ts'
+export type { GuardOptions } from './windows/port-policies.ts'
+export { placeServices, type WindowsService, type WindowsServiceOptions } from './windows/services.ts'
 export {
   checkTransparent,
   type TransparentInterface,

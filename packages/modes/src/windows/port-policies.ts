@@ -99,7 +99,7 @@ export class PortPolicies {
     const redirect = node.hostMac === undefined ? null : new HostRedirect(ground.pool, sdnRoutes, node.hostMac)
     this.acl = filter === undefined ? null : filter.addPort(name, acl)
     this.podSide = vfp.addSide('pod', `${name} (pod)`)
-    this.switchSide = vfp.addSide('pod', `${name} (switch)`)
+    this.switchSide = vfp.addSide(null, `${name} (switch)`)
     const inward = new Passage(vfp.nat, this.switchSide, this.podSide)
     const outward = new Passage(vfp.nat, this.podSide, this.switchSide)
     this.in = new Pipeline(inward, ...(this.acl === null ? [] : [this.acl.in]), toPod)

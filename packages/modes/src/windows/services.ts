@@ -8,10 +8,12 @@ import type { BackendOptions, BalancerOptions, ServiceOptions } from '@l2l3/nat'
  *     ClusterIP      at the port of the pod that asks               at the host's port, where what the pod sends comes by its
  *                                                                   gateway or by a ROUTE with NeedEncap
  *     NodePort       at the uplink, with policy Local               at the host's port
- *     ExternalIP     at the uplink, with policy Local               at the host's port
- *     LoadBalancer   at the uplink, with policy Local,              at the host's port
- *                    preserve-destination, or DSR for all;
- *                    at the ports of pods likewise
+ *     ExternalIP,    at the uplink, with policy Local or            at the host's port
+ *     LoadBalancer   preserve-destination; a LoadBalancer also
+ *                    at the ports of pods
+ *
+ * (kube-proxy makes a LoadBalancer DSR with `--enable-dsr`, too. From outside that is done for pods of this node alone: an answer of another
+ * node's would go past this one, and come from an address that the client does not know.)
  *
  * With DSR the backend sees who asks, and its answer goes straight back to there. Without, it sees the SourceVIP, or the node, and answers
  * to that.
@@ -108,14 +110,12 @@ export function placeServices(
       const has = Object.values(frontends).some((value) => (Array.isArray(value) ? value.length > 0 : true))
       if (has) placed[place].push({ ...common, ...frontends, dsr: direct, affinityTimeout: 0 } as ServiceOptions)
     }
-    const direct = { external: local || preserve, balancer: local || preserve || dsr }
-    // Ports of pods have the load balancers of every address that is not the node's own.
-    put('pod', { ...(dsr ? { clusterIps } : {}), ...(direct.balancer ? { loadBalancerIps } : {}) }, true)
+    const direct = local || preserve
+    put('pod', dsr ? { clusterIps, ...(preserve ? {} : { loadBalancerIps }) } : {}, true)
     put(
       'uplink',
       {
-        ...(direct.external ? { externalIps } : {}),
-        ...(direct.balancer ? { loadBalancerIps } : {}),
+        ...(direct ? { externalIps, loadBalancerIps } : {}),
         ...(local && nodePort !== undefined ? { nodePort } : {}),
       },
       true,
@@ -124,8 +124,7 @@ export function placeServices(
       'host',
       {
         ...(dsr ? {} : { clusterIps }),
-        ...(direct.external ? {} : { externalIps }),
-        ...(direct.balancer ? {} : { loadBalancerIps }),
+        ...(direct ? {} : { externalIps, loadBalancerIps }),
         ...(local || nodePort === undefined ? {} : { nodePort }),
       },
       false,

@@ -74,6 +74,10 @@ export class VfpNat {
   notes: readonly string[] = []
   /** For the ports of pods: the addresses that loopback DSR gives to packets, as `AddressFixUp` numbers them. */
   loopbackSources: Int32Array = new Int32Array(0)
+  /** For the uplink: whether a service keeps its address as the destination of packets. */
+  preserves = false
+  /** For the host: addresses whose packets may be for services that are done there, as `AddressFixUp` numbers them. */
+  hostFrontends: ReadonlySet<number> = new Set()
   readonly outbound: OutboundNat
   readonly loopback: OutboundNat
   readonly portMappings: PortMappings
@@ -133,13 +137,14 @@ export class VfpNat {
     for (const policy of destination) policy.attached(this.nat)
   }
 
-  /** Adds a side at a place, in a zone of its own. */
-  addSide(place: Place, name: string): Side {
+  /** Adds a side at a place, in a zone of its own.
+   * @param place null: no policy is asked about what begins there */
+  addSide(place: Place | null, name: string): Side {
     let zone = 1
     while (this.#zones.has(zone)) zone++
     const side = this.nat.addSide(name, { zone: checkRange('zones', zone, 1, 0xffff) })
     this.#zones.add(zone)
-    this.#places.set(side, place)
+    this.#places.set(side, place ?? undefined)
     return side
   }
 
@@ -155,8 +160,27 @@ export class VfpNat {
     const placed = placeServices(services, this.#options)
     this.notes = placed.notes
     for (const place of ['pod', 'uplink', 'host'] as const) this.#setServices(place, placed[place])
+    this.preserves = placed.uplink.some((service) => service.preserveDestination === true)
+    this.hostFrontends = new Set(
+      [
+        ...this.#options.hostIps,
+        ...(this.#options.sourceVips ?? []),
+        ...placed.host.flatMap(({ clusterIps = [], externalIps = [], loadBalancerIps = [] }) => {
+          return [...clusterIps, ...externalIps, ...loadBalancerIps]
+        }),
+      ].map(addressKey),
+    )
     this.#setMappings(portMappings)
     this.#setEndpoints(endpoints)
+  }
+
+  /** Ends the flows from and to addresses that nobody has any more. */
+  forget(addresses: readonly string[]): void {
+    if (addresses.length === 0) return
+    const gone = new Set(addresses)
+    this.nat.endFlows(({ original, reply }) =>
+      [original.src, original.dst, reply.src, reply.dst].some((ip) => gone.has(ip)),
+    )
   }
 
   #setServices(place: Place, list: readonly ServiceOptions[]): void {
