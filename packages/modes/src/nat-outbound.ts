@@ -213,7 +213,8 @@ function named<T>(key: string, make: () => T): T {
   }
 }
 
-/** Addresses of a router's interfaces as sources: of several, the one by which the router itself speaks to a destination. */
+/** Addresses of a router's interfaces as sources: of several, the one by which the router itself speaks to a destination. One
+ * that has none, as a pod's own link, speaks from another's: the first of the node, as in Linux. */
 export class InterfaceAddresses implements OutsideAddresses {
   readonly #router: Router
   readonly #interfaces: RouterInterface[] = []
@@ -241,7 +242,14 @@ export class InterfaceAddresses implements OutsideAddresses {
 
   of4(out: number, to: number): number {
     const iface = this.#interfaces[out]
-    return iface === undefined ? 0 : this.#router.sourceTo4(iface, to)
+    if (iface === undefined) return 0
+    const own = this.#router.sourceTo4(iface, to)
+    if (own !== 0) return own
+    for (const other of this.#interfaces) {
+      const address = other === undefined ? 0 : this.#router.sourceTo4(other, to)
+      if (address !== 0) return address
+    }
+    return 0
   }
 
   of6(out: number, to: number): number {
@@ -262,7 +270,14 @@ export class InterfaceAddresses implements OutsideAddresses {
   /** The IPv6 address of an interface towards the one whose 16 bytes stand in `b` from `at`, null where it has none. */
   bytesOf6(out: number, b: Uint8Array, at: number): Uint8Array | null {
     const iface = this.#interfaces[out]
-    return iface === undefined ? null : this.#router.sourceTo6(iface, b, at)
+    if (iface === undefined) return null
+    const own = this.#router.sourceTo6(iface, b, at)
+    if (own !== null) return own
+    for (const other of this.#interfaces) {
+      const address = other === undefined ? null : this.#router.sourceTo6(other, b, at)
+      if (address !== null) return address
+    }
+    return null
   }
 }
 
