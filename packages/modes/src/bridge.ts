@@ -1,6 +1,7 @@
 import type { FilterPort } from '@l2l3/nat'
 import {
   type Element,
+  type Link,
   Pipeline,
   type Port,
   type Router,
@@ -37,6 +38,9 @@ export interface BridgePort extends SwitchPortOptions {
   readonly port: Port
   /** What frames pass before they leave by it: a filter of the host's. Default: nothing. */
   readonly out?: Element
+  /** What frames pass first that come in by it, made with the way back to it: who guards, who answers. As `out` it is the same only
+   * as itself. Default: nothing. */
+  readonly guards?: (back: Link) => readonly Element[]
   /** The rules that judge what the host there sends and gets. Default: none. */
   readonly acl?: FilterPort
 }
@@ -76,17 +80,18 @@ export interface BridgeSide extends Part {
 export function bridgePort(
   wires: Wires,
   bridge: Switch,
-  { name, label, port, out: filter, acl, ...settings }: BridgePort,
+  { name, label, port, out: filter, guards, acl, ...settings }: BridgePort,
 ): BridgeSide {
   const { loop } = wires.ground
   const judged = acl === undefined ? port : new Pipeline(acl.in, port)
   const out = wires.link(filter === undefined ? judged : new Pipeline(filter, judged), label ?? name)
   const side = bridge.addPort(out, { ...settings, name })
-  const entry = acl === undefined ? side : new Pipeline(acl.out, side)
+  const judging = acl === undefined ? side : new Pipeline(acl.out, side)
+  const entry = guards === undefined ? judging : new Pipeline(...guards(out), judging)
   if (acl !== undefined) {
     // Fragments that waited go on from where they did.
     acl.againIn = loop.link(judged, `${name} in, fragments`)
-    acl.againOut = loop.link(entry, `${name} out, fragments`)
+    acl.againOut = loop.link(judging, `${name} out, fragments`)
   }
   loop.add(port, entry)
   return {

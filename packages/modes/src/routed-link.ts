@@ -35,7 +35,10 @@ export interface RoutedPort {
 }
 
 /** What a routed port is besides the port: the interface on the link. */
-export type InterfaceSpec = Omit<RoutedPort, 'port' | 'label'>
+export interface InterfaceSpec extends Omit<RoutedPort, 'port' | 'label'> {
+  /** Whether what comes in and is routed on loses one of its time to live. Default true. */
+  readonly decrementTtl?: boolean
+}
 
 /** A link that a router is on: its interface there, and the table that finds MACs. */
 export interface JoinedLink extends Part {
@@ -77,12 +80,13 @@ export function routedLink(wires: Wires, router: Router, spec: RoutedPort, askFr
 /** Joins a link to a router, as `routedLink` does with a port's. */
 export function joinedLink(wires: Wires, router: Router, spec: InterfaceSpec, out: Link, askFrom?: string): JoinedLink {
   const { pool, clock, loop, seed = 0 } = wires.ground
-  const { name, mac, addresses, mtu, rpFilter, directedBroadcast } = spec
+  const { name, mac, addresses, mtu, rpFilter, directedBroadcast, decrementTtl } = spec
   const iface = router.addInterface({
     ...{ name, mac, out, addresses },
     ...(mtu === undefined ? {} : { mtu }),
     ...(rpFilter === undefined ? {} : { reversePathFilter: rpFilter }),
     ...(directedBroadcast === undefined ? {} : { directedBroadcast }),
+    ...(decrementTtl === undefined ? {} : { decrementTtl }),
   })
   const neighbours = new NeighbourTable(pool, clock, {
     ...{ mac, out, addresses, client: iface, router: true, seed },

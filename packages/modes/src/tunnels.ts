@@ -17,6 +17,7 @@ import {
   type IpTunnel,
   type IpTunnelOptions,
   ipipTunnel,
+  type Labels,
   ovnMac,
   type ProfileOptions,
   type TunnelNetwork,
@@ -79,8 +80,15 @@ export interface RoutedTunnel extends ProfileOptions, GreOptions, Pick<IpTunnelO
   readonly mac?: string
   /** The longest inner packet. Default: what the underlay takes. */
   readonly mtu?: number
-  /** VXLAN and GENEVE: needed. */
-  readonly vni?: number
+  /** VXLAN and GENEVE: needed. `any` takes all that no other tunnel does, and leaves with what `labels` say. */
+  readonly vni?: number | 'any'
+  /** VXLAN and GENEVE: what headers say besides the VNI; see `Labels`. */
+  readonly labels?: Labels
+  /** VXLAN and GENEVE: the MAC that frames to `subnets` come from. Default: `mac`, which is where frames of others go. */
+  readonly srcMac?: string
+  /** Whether what comes out of it and is routed on loses one of its time to live: false where the other end is a half of the same
+   * router. Default true. */
+  readonly decrementTtl?: boolean
   /** The UDP port of both ends. Default 4789, 6081 or 8285. */
   readonly port?: number
   /** VXLAN and GENEVE: whether far ends are learnt from what comes in. Default: where there are no subnets. */
@@ -198,6 +206,7 @@ function addTunnel(place: Place, spec: RoutedTunnel): MadeTunnel {
   const own: InterfaceSpec = {
     ...{ name: spec.name, mac: spec.mac ?? ovnMac(spec.local), addresses: spec.addresses },
     ...(spec.rpFilter === undefined ? {} : { rpFilter: spec.rpFilter }),
+    ...(spec.decrementTtl === undefined ? {} : { decrementTtl: spec.decrementTtl }),
   }
   switch (spec.type) {
     case 'vxlan':
@@ -219,7 +228,7 @@ function ipTunnelOptions(
   underlayMtu: number,
 ): IpTunnelOptions & GreOptions {
   const { name, type, subnets, addresses, mtu, vni, port, learning, knownPeersOnly, rpFilter, ...more } = spec
-  const { remote = 'next-hop', ...rest } = more
+  const { remote = 'next-hop', labels, srcMac, decrementTtl, ...rest } = more
   return { ...rest, remote, mac: own.mac, mtu: underlayMtu, out: underlay, into }
 }
 
@@ -238,6 +247,7 @@ function ofPackets(place: Place, spec: RoutedTunnel, own: InterfaceSpec, underla
     addresses: six ? withLinkLocal(own) : own.addresses,
     out: loop.link(tunnel, `${name} (wraps)`),
     ...(own.rpFilter === undefined ? {} : { reversePathFilter: own.rpFilter }),
+    ...(own.decrementTtl === undefined ? {} : { decrementTtl: own.decrementTtl }),
   })
   entrance.next = iface
   for (const { to, remote } of subnets) {
@@ -307,7 +317,7 @@ function byGretap(place: Place, spec: RoutedTunnel, own: InterfaceSpec, underlay
 
 function byVtep(place: Place, spec: RoutedTunnel, own: InterfaceSpec, underlayMtu: number): MadeTunnel {
   const { wires, router, ends } = place
-  const { name, type, vni, local, remote, subnets = [] } = spec
+  const { name, type, vni, local, remote, subnets = [], labels, srcMac } = spec
   const { learning = subnets.length === 0, knownPeersOnly = !learning } = spec
   if (vni === undefined) throw new TypeError(`vni of ${name} is needed: its number in ${type}`)
   if (typeof remote === 'object') throw new TypeError(`remote of ${name} must be an address: a FAN is of ipip`)
@@ -320,12 +330,14 @@ function byVtep(place: Place, spec: RoutedTunnel, own: InterfaceSpec, underlayMt
   const network = end.addNetwork({
     ...{ vni, mtu: fits, out: into },
     ...{ learning, knownPeersOnly, mac: own.mac },
+    ...(labels === undefined ? {} : { labels }),
   })
   way.next = network
   if (remote !== undefined) network.addFlood(remote)
   for (const subnet of subnets) {
     const { to, via = to.slice(0, to.indexOf('/')), mac: far = ovnMac(subnet.remote) } = subnet
     network.addStatic(far, subnet.remote)
+    if (srcMac !== undefined) network.addRoute({ to, remote: subnet.remote, srcMac })
     neighbours.add(via, far)
     router.addRoute({ to, via, dev: iface })
   }

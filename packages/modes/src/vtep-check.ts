@@ -25,6 +25,7 @@ const NETWORK_KEYS = [
     ...{ remotes: true, multicast: true, static: true, prefixes: true },
     ...{ learning: true, unknown: true, knownPeersOnly: true, mac: true, destinations: true, gateway: true },
     ...{ mtu: true, oversize: true, group: true, options: true, gbp: true, knownOptions: true },
+    ...{ vnis: true, labels: true, answers: true, isolated: true },
     ...{ key: true, checksum: true, sequence: true },
   }),
 ]

@@ -31,6 +31,8 @@ export interface OverlayPort extends SwitchPortOptions {
 export interface OverlayEntry {
   readonly mac: string
   readonly remote: string | RemoteSpec
+  /** The addresses that it has there, for `answers`. Default: none are known. */
+  readonly ips?: readonly string[]
 }
 
 /** A network of a node, and how its frames reach other nodes. The fields of a profile, `gbp` and `knownOptions` are those of
@@ -48,6 +50,8 @@ export interface OverlayNetwork
       | 'oversize'
       | 'group'
       | 'options'
+      | 'vnis'
+      | 'labels'
     >,
     Pick<VtepOptions, 'gbp' | 'knownOptions'>,
     ProfileOptions,
@@ -66,6 +70,11 @@ export interface OverlayNetwork
   /** A multicast group in place of `remotes`, and the name of the uplink on whose link it is. */
   readonly multicast?: { readonly group: string; readonly uplink: string }
   readonly static?: readonly OverlayEntry[]
+  /** Whether ARP and ND for the addresses of `static` are answered here, and what becomes of other questions: they go on
+   * (`plain`), or end (`overlay`, as of a vxlan device with proxy and l3miss). VXLAN and GENEVE. Default: nothing is answered. */
+  readonly answers?: 'plain' | 'overlay'
+  /** VXLAN and GENEVE: whether isolated ports of the bridge cannot reach it. Default false. */
+  readonly isolated?: boolean
   readonly prefixes?: readonly PrefixRoute[]
 }
 

@@ -3,8 +3,8 @@
  *
  * Of VXLAN and GENEVE read in this order: `vxlan`, `geneve` (headers as views), `profile` (what a tunnel's end may choose),
  * `outer` (headers in front of frames), with `flow-hash` and `ecn` (what they take from inside), `unwrap` (what is taken and
- * dropped, and why), `encap` and `decap` (a tunnel with one far end), `vtep`, `network` and `far-ends` (a node's end of many),
- * `nesting`. Then `ip-tunnel` and what it names (IPIP, 6in4, GRE, STT), `flannel-udp`, `sleeve-tunnel`, and `mtu` and
+ * dropped, and why), `encap` and `decap` (a tunnel with one far end), `vtep`, `network`, `far-ends` and `labels` (a node's end of
+ * many), `nesting`. Then `ip-tunnel` and what it names (IPIP, 6in4, GRE, STT), `flannel-udp`, `sleeve-tunnel`, and `mtu` and
  * `path-mtu`, which all share.
  */
 
@@ -21,6 +21,14 @@ export type { GreOptions } from './gre-shim.ts'
 export { IpTunnel, type IpTunnelCounters, type IpTunnelOptions } from './ip-tunnel.ts'
 export { greTunnel, gretapTunnel, type IpIpKind, ipipTunnel, sttTunnel } from './ip-tunnel-kinds.ts'
 export type { RemoteOptions } from './ip-tunnel-remote.ts'
+export {
+  IdentityLabels,
+  type Labels,
+  type LogicalPort,
+  NETWORK,
+  NOWHERE,
+  OvnLabels,
+} from './labels.ts'
 export { Fate, fateOf, MIN_MTU4, MIN_MTU6, OVERHEAD, packetLength, TooBig, V6_OVERHEAD } from './mtu.ts'
 export { TunnelNetwork } from './network.ts'
 export type { NetworkCounters, NetworkEntry, NetworkOptions, PrefixRoute, RemoteSpec } from './network-options.ts'

@@ -1,6 +1,7 @@
 import type { Link } from '@l2l3/switch-core'
 import { eth, parseMac } from '@l2l3/switch-core/wire'
 import type { GeneveOption } from './geneve.ts'
+import type { Labels } from './labels.ts'
 import type { TunnelNetwork } from './network.ts'
 
 /*
@@ -39,6 +40,10 @@ export interface NetworkOptions {
   /** 0 to 16,777,215; or `any`, for what has no network of its own, whose frames leave with VNI 0 unless a far end has
    * another. */
   vni: number | 'any'
+  /** Further VNIs whose frames come in here. Default: none. */
+  vnis?: readonly number[]
+  /** What headers say besides. Needs settings without a UDP checksum. Default: nothing. */
+  labels?: Labels
   /** Where frames that came in go: a switch's port, a router's interface. */
   out: Link
   /** Whether MACs are learnt from what comes in. Default true. */

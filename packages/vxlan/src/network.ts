@@ -20,6 +20,7 @@ import { copy, eth, formatMac, ipv4, ipv6, parseMac, u16, u32 } from '@l2l3/swit
 import { tunnelHeader } from './encap.ts'
 import * as explain from './explain.ts'
 import { type FarEnd, type FarEnds, NONE } from './far-ends.ts'
+import type { Labels } from './labels.ts'
 import { Fate, fateOf, MIN_MTU6, TooBig } from './mtu.ts'
 import {
   boolean,
@@ -92,6 +93,7 @@ const UNLIMITED = 0x7fffffff
 export class TunnelNetwork implements Element {
   readonly vni: number | 'any'
   readonly out: Link
+  readonly labels: Labels | null
   readonly learning: boolean
   /** What stands in the `port` column of frames that came in here. */
   readonly horizon: number
@@ -139,6 +141,7 @@ export class TunnelNetwork implements Element {
       throw new Error(`out: link ${options.out?.name} has another frame pool than the VTEP`)
     }
     this.out = options.out
+    this.labels = options.labels ?? null
     this.learning = boolean('learning', options.learning, true)
     this.splitHorizon = boolean('splitHorizon', options.splitHorizon, true)
     this.knownPeersOnly = boolean('knownPeersOnly', options.knownPeersOnly, false)
@@ -320,12 +323,13 @@ export class TunnelNetwork implements Element {
     return false
   }
 
-  /** For the VTEP: hands a frame in that came out of a tunnel. */
-  deliver(f: Frame): void {
+  /** For the VTEP: hands a frame in that came out of a tunnel.
+   * @param way where to, if not to all of the network */
+  deliver(f: Frame, way: Link = this.out): void {
     this.#pool.port[f] = this.horizon
     ;(this.#n[0] as number)++
     ;(this.#n[1] as number) += this.#pool.len[f] as number
-    this.out.push(f)
+    way.push(f)
   }
 
   process(batch: Batch): void {

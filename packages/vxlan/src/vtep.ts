@@ -20,6 +20,7 @@ import { checkEncapsulation, usualPort } from './encap.ts'
 import { EndTable } from './end-table.ts'
 import * as explain from './explain.ts'
 import { FarEnds, NONE } from './far-ends.ts'
+import { NETWORK, NOWHERE } from './labels.ts'
 import { nestsTooDeep, TUNNEL_PORTS } from './nesting.ts'
 import { type NetworkHost, TunnelNetwork } from './network.ts'
 import type { NetworkOptions, RemoteSpec } from './network-options.ts'
@@ -31,6 +32,7 @@ import { type ProfileOptions, type TunnelSettings, tunnelSettings } from './prof
 import { Reassembly } from './reassembly.ts'
 import { asUnderlay, type Underlay } from './underlay.ts'
 import { CUT_TRAIN, NOT_OURS, Seen, vniKey } from './unwrap.ts'
+import * as vxlan from './vxlan.ts'
 
 /*
  * A virtual tunnel end point: a node's end of VXLAN or GENEVE tunnels, for any number of networks.
@@ -146,6 +148,10 @@ export class Vtep implements Element, Ticker {
   readonly #maxNesting: number
   readonly #ports: readonly number[]
   readonly #networks: (TunnelNetwork | undefined)[] = []
+  /** VNIs of each network. */
+  readonly #vnisOf: (ReadonlySet<number | 'any'> | undefined)[] = []
+  /** Networks with labels. */
+  #labelled = 0
   readonly #used: Uint8Array
   readonly #report: TooBigReport = new TooBigReport()
   readonly #n = { remotesRefused: 0, remotesForgotten: 0, lowered: 0 }
@@ -254,24 +260,61 @@ export class Vtep implements Element, Ticker {
   /** Adds a network. Throws where its VNI is taken, and for settings that make no sense, with key and value. */
   addNetwork(options: NetworkOptions): TunnelNetwork {
     if (!this.#open) throw new Error(`the VTEP ${this.local} is closed`)
-    if (this.networks.some((n) => n.vni === options.vni)) throw new Error(`there is a network ${options.vni} already`)
+    const vnis = new Set([options.vni, ...(options.vnis ?? [])])
+    for (const vni of vnis) {
+      if (this.#vnisOf.some((taken) => taken?.has(vni))) throw new Error(`there is a network ${vni} already`)
+    }
+    const { udpChecksum, udpChecksum6 } = this.settings
+    if (options.labels !== undefined && (this.#address.length === 4 ? udpChecksum : udpChecksum6)) {
+      throw new RangeError(`labels of network ${options.vni} need a UDP header without a checksum, which is on`)
+    }
     let index = this.#networks.indexOf(undefined)
     if (index < 0) index = this.#networks.length
     checkRange('networks', index, 0, 65_534)
     const network = new TunnelNetwork(this.#host, index, options)
     this.#networks[index] = network
-    if (network.vni === 'any') this.#ends.setAnyVni(this.#end, index)
-    else this.#ends.setNetwork(this.#end, network.vni, index)
+    if (network.labels !== null) this.#labelled++
+    this.#vnisOf[index] = new Set()
+    this.setVnis(network, [...vnis])
     return network
+  }
+
+  /** Says which VNIs' frames come in to a network from now on. Throws where one is another network's, and for what is none. */
+  setVnis(network: TunnelNetwork, vnis: readonly (number | 'any')[]): void {
+    const { index } = network
+    const before = this.#vnisOf[index]
+    if (this.#networks[index] !== network || before === undefined) {
+      throw new Error(`network ${network.vni} is not this VTEP's`)
+    }
+    const now = new Set(vnis)
+    for (const vni of now) {
+      if (vni !== 'any') checkRange('vnis', vni, 0, vxlan.MAX_VNI)
+      if (this.#vnisOf.some((taken) => taken !== before && taken?.has(vni))) {
+        throw new Error(`there is a network ${vni} already`)
+      }
+    }
+    this.#vnisOf[index] = now
+    for (const vni of before) if (!now.has(vni)) this.#forgetVni(vni)
+    for (const vni of now) {
+      if (before.has(vni)) continue
+      if (vni === 'any') this.#ends.setAnyVni(this.#end, index)
+      else this.#ends.setNetwork(this.#end, vni, index)
+    }
+  }
+
+  #forgetVni(vni: number | 'any'): void {
+    if (vni === 'any') this.#ends.setAnyVni(this.#end, -1)
+    else this.#ends.deleteNetwork(this.#end, vni)
   }
 
   /** Takes a network away with all that was learnt and configured in it. Throws where it is none of this VTEP's. */
   removeNetwork(network: TunnelNetwork): void {
     if (this.#networks[network.index] !== network) throw new Error(`network ${network.vni} is not this VTEP's`)
-    if (network.vni === 'any') this.#ends.setAnyVni(this.#end, -1)
-    else this.#ends.deleteNetwork(this.#end, network.vni)
+    for (const vni of this.#vnisOf[network.index] ?? []) this.#forgetVni(vni)
+    if (network.labels !== null) this.#labelled--
     this.#retire(network)
     this.#networks[network.index] = undefined
+    this.#vnisOf[network.index] = undefined
     this.#reclaim()
   }
 
@@ -425,7 +468,19 @@ export class Vtep implements Element, Ticker {
         }
       }
     }
-    network.deliver(f)
+    if (network.labels === null) network.deliver(f)
+    else this.#byLabel(f, network)
+  }
+
+  /** Hands a frame in where its header says. */
+  #byLabel(f: Frame, network: TunnelNetwork): void {
+    const pool = this.#pool
+    const way = network.labels?.wayOf(pool.bytes, this.#ends.seen[Seen.Header] as number) ?? NETWORK
+    if (way === NOWHERE) {
+      if (pool.trace !== null) explain.vtepSays(pool, f, 'its header names no logical port that is here')
+      pool.drop(f, Drop.NoDestination)
+    } else if (way === NETWORK) network.deliver(f)
+    else network.deliver(f, way)
   }
 
   /** Says out of which tunnel a frame came. */
@@ -467,6 +522,7 @@ export class Vtep implements Element, Ticker {
     if (said === WRAPPED || (said === WRAPPED_TUNNEL && !this.#tooDeep(f))) {
       const bytes = pool.len[f] as number
       if (cuttable) this.#ids.clearDf(f)
+      if (this.#labelled > 0) this.#label(f, n)
       if (pool.trace !== null) explain.wrapped(pool, f, 'vtep', this.#name(this.#far.spec(n).vni))
       const by = this.#far.underlays[n] as Underlay | null
       if (by === null) this.#out.send(f)
@@ -482,6 +538,15 @@ export class Vtep implements Element, Ticker {
     this.#sent = 0
     this.#outers.cut(f, this.#segment)
     return this.#sent
+  }
+
+  /** Writes what the header of a wrapped frame says besides. */
+  #label(f: Frame, n: number): void {
+    const pool = this.#pool
+    const labels = this.#networks[this.#far.spec(n).network]?.labels ?? null
+    const o = pool.off[f] as number
+    const end = o + this.#outers.lengthOf(this.#far.rows[n] as number)
+    if (labels !== null) labels.mark(pool.bytes, o + this.#outside, end, pool.port[f] as number)
   }
 
   readonly #segment = (f: Frame): void => {
