@@ -117,7 +117,8 @@ export class HostNode {
 
   /** The links that ports are behind: of bridges, uplinks and pods. */
   get links(): readonly JoinedLink[] {
-    return [...this.#bridges.list.flatMap((bridge) => bridge.gateway ?? []), ...this.#uplinks.list, ...this.#pods.list]
+    const bridged = this.#bridges.list.flatMap(({ gateway, interfaces }) => [gateway ?? [], interfaces.list].flat())
+    return [...bridged, ...this.#uplinks.list, ...this.#pods.list]
   }
 
   /**
@@ -208,11 +209,14 @@ export class HostNode {
 
 /** How many ports a host has, those that are not plugged in to a wire included. */
 function portsOf({ bridges = [], uplinks = [], pods = [], tunnels = [] }: HostSettings): number {
-  return bridges.reduce((n, bridge) => n + bridge.ports.length + 1, uplinks.length + pods.length + tunnels.length)
+  const bridged = bridges.reduce((n, { ports, interfaces = [] }) => n + ports.length + interfaces.length + 1, 0)
+  return bridged + uplinks.length + pods.length + tunnels.length
 }
 
 function gatewayAddresses({ bridges = [] }: HostSettings): string[] {
-  return bridges.flatMap(({ gateway }) => gateway?.addresses ?? [])
+  return bridges.flatMap(({ gateway, interfaces = [] }) =>
+    [gateway ?? [], interfaces].flat().flatMap((own) => own.addresses),
+  )
 }
 
 function withGateway(

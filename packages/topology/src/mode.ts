@@ -11,6 +11,7 @@ import { l3Mode } from './mode/l3.ts'
 import { natMode } from './mode/nat.ts'
 import { routerMode } from './mode/router.ts'
 import { switchMode } from './mode/switch.ts'
+import { transparentMode } from './mode/transparent.ts'
 import { vtepMode } from './mode/vtep.ts'
 import { winnatMode } from './mode/winnat.ts'
 import type { EndpointSpec, NodeSpec, PortSpec, StaticNeighbour } from './topology.ts'
@@ -150,6 +151,22 @@ export interface BuiltNode {
 
 export type { Ground }
 
+/** A node as the file has it. */
+export interface RawNode extends Record<string, unknown> {
+  readonly mode: string
+  readonly endpoints?: Readonly<Record<string, Readonly<Record<string, unknown>> & { readonly ip?: string | string[] }>>
+}
+
+/** What a mode knows of a node that it reads keys of. */
+export interface Expanding {
+  /** The node's name. */
+  readonly name: string
+  /** The topology file's. */
+  readonly file: string
+  /** Paths start inside the node. */
+  readonly report: Report
+}
+
 /** A kind of node. */
 export interface Mode {
   /** What `mode:` says. */
@@ -162,6 +179,10 @@ export interface Mode {
   readonly endpointKeys?: Readonly<Record<string, Schema>>
   /** Further keys of ports without: `ip` and `mac` of the node's interface. */
   readonly uplinkKeys?: Readonly<Record<string, Schema>>
+  /** Makes of a node as the file has it one with further keys: of what stands for them. It is read as if the file had them. */
+  expand?(raw: RawNode, at: Expanding): RawNode
+  /** Whether hosts may have the same MAC address: that of the node. Default false. */
+  readonly sharedMac?: boolean
   /** Names the network that a host is in, from its keys: addresses are unique in each. Default: one for all. */
   scope?(endpoint: Readonly<Record<string, unknown>>): string
   /** Reports what the schema cannot say. Paths start inside the node. */
@@ -194,6 +215,7 @@ export const MODES: Modes = new Map(
     natMode,
     vtepMode,
     winnatMode,
+    transparentMode,
     ...[calicoMode, flannelMode, awsVpcMode, azureMode],
   ].map((mode) => [mode.name, mode]),
 )
