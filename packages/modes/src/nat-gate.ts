@@ -200,7 +200,8 @@ export class NatGate {
     checkMapping(`portMappings[${i}]`, { hairpin, ...mapping }, this.#options.portMappingRules)
     // A pod on a link of its own is all of its network.
     const own = inside.length > 0 ? inside : [`${mapping.to}/${mapping.to.includes(':') ? 128 : 32}`]
-    const whole = { ...mapping, masqueradeFrom: hairpin ? own : [] }
+    const all = [mapping.to.includes(':') ? '::/0' : '0.0.0.0/0']
+    const whole = { ...mapping, masqueradeFrom: hairpin === 'all' ? all : hairpin ? own : [] }
     return [JSON.stringify(whole), () => this.portMappings.add(whole, `portMappings[${i}]`)]
   }
 

@@ -5,8 +5,8 @@ import { dockerWindowsPolicies, type PortMapping } from '@l2l3/nat'
 /** A port of the node, or a range of them, that leads inside; see `PortMapping`. */
 export interface PortMappingOptions extends Omit<PortMapping, 'masqueradeFrom' | 'notIn' | 'zone' | 'local'> {
   /** Whether hosts of the inside get there too, as if from the gateway (portmap's `snat`): else the server answers them
-   * directly, and they do not know the answer. Default true. */
-  readonly hairpin?: boolean
+   * directly, and they do not know the answer; `all`: everybody does as if from there (`masqAll`). Default true. */
+  readonly hairpin?: boolean | 'all'
 }
 
 /** `linux`: all that `PortMapping` can say; `docker-windows`: what Docker on Windows takes, which is one port of TCP or UDP at
@@ -21,8 +21,8 @@ export function checkMapping(key: string, mapping: PortMappingOptions, rules: Po
     throw new TypeError(`portMappingRules must be one of ${RULES.join(', ')}, not ${JSON.stringify(rules)}`)
   }
   const { hairpin } = mapping
-  if (hairpin !== undefined && typeof hairpin !== 'boolean') {
-    throw new TypeError(`${key}.hairpin must be true or false, not ${JSON.stringify(hairpin)}`)
+  if (hairpin !== undefined && typeof hairpin !== 'boolean' && hairpin !== 'all') {
+    throw new TypeError(`${key}.hairpin must be true, false or "all", not ${JSON.stringify(hairpin)}`)
   }
   if (rules === 'linux') return
   const { protocol, port, address } = mapping

@@ -77,7 +77,7 @@ export function parseSegments(
     }
     const hosts = Object.entries(rawHosts).map(([host, h]): EndpointSpec => {
       const at = [...path, 'hosts', host]
-      const endpoint = register.endpoint(host, name, h ?? {}, at, '', mtu ?? 1500)
+      const endpoint = register.endpoint(host, name, h ?? {}, at, '', false, mtu ?? 1500)
       if (mtu !== undefined && endpoint.mtu > mtu) tooLong([...at, 'mtu'], endpoint.mtu, name, mtu, report)
       if (host === router?.name) report(at, `"${host}" is the name of the segment's router; choose another`, 'key')
       return { ...endpoint, gateways: gatewaysOf(endpoint, h?.gateway, router, at, report) }

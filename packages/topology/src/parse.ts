@@ -3,7 +3,7 @@ import { attempt } from './attempt.ts'
 import { withNeighbours, withPeers } from './cluster.ts'
 import { didYouMean } from './did-you-mean.ts'
 import { type Path, TopologyDocument } from './document.ts'
-import { MODES, type Mode, type Report } from './mode.ts'
+import { MODES, type Mode, type Report, type RawNode as UnreadNode } from './mode.ts'
 import { parseChecks, type RawCheck } from './parse-checks.ts'
 import { parseFaults, type RawFaults } from './parse-faults.ts'
 import { parseSegments, type RawSegment } from './parse-segments.ts'
@@ -119,9 +119,15 @@ class Reading {
     this.problems.push(this.#doc.problem(path, message, at))
   }
 
-  #node(name: string, raw: RawNode): NodeSpec {
+  #node(name: string, given: RawNode): NodeSpec {
+    const known = MODES.get(given.mode) as Mode
+    const expanding = {
+      ...{ name, file: this.#doc.file },
+      report: (path: Path, message: string, at?: 'key' | 'value') =>
+        this.#report(['nodes', name, ...path], message, at),
+    }
+    const raw = (known.expand?.(given as UnreadNode, expanding) ?? given) as RawNode
     const { mode, uplink, ports = {}, endpoints = {}, ...options } = raw
-    const known = MODES.get(mode) as Mode
     const specs: PortSpec[] = []
     const add = (port: PortSpec): void => {
       if (port.name === 'uplink' && port.path[0] !== 'uplink') {
@@ -133,7 +139,7 @@ class Reading {
     for (const [host, e] of Object.entries(endpoints)) {
       const path = ['endpoints', host]
       const at = ['nodes', name, ...path]
-      const endpoint = this.#register.endpoint(host, name, e ?? {}, at, known.scope?.(e ?? {}))
+      const endpoint = this.#register.endpoint(host, name, e ?? {}, at, known.scope?.(e ?? {}), known.sharedMac)
       const label = `${name}/${host}`
       const own = this.#register.interface(name, host, at, ['gatewayMac', 'gateway'], e ?? {})
       const faults = parseFaults(e?.faults, [...at, 'faults'], this.#report)

@@ -14,6 +14,7 @@ const OF_OTHERS = new Set(['routes', 'from', 'exceptions', 'destinations', 'bloc
 /** Why a host cannot send to an address; null where it can. */
 export function noRoute(from: EndpointSpec, address: Address, nodes: readonly NodeSpec[]): string | null {
   if (from.addresses.some((own) => onLink(own, address.bytes)) || isGroup(address)) return null
+  if (from.routes?.some(({ to }) => onLink(to, address.bytes))) return null
   const node = nodes.find(({ name }) => name === from.node)
   const port = node?.ports.find(({ endpoint }) => endpoint === from)
   if (node === undefined || port === undefined) return null

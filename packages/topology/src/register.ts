@@ -1,8 +1,8 @@
-import { type Address, derivedMac, isLinkLocal, parseHostAddress, parseMac } from './address.ts'
+import { type Address, derivedMac, isLinkLocal, parseHostAddress, parseIp, parseMac, parseNetwork } from './address.ts'
 import { attempt } from './attempt.ts'
 import type { Path } from './document.ts'
 import type { Report } from './mode.ts'
-import type { EndpointSpec, InterfaceSpec } from './topology.ts'
+import type { EndpointSpec, HostRoute, InterfaceSpec } from './topology.ts'
 
 /* Names and addresses of a file: each is read, and is somebody's alone. Who comes second is told who came first. */
 
@@ -11,6 +11,12 @@ export interface RawEndpoint extends Record<string, unknown> {
   mac?: string
   ip?: string | string[]
   mtu?: number
+  routes?: readonly RawRoute[]
+}
+
+interface RawRoute {
+  readonly to: string
+  readonly via: string
 }
 
 /** The longest MTU that Linux gives a TAP: 65,535 bytes less its Ethernet header. */
@@ -37,13 +43,21 @@ export class Register {
   }
 
   /** A host on a node; `path` is where it stands. */
-  endpoint(name: string, node: string, raw: RawEndpoint, path: Path, scope = '', usualMtu = 1500): EndpointSpec {
+  endpoint(
+    name: string,
+    node: string,
+    raw: RawEndpoint,
+    path: Path,
+    scope = '',
+    sharedMac = false,
+    usualMtu = 1500,
+  ): EndpointSpec {
     const label = `${node}/${name}`
     this.claim(`endpoint ${name}`, label, path, 'key')
     const given =
       raw.mac === undefined ? undefined : attempt(this.#report, [...path, 'mac'], () => parseMac(raw.mac as string))
     const mac = given ?? derivedMac(this.#topology, node, name)
-    if (raw.mac === undefined || given !== undefined) {
+    if (!sharedMac && (raw.mac === undefined || given !== undefined)) {
       this.claim(`MAC address ${mac}`, label, [...path, 'mac'], 'value', scope)
     }
     const mtu = raw.mtu ?? usualMtu
@@ -53,7 +67,26 @@ export class Register {
         this.#report(at, `IPv6 needs an MTU of 1280 or more (RFC 8200 5), and the endpoint has ${mtu}`)
       }
     })
-    return { name, node, mac, addresses, mtu }
+    const routes = this.#routes(raw.routes ?? [], [...path, 'routes'], addresses)
+    return { name, node, mac, addresses, mtu, ...(routes.length === 0 ? {} : { routes }) }
+  }
+
+  /** Routes of a host. */
+  #routes(raw: readonly RawRoute[], path: Path, own: readonly Address[]): HostRoute[] {
+    return raw.flatMap((route, i) => {
+      const to = attempt(this.#report, [...path, i, 'to'], () => parseNetwork(route.to))
+      const via = attempt(this.#report, [...path, i, 'via'], () => parseIp(route.via))
+      if (to === undefined || via === undefined) return []
+      if (to.family !== via.family) {
+        this.#report(
+          [...path, i, 'via'],
+          `${via.text} is an IPv${via.family} address, and ${route.to} an IPv${to.family} network`,
+        )
+      } else if (!own.some((address) => address.family === to.family)) {
+        this.#report([...path, i, 'to'], `the endpoint has no IPv${to.family} address`)
+      }
+      return [{ to, via }]
+    })
   }
 
   /** A node's own end of a port, of which two keys tell MAC and addresses. */

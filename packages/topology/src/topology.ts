@@ -10,6 +10,14 @@ export interface StaticNeighbour {
   readonly mac: string
 }
 
+/** A route of a host, besides those to its networks and by its gateways. */
+export interface HostRoute {
+  /** A network. */
+  readonly to: Address
+  /** By whom. */
+  readonly via: Address
+}
+
 /** A host on a port of a node. */
 export interface EndpointSpec {
   /** Unique in the topology. */
@@ -24,6 +32,8 @@ export interface EndpointSpec {
   /** By which it reaches other networks, where the file says so itself, as it does of a segment's hosts: at most one of
    * each IP version. Absent where the node's mode says it. */
   readonly gateways?: readonly Address[]
+  /** Further routes. Absent where there are none. */
+  readonly routes?: readonly HostRoute[]
   /** Neighbours that it does not have to ask for. Absent where there are none. */
   readonly neighbours?: readonly StaticNeighbour[]
 }

@@ -1,13 +1,15 @@
-import { type Balancer, cniIpMasq, dockerMasq, type Nat, type OutboundRule, type PortMappings } from '@l2l3/nat'
-import type { Port, PortVlans, Switch, SwitchPort, VlanRange } from '@l2l3/switch-core'
+import { cniIpMasq, dockerMasq, markedMasquerade, type OutboundRule, type SourceNat } from '@l2l3/nat'
+import type { Port, PortVlans, VlanRange } from '@l2l3/switch-core'
 import { formatIpv4, parseIpv4 } from '@l2l3/switch-core/wire'
 import type { BridgeGateway, BridgePort } from '../bridge.ts'
 import type { Ground } from '../ground.ts'
 import { HostNode, type HostOptions, type HostSettings } from '../host-node.ts'
 import type { NatGateOptions, NatPolicies } from '../nat-gate.ts'
 import { type Chain, networksOf } from '../nat-outbound.ts'
-import type { JoinedLink, RoutedPort } from '../routed-link.ts'
+import type { RoutedPort } from '../routed-link.ts'
+import { type RoutedNode, routedNode } from '../router.ts'
 import type { Route } from '../routes.ts'
+import { gateOf } from './gate-of.ts'
 import { DockerGuard, IccFilter } from './icc.ts'
 
 /** Whose rules masquerade what leaves: those of the CNI plugin for iptables or for nftables, of Docker, or of kubenet; none. */
@@ -76,21 +78,6 @@ export interface LinuxBridgeOptions extends LinuxBridgeSettings, BridgeVlans, Na
   readonly guarded?: boolean
 }
 
-/** A node with a bridge. */
-export interface LinuxBridgeNode {
-  readonly host: HostNode
-  readonly switch: Switch
-  /** By the names of their ports. */
-  readonly ports: ReadonlyMap<string, SwitchPort>
-  /** Null where the node has no interface on the bridge. */
-  readonly gateway: JoinedLink | null
-  readonly nat: Nat
-  readonly portMappings: PortMappings
-  readonly balancer: Balancer
-  /** Makes the node what is said, while frames pass; all of it is given anew. */
-  change(next: LinuxBridgeSettings): void
-}
-
 /** What Docker's default network says (modes.md 8). */
 export const DOCKER0: Pick<LinuxBridgeOptions, 'name' | 'masquerade' | 'guarded'> = {
   ...{ name: 'docker0', masquerade: 'docker', guarded: true },
@@ -124,7 +111,7 @@ export function dockerMac(ip: string): string {
  *
  * Throws a TypeError or RangeError with key and value for settings that make no sense.
  */
-export function bridge(ground: Ground, options: LinuxBridgeOptions): LinuxBridgeNode {
+export function bridge(ground: Ground, options: LinuxBridgeOptions): RoutedNode<LinuxBridgeSettings> {
   const { name = 'cni0', gateway, masquerade = 'off', icc = true, guarded = false, nonMasquerade } = options
   if (!MASQUERADES.includes(masquerade)) {
     throw new TypeError(`masquerade must be one of ${MASQUERADES.join(', ')}, not ${JSON.stringify(masquerade)}`)
@@ -166,18 +153,12 @@ export function bridge(ground: Ground, options: LinuxBridgeOptions): LinuxBridge
       ...{ uplinks, routes, policies: { chain, portMappings, services } },
     }
   }
-  const host = new HostNode(ground, settings(options), { ...options, nat: options })
-  const [there] = host.bridges as [(typeof host.bridges)[0]]
-  const { nat, portMappings, balancer } = host.nat as NonNullable<typeof host.nat>
-  const { gateway: link } = there
-  if (link !== null && (guarded || !icc)) new DockerGuard(host.router, nat, link.iface, { icc, guarded })
-  return {
-    ...{ host, switch: there.switch, gateway: link, nat, portMappings, balancer },
-    get ports() {
-      return new Map(there.ports.list.map(({ name: port, side }) => [port, side]))
-    },
-    change: (next) => host.change(settings(next)),
+  const host = new HostNode(ground, settings(options), { ...options, nat: gateOf(options) })
+  const link = host.bridges[0]?.gateway ?? null
+  if (link !== null && host.nat !== null && (guarded || !icc)) {
+    new DockerGuard(host.router, host.nat.nat, link.iface, { icc, guarded })
   }
+  return routedNode(host, settings)
 }
 
 const hasVlan = ({ vlan = 0, vlanTrunk = [] }: BridgeVlans): boolean => vlan > 0 || vlanTrunk.length > 0
@@ -193,7 +174,7 @@ function portVlans({ vlan = 0, vlanTrunk = [] }: BridgeVlans, preserveDefault: b
   return { access: 1 }
 }
 
-/** The chain that masquerades (modes.md 8). */
+/** The chain that masquerades (modes.md 8), behind what portmap and kube-proxy have marked. */
 function masqueradeBy(
   whose: BridgeMasquerade,
   bridgeName: string,
@@ -203,24 +184,24 @@ function masqueradeBy(
 ): Chain {
   const ips = pods.flatMap((pod) => pod.ips)
   return ({ links, masquerade }): OutboundRule[] => {
-    if (whose === 'off') return []
     const nat = masquerade()
+    return [...markedMasquerade(nat), ...own(links.get(bridgeName), nat)]
+  }
+  function own(bridgeNumber: number | undefined, nat: SourceNat): OutboundRule[] {
     switch (whose) {
-      case 'docker': {
-        const number = links.get(bridgeName)
-        return number === undefined
+      case 'off':
+        return []
+      case 'docker':
+        return bridgeNumber === undefined
           ? []
-          : networksOf(gateways).flatMap((subnet) => dockerMasq({ subnet, bridge: number, nat }))
-      }
+          : networksOf(gateways).flatMap((subnet) => dockerMasq({ subnet, bridge: bridgeNumber, nat }))
       case 'kubenet':
         return [{ notTo: nonMasquerade, family: 4, verdict: nat }]
-      default: {
-        const subnets = [...new Set(networksOf(ips))]
-        return subnets.flatMap((subnet) => {
-          const own = ips.filter((ip) => networksOf([ip]).includes(subnet)).map(alone)
-          return cniIpMasq({ pods: own, subnet, backend: whose, nat })
+      default:
+        return [...new Set(networksOf(ips))].flatMap((subnet) => {
+          const inside = ips.filter((ip) => networksOf([ip]).includes(subnet)).map(alone)
+          return cniIpMasq({ pods: inside, subnet, backend: whose, nat })
         })
-      }
     }
   }
 }

@@ -1,7 +1,9 @@
+import { markedMasquerade } from '@l2l3/nat'
 import { Ipvlan, type IpvlanChild, type IpvlanOptions, type Port } from '@l2l3/switch-core'
 import type { Ground } from '../ground.ts'
 import { HostNode, type HostOptions, type HostSettings } from '../host-node.ts'
 import type { NatGateOptions, NatPolicies } from '../nat-gate.ts'
+import type { Chain } from '../nat-outbound.ts'
 import { Parts } from '../parts.ts'
 import type { RoutedPort } from '../routed-link.ts'
 import { type RoutedNode, routedNode } from '../router.ts'
@@ -98,6 +100,9 @@ export interface IpvlanL3Options extends IpvlanL3Settings, Omit<HostOptions, 'na
   readonly nat?: NatGateOptions
 }
 
+/** What port mappings and services have marked is masqueraded, and nothing else. */
+const marked: Chain = ({ masquerade }) => markedMasquerade(masquerade())
+
 /**
  * mode: ipvlan, l3 and l3s - the same, but the node's stack routes what pods send and get.
  *
@@ -116,14 +121,13 @@ export interface IpvlanL3Options extends IpvlanL3Settings, Omit<HostOptions, 'na
  */
 export function ipvlanL3(ground: Ground, options: IpvlanL3Options): RoutedNode<IpvlanL3Settings> {
   const { uplink, parentMac, nat } = options
-  const chain = () => []
   const settings = ({ pods, routes = [], policies = {} }: IpvlanL3Settings): HostSettings => ({
     uplinks: uplink === null ? [] : [uplink],
     pods: pods.map((pod) => {
       const known = pod.ips.map((address) => ({ address, mac: parentMac }))
       return { ...pod, mac: parentMac, gateway: { mac: parentMac, addresses: [] }, neighbours: known }
     }),
-    ...{ routes, ...(nat === undefined ? {} : { policies: { chain, ...policies } }) },
+    ...{ routes, ...(nat === undefined ? {} : { policies: { chain: marked, ...policies } }) },
   })
   return routedNode(new HostNode(ground, settings(options), options), settings)
 }

@@ -1,12 +1,15 @@
-import { type Balancer, cniIpMasq, kindnetMasq, type Nat, type OutboundRule, type PortMappings } from '@l2l3/nat'
-import type { Port, Router } from '@l2l3/switch-core'
+import { cniIpMasq, kindnetMasq, markedMasquerade, type OutboundRule, type SourceNat } from '@l2l3/nat'
+import type { Port } from '@l2l3/switch-core'
 import type { Ground } from '../ground.ts'
 import { HostNode, type HostOptions, type HostSettings } from '../host-node.ts'
 import type { NatGateOptions, NatPolicies } from '../nat-gate.ts'
 import type { Chain } from '../nat-outbound.ts'
-import type { RoutedLink, RoutedPort } from '../routed-link.ts'
+import type { RoutedPort } from '../routed-link.ts'
+import { type RoutedNode, routedNode } from '../router.ts'
 import type { Route } from '../routes.ts'
 import { isWithin } from '../underlay.ts'
+import { gateOf } from './gate-of.ts'
+import { type ClusterPeer, directRoutes, familyOf, peerWays } from './peers.ts'
 
 /** Whose rules masquerade what leaves: those of the CNI plugin for iptables or for nftables, or kindnet's; none. */
 export type PtpMasquerade = 'iptables' | 'nftables' | 'kindnet' | 'off'
@@ -28,15 +31,6 @@ export interface PtpPod {
   readonly mtu?: number
 }
 
-/** Another node of the cluster, as kindnet knows it. */
-export interface KindnetPeer {
-  readonly name: string
-  /** Its pods' networks. */
-  readonly podCidrs: readonly string[]
-  /** Its addresses, of the families of its networks. */
-  readonly addresses: readonly string[]
-}
-
 /** Settings of a ptp node that change while it runs. */
 export interface PtpSettings extends Pick<NatPolicies, 'portMappings' | 'services'> {
   readonly pods: readonly PtpPod[]
@@ -44,7 +38,7 @@ export interface PtpSettings extends Pick<NatPolicies, 'portMappings' | 'service
   readonly uplinks: readonly RoutedPort[]
   readonly routes?: readonly Route[]
   /** kindnet: the other nodes, to whose pods there is a route each. Default: none. */
-  readonly peers?: readonly KindnetPeer[]
+  readonly peers?: readonly ClusterPeer[]
 }
 
 /** Settings of a ptp node. */
@@ -57,18 +51,6 @@ export interface PtpOptions extends PtpSettings, NatGateOptions, Omit<HostOption
   readonly podCidrs?: readonly string[]
   /** kindnet: networks to which nothing is masqueraded, besides all nodes' pods. Default: none. */
   readonly noMasquerade?: readonly string[]
-}
-
-/** A node of pods on links of their own. */
-export interface PtpNode {
-  readonly host: HostNode
-  readonly router: Router
-  readonly pods: readonly RoutedLink[]
-  readonly nat: Nat
-  readonly portMappings: PortMappings
-  readonly balancer: Balancer
-  /** Makes the node what is said, while frames pass; all of it is given anew. */
-  change(next: PtpSettings): void
 }
 
 /**
@@ -89,7 +71,7 @@ export interface PtpNode {
  *
  * Throws a TypeError or RangeError with key and value for settings that make no sense.
  */
-export function ptp(ground: Ground, options: PtpOptions): PtpNode {
+export function ptp(ground: Ground, options: PtpOptions): RoutedNode<PtpSettings> {
   const { gateways, masquerade = 'off', podCidrs = [], noMasquerade = [] } = options
   if (!MASQUERADES.includes(masquerade)) {
     throw new TypeError(`masquerade must be one of ${MASQUERADES.join(', ')}, not ${JSON.stringify(masquerade)}`)
@@ -97,34 +79,18 @@ export function ptp(ground: Ground, options: PtpOptions): PtpNode {
   const addresses = gateways.map(alone)
   const settings = (next: PtpSettings): HostSettings => {
     const { pods, uplinks, routes = [], peers = [], portMappings = [], services = [] } = next
-    const around = [...podCidrs, ...peers.flatMap((peer) => peer.podCidrs), ...noMasquerade]
+    const around = [...podCidrs, ...peers.flatMap((peer) => peer.subnets), ...noMasquerade]
     return {
       uplinks,
       pods: pods.map(({ hostMac, ...pod }) => ({ ...pod, gateway: { mac: hostMac, addresses } })),
-      routes: [...peers.flatMap(routesTo), ...routes],
+      routes: [...directRoutes(peerWays(peers, uplinks)), ...routes],
       policies: { inside: podCidrs, chain: masqueradeBy(masquerade, pods, podCidrs, around), portMappings, services },
     }
   }
-  const host = new HostNode(ground, settings(options), { ...options, nat: options })
-  const { nat, portMappings, balancer } = host.nat as NonNullable<typeof host.nat>
-  return {
-    ...{ host, router: host.router, nat, portMappings, balancer },
-    get pods() {
-      return host.pods
-    },
-    change: (next) => host.change(settings(next)),
-  }
+  return routedNode(new HostNode(ground, settings(options), { ...options, nat: gateOf(options) }), settings)
 }
 
-/** kindnet's routes to a node's pods: each network by the node's address of its family. */
-function routesTo({ podCidrs, addresses }: KindnetPeer): Route[] {
-  return podCidrs.flatMap((to) => {
-    const via = addresses.find((address) => address.includes(':') === to.includes(':'))
-    return via === undefined ? [] : [{ to, via }]
-  })
-}
-
-/** The chain that masquerades (modes.md 8, 9). */
+/** The chain that masquerades (modes.md 8, 9), behind what portmap and kube-proxy have marked. */
 function masqueradeBy(
   whose: PtpMasquerade,
   pods: readonly PtpPod[],
@@ -132,23 +98,24 @@ function masqueradeBy(
   around: readonly string[],
 ): Chain {
   return ({ masquerade }): OutboundRule[] => {
-    if (whose === 'off') return []
     const nat = masquerade()
+    return [...markedMasquerade(nat), ...own(nat)]
+  }
+  function own(nat: SourceNat): OutboundRule[] {
+    if (whose === 'off') return []
     if (whose === 'kindnet') {
       return ([4, 6] as const).flatMap((family) => {
-        const own = inside.filter((net) => familyOf(net) === family)
+        const cidrs = inside.filter((net) => familyOf(net) === family)
         const noMasquerade = around.filter((net) => familyOf(net) === family)
-        return own.length === 0 ? [] : kindnetMasq({ family, pods: own, noMasquerade, nat })
+        return cidrs.length === 0 ? [] : kindnetMasq({ family, pods: cidrs, noMasquerade, nat })
       })
     }
     return inside.flatMap((subnet) => {
-      const own = pods.flatMap((pod) => pod.ips.filter((ip) => isWithin(ip, subnet)).map(alone))
-      return own.length === 0 ? [] : cniIpMasq({ pods: own, subnet, backend: whose, nat })
+      const ips = pods.flatMap((pod) => pod.ips.filter((ip) => isWithin(ip, subnet)).map(alone))
+      return ips.length === 0 ? [] : cniIpMasq({ pods: ips, subnet, backend: whose, nat })
     })
   }
 }
-
-const familyOf = (text: string): 4 | 6 => (text.includes(':') ? 6 : 4)
 
 /** An address with the prefix that it has by itself. */
 function alone(ip: string): string {

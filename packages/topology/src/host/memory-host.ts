@@ -1,7 +1,7 @@
 import type { Clock } from '@l2l3/switch-core'
 import { arp, eth, icmp, icmpv6, ipv4, ipv6, tcp, u32, udp } from '@l2l3/switch-core/wire'
 import { type Address, ipText, macBytes, onLink } from '../address.ts'
-import type { EndpointSpec } from '../topology.ts'
+import type { EndpointSpec, HostRoute } from '../topology.ts'
 import { type Arping, Arpings } from './arping.ts'
 import { Datagrams, type Echoing } from './datagrams.ts'
 import { Echoes, type Ping, type RouteTrace } from './echo.ts'
@@ -50,6 +50,7 @@ export class MemoryHost {
   readonly #send: (frame: Uint8Array) => void
   readonly #groups: Uint8Array[]
   readonly #gateways: readonly Address[]
+  readonly #routes: readonly HostRoute[]
   readonly #echoes: Echoes
   readonly #datagrams: Datagrams
   readonly #arpings: Arpings
@@ -71,6 +72,8 @@ export class MemoryHost {
     this.mac = macBytes(spec.mac)
     this.addresses = spec.addresses
     this.#gateways = gateways
+    // The longest prefix first.
+    this.#routes = (spec.routes ?? []).toSorted((a, b) => b.to.prefix - a.to.prefix)
     this.#send = send
     this.neighbours = new Neighbours(clock, (address) => this.#solicit(address))
     for (const { address, mac } of spec.neighbours ?? []) this.neighbours.add(address.bytes, macBytes(mac))
@@ -202,7 +205,7 @@ export class MemoryHost {
   #source(address: Uint8Array): Uint8Array | null {
     const near = this.addresses.find((a) => onLink(a, address))
     if (near !== undefined) return near.bytes
-    const gateway = this.#gateways.find((g) => g.bytes.length === address.length)
+    const gateway = this.#gatewayTo(address)
     if (gateway === undefined) return null
     const own = this.addresses.filter((a) => a.family === gateway.family)
     return (own.find((a) => onLink(a, gateway.bytes)) ?? own[0])?.bytes ?? null
@@ -211,7 +214,13 @@ export class MemoryHost {
   /** Who on the link gets what is for an address: itself, or the gateway. */
   #nextHop(address: Uint8Array): Uint8Array {
     if (this.addresses.some((a) => onLink(a, address))) return address
-    return this.#gateways.find((g) => g.bytes.length === address.length)?.bytes ?? address
+    return this.#gatewayTo(address)?.bytes ?? address
+  }
+
+  /** By whom an address of another network is reached. */
+  #gatewayTo(address: Uint8Array): Address | undefined {
+    const route = this.#routes.find(({ to }) => onLink(to, address))
+    return route?.via ?? this.#gateways.find((g) => g.bytes.length === address.length)
   }
 
   /** Sends a packet by the route to `dst`, once it is known who is next on it; where there is none, or nobody is there, it is

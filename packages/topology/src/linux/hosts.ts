@@ -23,6 +23,9 @@ export function hostsOf(node: NodeSpec): Host[] {
  * as Calico's plugin does it: `ip route add 169.254.1.1 dev eth0 scope link`. Neighbours that it is told are permanent. */
 export async function configureHost(topology: Topology, host: Host, signal: AbortSignal | undefined): Promise<void> {
   const { endpoint, gateways } = host
+  const further = (endpoint.routes ?? []).map(({ to, via }) => {
+    return `ip -${to.family} route add ${to.text}/${to.prefix} via ${via.text} dev eth0 onlink`
+  })
   const routes = gateways.flatMap((gateway) => {
     const { text, family } = gateway
     const known = isLinkLocal(gateway) || endpoint.addresses.some((own) => onLink(own, gateway.bytes))
@@ -33,7 +36,7 @@ export async function configureHost(topology: Topology, host: Host, signal: Abor
     return `ip neigh replace ${address.text} lladdr ${mac} dev eth0 nud permanent`
   })
   const own = [...addressed('eth0', endpoint.addresses), ...neighbours]
-  const script = [quiet('eth0'), 'ip link set lo up', ...own, ...routes]
+  const script = [quiet('eth0'), 'ip link set lo up', ...own, ...routes, ...further]
   await inNamespace(namespaceName(topology, endpoint), script.join('\n'), signal)
 }
 

@@ -105,10 +105,12 @@ const portMapping: Schema = {
     },
     to: { type: 'string', description: 'Who gets it: an endpoint of the node, or an IP address.' },
     toPort: ports('At which port, or a range as long as port. Default: port.'),
-    hairpin: flag(
-      'Whether hosts of its own network get there too, as if from the gateway (portmap). Default true. Else its answers ' +
-        'pass the node by.',
-    ),
+    hairpin: {
+      enum: [true, false, 'all'],
+      description:
+        'Whether hosts of its own network get there too, as if from the gateway (portmap). Default true. Else its answers ' +
+        'pass the node by. all: everybody gets there as if from the node (masqAll).',
+    },
   },
 }
 

@@ -17,7 +17,7 @@ interface RawMapping {
   hostIp?: string
   to: string
   toPort?: number | string
-  hairpin?: boolean
+  hairpin?: boolean | 'all'
 }
 
 interface RawBackend {
