@@ -40,7 +40,10 @@ export interface WindowsServiceOptions {
 }
 
 /** A port of a service: as `@l2l3/nat` has it, without what Windows has not. */
-export type WindowsService = Omit<ServiceOptions, 'affinityTimeout' | 'empty' | 'zone' | 'dsr'>
+export type WindowsService = Omit<ServiceOptions, 'affinityTimeout' | 'empty' | 'zone' | 'dsr'> & {
+  /** How it is done: a load balancer of HNS says it for itself. Default: as the node's others. */
+  readonly lbMode?: 'dsr' | 'nondsr'
+}
 
 /** Services by where they are done. */
 export interface PlacedServices {
@@ -65,6 +68,7 @@ const KEYS = [
     'nodePort',
     'backends',
     'distribution',
+    'lbMode',
   ],
   ...['externalTrafficPolicy', 'internalTrafficPolicy', 'preserveDestination'],
 ]
@@ -88,13 +92,14 @@ export function placeServices(
   services: readonly WindowsService[],
   options: WindowsServiceOptions = {},
 ): PlacedServices {
-  const mode = checkMode(options.lbMode)
+  checkMode(options.lbMode)
   const affinity = isAtLeast(options.hnsVersion ?? '15.0', AFFINITY)
   const placed = { pod: [] as ServiceOptions[], uplink: [] as ServiceOptions[], host: [] as ServiceOptions[] }
   const notes: string[] = []
   for (const service of services) {
+    const mode = checkMode(service.lbMode ?? options.lbMode)
     check(service, mode)
-    const { clusterIps = [], externalIps = [], loadBalancerIps = [], nodePort, ...rest } = service
+    const { clusterIps = [], externalIps = [], loadBalancerIps = [], nodePort, lbMode: _, ...rest } = service
     const wantsAffinity = rest.distribution !== undefined && rest.distribution !== '5-tuple'
     if (wantsAffinity && !affinity) {
       notes.push(`service ${rest.name}: HNS ${options.hnsVersion} keeps no client where it is: no session affinity`)
