@@ -10,6 +10,7 @@
 
 export { Bridge, type BridgePort, type BridgeSide, type BridgeSpec, bridgePort, forgetStation } from './bridge.ts'
 export { type Ground, Wires } from './ground.ts'
+export { overlayMac } from './hns/cni.ts'
 export { HostNode, type HostOptions, type HostSettings } from './host-node.ts'
 export { type L3Options, type L3Pod, type L3Settings, l3, POD_GATEWAY, POD_GATEWAY_MAC, podGateway6 } from './l3.ts'
 export { type AwsPod, type AwsVpcOptions, type AwsVpcSettings, awsVpc } from './linux/aws-vpc.ts'
@@ -90,6 +91,7 @@ export {
   vtep,
 } from './vtep.ts'
 export type { SocketUplink } from './vtep-ends.ts'
+export { gatewayOf } from './windows/distributed-router.ts'
 export {
   type L2BridgeModeOptions,
   type L2BridgeNode,
@@ -98,6 +100,20 @@ export {
   l2bridge,
   type PodPortMapping,
 } from './windows/l2bridge.ts'
+export {
+  type HnsOverlayModeOptions,
+  type HnsOverlayNode,
+  type HnsOverlaySettings,
+  MOST_NETWORKS,
+  overlay,
+} from './windows/overlay.ts'
+export { checkOverlay, FIRST_VNI } from './windows/overlay-check.ts'
+export type {
+  HnsOverlayNetwork,
+  HnsOverlayPod,
+  RemoteEndpoint,
+  RemoteSubnet,
+} from './windows/overlay-network.ts'
 export type { GuardOptions } from './windows/port-policies.ts'
 export { placeServices, type WindowsService, type WindowsServiceOptions } from './windows/services.ts'
 export {

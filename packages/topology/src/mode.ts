@@ -9,6 +9,7 @@ import { flannelMode } from './mode/flannel.ts'
 import { l2bridgeMode } from './mode/l2bridge.ts'
 import { l3Mode } from './mode/l3.ts'
 import { natMode } from './mode/nat.ts'
+import { overlayMode } from './mode/overlay.ts'
 import { routerMode } from './mode/router.ts'
 import { switchMode } from './mode/switch.ts'
 import { transparentMode } from './mode/transparent.ts'
@@ -185,6 +186,8 @@ export interface Mode {
   readonly sharedMac?: boolean
   /** Names the network that a host is in, from its keys: addresses are unique in each. Default: one for all. */
   scope?(endpoint: Readonly<Record<string, unknown>>): string
+  /** The MAC of a host that the file gives none, from its other keys; undefined: one is made of the names. */
+  macOf?(endpoint: Readonly<Record<string, unknown>>): string | undefined
   /** Reports what the schema cannot say. Paths start inside the node. */
   check(node: NodeSpec, report: Report): void
   /** Keys among `options` that may change while a node runs: lists of things, or maps of them by name. So may always the ports
@@ -215,6 +218,7 @@ export const MODES: Modes = new Map(
     natMode,
     vtepMode,
     winnatMode,
+    overlayMode,
     transparentMode,
     ...[calicoMode, flannelMode, awsVpcMode, azureMode],
   ].map((mode) => [mode.name, mode]),

@@ -139,12 +139,14 @@ class Reading {
     for (const [host, e] of Object.entries(endpoints)) {
       const path = ['endpoints', host]
       const at = ['nodes', name, ...path]
-      const endpoint = this.#register.endpoint(host, name, e ?? {}, at, known.scope?.(e ?? {}), known.sharedMac)
+      const mac = e?.mac ?? known.macOf?.(e ?? {})
+      const own = { ...e, ...(mac === undefined ? {} : { mac }) }
+      const endpoint = this.#register.endpoint(host, name, own, at, known.scope?.(e ?? {}), known.sharedMac)
       const label = `${name}/${host}`
-      const own = this.#register.interface(name, host, at, ['gatewayMac', 'gateway'], e ?? {})
+      const face = this.#register.interface(name, host, at, ['gatewayMac', 'gateway'], e ?? {})
       const faults = parseFaults(e?.faults, [...at, 'faults'], this.#report)
       add({
-        ...{ name: host, label, endpoint, device: null, interface: own, options: pick(e ?? {}, known), path },
+        ...{ name: host, label, endpoint, device: null, interface: face, options: pick(e ?? {}, known), path },
         ...(faults === null ? {} : { faults: { out: faults, in: faults } }),
       })
     }

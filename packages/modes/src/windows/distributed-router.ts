@@ -246,6 +246,11 @@ export class DistributedRouter implements Part {
     return `vxlan vni ${this.#spec.network.vni}`
   }
 
+  /** This node's end. */
+  get local(): string {
+    return this.#place.hostIp
+  }
+
   remotes(): string[] {
     return this.network.remotes().map((r) => r.address)
   }
