@@ -8,8 +8,10 @@ import {
 } from '@l2l3/modes'
 import { AZURE_FABRIC_MAC } from '@l2l3/switch-core'
 import { type Address, parseIp } from '../address.ts'
+import { attempt } from '../attempt.ts'
 import type { Mode, Report, Schema } from '../mode.ts'
 import type { NodeSpec, PortSpec } from '../topology.ts'
+import { oneOrTwo } from './cluster-keys.ts'
 import { l2bridgeMode } from './l2bridge.ts'
 import {
   type Build,
@@ -41,6 +43,9 @@ const ofTransparent: Readonly<Record<string, Schema>> = {
 const ofBridge: Readonly<Record<string, Schema>> = {
   hostMac: l2bridgeMode.options.hostMac as Schema,
   hostIps: l2bridgeMode.options.hostIps as Schema,
+  gateway: oneOrTwo(
+    "The fabric's address in the hosts' network: their default gateway, of each IP version. Default: none.",
+  ),
 }
 
 const options = {
@@ -60,7 +65,7 @@ const variantOf = (node: NodeSpec): Variant => (node.options as { variant?: Vari
 
 /** The node as mode l2bridge knows it. */
 function asL2Bridge(node: NodeSpec): NodeSpec {
-  const { variant, ...rest } = node.options
+  const { variant, gateway, ...rest } = node.options
   const tunnel = variant === 'tunnel' ? { tunnelMac: AZURE_FABRIC_MAC } : {}
   return { ...node, options: { ...rest, preset: 'azure-linux', ...tunnel } }
 }
@@ -76,8 +81,10 @@ const settings: SettingsOf<AzureSettings> = (spec, plugged) => ({
 const build: Build<AzureSettings> = (ground, now, node) =>
   azure(ground, { ...icmpOf(node), ...gateOptions(node), ...now })
 
-function gateways({ endpoint }: PortSpec): Address[] {
-  return [POD_GATEWAY, AZURE_GATEWAY6]
+/** By which addresses a host reaches other networks: nowhere's, or the fabric's. */
+function gateways(node: NodeSpec, { endpoint }: PortSpec): Address[] {
+  const { gateway = [] } = node.options as { gateway?: string | string[] }
+  return (variantOf(node) === 'transparent' ? [POD_GATEWAY, AZURE_GATEWAY6] : [gateway].flat())
     .map(parseIp)
     .filter(({ family }) => endpoint?.addresses.some((a) => a.family === family))
 }
@@ -93,6 +100,8 @@ function check(node: NodeSpec, report: Report): void {
       if (endpoint === null && own.addresses.length > 0)
         report([...path, 'ip'], `has no meaning in variant ${variant}: the node is an endpoint with hostMac`)
     }
+    const { gateway = [] } = node.options as { gateway?: string | string[] }
+    for (const text of [gateway].flat()) attempt(report, ['gateway'], () => parseIp(text))
     l2bridgeMode.check(asL2Bridge(node), report)
     return
   }
@@ -114,9 +123,9 @@ export const azureMode: Mode = {
   portOptions: { mtu },
   uplinkKeys,
   check,
-  gateways: (node, port) => (variantOf(node) === 'transparent' ? gateways(port) : []),
+  gateways,
   neighbours: (node, port) =>
-    variantOf(node) === 'transparent' ? gateways(port).map((address) => ({ address, mac: AZURE_HOST_MAC })) : [],
+    variantOf(node) === 'transparent' ? gateways(node, port).map((address) => ({ address, mac: AZURE_HOST_MAC })) : [],
   changes: ['routes', 'outbound', 'hostIps', ...KUBE_CHANGES],
   build: (node, ground) =>
     variantOf(node) === 'transparent'
