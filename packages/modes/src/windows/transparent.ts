@@ -1,10 +1,10 @@
-import { type AclOptions, Filter, type FilterPort } from '@l2l3/nat'
+import type { AclOptions } from '@l2l3/nat'
 import { checkRange, type Port } from '@l2l3/switch-core'
 import type { BridgeInterface, BridgePort } from '../bridge.ts'
 import type { Ground } from '../ground.ts'
 import { HostNode, type HostOptions, type HostSettings } from '../host-node.ts'
-import { type Part, Parts, same } from '../parts.ts'
 import type { Route } from '../routes.ts'
+import { Firewalls } from './firewalls.ts'
 
 /** A container, and the port it is on. */
 export interface TransparentPod {
@@ -16,6 +16,8 @@ export interface TransparentPod {
   readonly vlan?: number
   /** Longest payload of a frame that it gets, in bytes. Default: any. */
   readonly mtu?: number
+  /** Whether it exchanges no frames with other isolated ones (`DisableInterComputeCommunication`). Default false. */
+  readonly isolated?: boolean
   /** Rules of its firewall: those of the host alone, no switch rules (modes.md 16). Default: none but HNS' default port ACLs; `null`: no
    * firewall. */
   readonly acl?: AclOptions | null
@@ -81,14 +83,7 @@ const SWITCH = 'vswitch'
 export function transparent(ground: Ground, options: TransparentOptions): TransparentNode {
   const { uplink, macSpoofing = false, untaggedVlan = 4094, ageing, maxEntries, ...more } = options
   checkRange('untaggedVlan', untaggedVlan, 1, 4094)
-  const filter = new Filter(ground.loop, { seed: ground.seed ?? 0 })
-  const firewalls = new Parts(
-    (spec: FirewallSpec) => new Firewall(filter, spec),
-    (firewall, { acl }, before) => {
-      if (!same(acl, before.acl)) firewall.port.setRules(acl)
-      return true
-    },
-  )
+  const firewalls = new Firewalls(ground)
   const trunk: BridgePort[] =
     uplink === null ? [] : [{ ...uplink, name: UPLINK, vlan: { trunk: ['1-4094'], native: untaggedVlan } }]
   const table = {
@@ -98,16 +93,9 @@ export function transparent(ground: Ground, options: TransparentOptions): Transp
   }
   const settings = ({ pods, interfaces = [], routes = [] }: TransparentSettings): HostSettings => {
     checkTransparent({ pods, interfaces, routes }, untaggedVlan)
-    const judged = pods.flatMap(({ name, acl = {} }) => (acl === null ? [] : [{ name, acl }]))
-    // Ports that go are unplugged before their firewall ends.
-    for (const spec of judged) if (firewalls.get(spec.name) === undefined) firewalls.add(spec)
-    const ports = pods.map(({ mac, vlan = untaggedVlan, acl: _, ...pod }): BridgePort => {
-      const firewall = judged.some((spec) => spec.name === pod.name) ? firewalls.get(pod.name) : undefined
-      return {
-        ...{ ...pod, vlan: { access: vlan } },
-        ...(macSpoofing ? {} : { macs: [mac] }),
-        ...(firewall === undefined ? {} : { acl: firewall.port }),
-      }
+    const ports = pods.map(({ mac, vlan = untaggedVlan, acl, ...pod }): BridgePort => {
+      const judged = acl === undefined ? { name: pod.name } : { name: pod.name, acl }
+      return { ...pod, vlan: { access: vlan }, ...(macSpoofing ? {} : { macs: [mac] }), ...firewalls.of(judged) }
     })
     const vnics = interfaces.map(({ vlan = untaggedVlan, ...own }): BridgeInterface => ({ ...own, vlan }))
     return { bridges: [{ name: SWITCH, table, ports: [...ports, ...trunk], interfaces: vnics }], routes }
@@ -115,7 +103,7 @@ export function transparent(ground: Ground, options: TransparentOptions): Transp
   const host = new HostNode(ground, settings(options), more)
   const change = (next: TransparentSettings): void => {
     host.change(settings(next))
-    firewalls.become(next.pods.flatMap(({ name, acl = {} }) => (acl === null ? [] : [{ name, acl }])))
+    firewalls.settle(next.pods)
   }
   return { host, change }
 }
@@ -133,25 +121,5 @@ export function checkTransparent({ pods, interfaces = [] }: TransparentSettings,
         throw new RangeError(`${key}[${i}].vlan: ${vlan} is what untagged frames have inside: see untaggedVlan`)
       }
     }
-  }
-}
-
-interface FirewallSpec {
-  readonly name: string
-  readonly acl: AclOptions
-}
-
-/** The rules of a container's port. */
-class Firewall implements Part {
-  readonly port: FilterPort
-  readonly #filter: Filter
-
-  constructor(filter: Filter, { name, acl }: FirewallSpec) {
-    this.#filter = filter
-    this.port = filter.addPort(name, acl)
-  }
-
-  end(): void {
-    this.#filter.removePort(this.port)
   }
 }

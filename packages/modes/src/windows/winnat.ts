@@ -1,4 +1,4 @@
-import type { ConntrackOptions, FragmentsOptions } from '@l2l3/nat'
+import type { AclOptions, ConntrackOptions, FragmentsOptions } from '@l2l3/nat'
 import { formatPrefix, formatWords, masked, type Prefix, parseInterfaceAddress } from '@l2l3/switch-core'
 import type { BridgePort } from '../bridge.ts'
 import type { Ground } from '../ground.ts'
@@ -8,6 +8,7 @@ import type { PortMappingOptions, PortMappingRules } from '../nat-mappings.ts'
 import type { OutboundOptions } from '../nat-outbound.ts'
 import type { RoutedPort } from '../routed-link.ts'
 import type { Route } from '../routes.ts'
+import { Firewalls } from './firewalls.ts'
 import { InsideGuard } from './inside-guard.ts'
 
 /** The prefix that Windows has for its NAT where nothing is said (modes.md 6). */
@@ -23,7 +24,13 @@ export interface WinNatNetwork {
   readonly mac: string
   readonly mtu?: number
   /** Its containers. */
-  readonly ports: readonly BridgePort[]
+  readonly ports: readonly WinNatPort[]
+}
+
+/** A container's port. */
+export interface WinNatPort extends Omit<BridgePort, 'acl' | 'out' | 'guards'> {
+  /** Rules of its firewall: those of the host alone, no switch rules (modes.md 16). Default: none, and no default port ACLs. */
+  readonly acl?: AclOptions
 }
 
 /** Settings of a WinNAT node that change while it runs. */
@@ -84,10 +91,14 @@ export interface WinNatNode {
  */
 export function winnat(ground: Ground, options: WinNatOptions): WinNatNode {
   const { prefix = WINNAT_PREFIX, nat = {}, portMappingRules = 'docker-windows', ...more } = options
+  const firewalls = new Firewalls(ground)
+  const judged = (networks: readonly WinNatNetwork[]) =>
+    networks.flatMap(({ ports }) => ports.map(({ name, acl = null }) => ({ name, acl })))
   const settings = ({ networks, uplinks, routes = [], portMappings = [] }: WinNatSettings): HostSettings => {
     checkWinNat(prefix, networks, portMappings)
     const bridges = networks.map(({ name, gateway, mac, mtu, ports }) => {
-      return { name, ports, gateway: { mac, addresses: [gateway], ...(mtu === undefined ? {} : { mtu }) } }
+      const plugs = ports.map(({ acl = null, ...port }) => ({ ...port, ...firewalls.of({ name: port.name, acl }) }))
+      return { name, ports: plugs, gateway: { mac, addresses: [gateway], ...(mtu === undefined ? {} : { mtu }) } }
     })
     return { bridges, uplinks, routes, policies: { outbound: [{ ...nat, behaviour: 'winnat' }], portMappings } }
   }
@@ -109,6 +120,7 @@ export function winnat(ground: Ground, options: WinNatOptions): WinNatNode {
     host,
     change(next) {
       host.change(settings(next))
+      firewalls.settle(judged(next.networks))
       watch()
     },
   }
