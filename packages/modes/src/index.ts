@@ -13,6 +13,7 @@ export { type Ground, Wires } from './ground.ts'
 export { overlayMac } from './hns/cni.ts'
 export { HostNode, type HostOptions, type HostSettings } from './host-node.ts'
 export { type L3Options, type L3Pod, type L3Settings, l3, POD_GATEWAY, POD_GATEWAY_MAC, podGateway6 } from './l3.ts'
+export { ANTREA_MAC, type AntreaOptions, type AntreaSettings, antrea, antreaGatewayMac } from './linux/antrea.ts'
 export { type AwsPod, type AwsVpcOptions, type AwsVpcSettings, awsVpc } from './linux/aws-vpc.ts'
 export { AZURE_GATEWAY6, AZURE_HOST_MAC, type AzureOptions, type AzureSettings, azure } from './linux/azure.ts'
 export {
@@ -27,6 +28,8 @@ export {
   type LinuxBridgePort,
   type LinuxBridgeSettings,
 } from './linux/bridge.ts'
+export { type BridgedNode, type BridgeTunnel, BridgeTunnels } from './linux/bridge-tunnels.ts'
+export type { BridgedPod } from './linux/bridged-pods.ts'
 export {
   type CalicoEncapsulation,
   type CalicoOptions,
@@ -34,6 +37,15 @@ export {
   type CalicoSettings,
   calico,
 } from './linux/calico.ts'
+export { CILIUM_HOST, type CiliumOptions, type CiliumPod, type CiliumSettings, cilium } from './linux/cilium.ts'
+export {
+  DOCKER_BRIDGE,
+  type DockerOverlayOptions,
+  type DockerOverlaySettings,
+  dockerOverlay,
+  type StationsPeer,
+} from './linux/docker-overlay.ts'
+export { type FanModeOptions, type FanSettings, fan, fanGateway } from './linux/fan.ts'
 export {
   FLANNEL_BRIDGE,
   type FlannelBackend,
@@ -58,6 +70,15 @@ export {
   type MacvlanSettings,
   macvlan,
 } from './linux/macvlan.ts'
+export {
+  type LogicalSwitch,
+  type OvnOptions,
+  type OvnPeer,
+  type OvnPod,
+  type OvnSettings,
+  ovn,
+  ROUTER_KEY,
+} from './linux/ovn.ts'
 export type { ClusterPeer } from './linux/peers.ts'
 export {
   type PtpMasquerade,
@@ -67,6 +88,7 @@ export {
   ptp,
 } from './linux/ptp.ts'
 export type { Plug } from './linux/shared-interface.ts'
+export { fastdpVni, WEAVE_BRIDGE, type WeaveOptions, type WeavePeer, type WeaveSettings, weave } from './linux/weave.ts'
 export { type InsidePort, type NatModeOptions, type NatNode, type NatSettings, nat } from './nat.ts'
 export { NatGate, type NatGateOptions, type NatPolicies, natProfile } from './nat-gate.ts'
 export type { PortMappingOptions, PortMappingRules } from './nat-mappings.ts'
@@ -92,6 +114,7 @@ export {
 } from './vtep.ts'
 export type { SocketUplink } from './vtep-ends.ts'
 export { gatewayOf } from './windows/distributed-router.ts'
+export { type FabricNode, type FabricOptions, type FabricSettings, type FabricVm, fabric } from './windows/fabric.ts'
 export {
   type L2BridgeModeOptions,
   type L2BridgeNode,

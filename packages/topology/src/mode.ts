@@ -5,8 +5,9 @@ import type { Path } from './document.ts'
 import { awsVpcMode } from './mode/aws-vpc.ts'
 import { azureMode } from './mode/azure.ts'
 import { calicoMode } from './mode/calico.ts'
+import { fabricMode } from './mode/fabric.ts'
 import { flannelMode } from './mode/flannel.ts'
-import { l2bridgeMode } from './mode/l2bridge.ts'
+import { l2bridgeMode, l2tunnelMode } from './mode/l2bridge.ts'
 import { l3Mode } from './mode/l3.ts'
 import { natMode } from './mode/nat.ts'
 import { overlayMode } from './mode/overlay.ts'
@@ -213,6 +214,8 @@ export const MODES: Modes = new Map(
   [
     switchMode,
     l2bridgeMode,
+    l2tunnelMode,
+    fabricMode,
     routerMode,
     l3Mode,
     natMode,
