@@ -1,7 +1,7 @@
 /**
  * What do rules cost, in memory, on one core?
  *
- * One variant a process: `tsx acl-in-memory.ts '{"kind":"known","rules":10000,"flows":65536,"time":500}'` prints one JSON line. `acl.ts`
+ * One variant a process: `acl-in-memory.ts '{"kind":"known","rules":10000,"flows":65536,"time":500}'` prints one JSON line. `memory.ts`
  * runs them all, in interleaved rounds.
  *
  *     known    64-byte frames of flows that were let pass, in random order, through the port of an endpoint: their flow is found, renewed,

@@ -1,7 +1,7 @@
 /**
  * What do the tables of a routed mode cost - routes, neighbours, services, MAC rules - and a frame that a router forwards?
  *
- * One variant a process, as in `switch-in-memory.ts`; `run.ts` runs them all, in interleaved rounds.
+ * One variant a process, as in `switch-in-memory.ts`; `memory.ts` runs them all, in interleaved rounds.
  *
  *   routes4, routes6   `lookup` in a table of `n` routes of BGP-like lengths, over 4,096 addresses that have routes
  *   neighbours4        `resolve4` over `n` known neighbours, the write of the MAC included

@@ -1,7 +1,7 @@
 /**
  * What does a tunnel cost: wrapping a frame in VXLAN or GENEVE and taking it out again, in memory, on one core?
  *
- * One variant a process, as in `switch-in-memory.ts`; `run.ts` runs them all, in interleaved rounds.
+ * One variant a process, as in `switch-in-memory.ts`; `memory.ts` runs them all, in interleaved rounds.
  *
  * A source makes frames of UDP between 1,024 pairs of hosts, a batch at a time, into rows of the pool. They go through
  * `Encap`, a link, `Decap`, a link to a port that lets go of them: parsing, flow hash, outer header with its checksum, all
@@ -16,10 +16,11 @@
  *   bare        one hand-written loop: the header copied as it stands, lengths, hash, header checksum; then read and taken off
  *   empty       the same without a tunnel: what a frame costs the bench
  */
-import { type Batch, type Frame, FramePool, Loop, Port, RealClock } from '@l2l3/switch-core'
+import { type Frame, FramePool, Loop, RealClock } from '@l2l3/switch-core'
 import { checksum } from '@l2l3/switch-core/wire'
 import { Decap, Encap, type EncapOptions, Vtep } from '@l2l3/vxlan'
 import { Bench } from 'tinybench'
+import { SourcePort } from './source-port.ts'
 
 interface Variant {
   readonly kind: 'vxlan' | 'checksum' | 'geneve' | 'vxlan6' | 'vtep' | 'bare' | 'empty'
@@ -65,24 +66,9 @@ function headerWriter(): (rows: Uint32Array, n: number) => void {
   }
 }
 
-class SourcePort extends Port {
-  readonly #write = headerWriter()
-  constructor() {
-    super(pool, 'source', 63)
-  }
-  protected override read(batch: Batch): void {
-    batch.length = pool.allocAll(batch.frames, 64)
-    this.#write(batch.frames, batch.length)
-    pool.ledger.receive(batch.length)
-  }
-  protected override write(batch: Batch): void {
-    this.leftAll(batch.frames, batch.length)
-  }
-}
-
 const BLOCK = 64 * 1024
 const loop = new Loop(pool, new RealClock())
-const source = new SourcePort()
+const source = new SourcePort(pool, 'source', headerWriter())
 const sink = loop.link(source, 'sink')
 const v6 = kind === 'vxlan6'
 const [local, remote] = v6 ? ['fd00::1', 'fd00::2'] : ['192.0.2.1', '192.0.2.2']
