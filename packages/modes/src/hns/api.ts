@@ -69,12 +69,22 @@ export interface HnsOptions extends HnsReadOptions {
   newId?: () => string
 }
 
+/** Whoever has to be able to do what was called for. */
+export interface HnsGuard {
+  /** A change is about to stand, and can be seen by the calls that list. Throws where it cannot be: the call is refused then, and
+   * nothing has changed. */
+  changes(change: HnsChange): void
+  /** All is as before: a change was refused that it may have made something of. */
+  undone(): void
+}
+
 /** The calls of HNS. All throw an HnsError, and then nothing has changed. */
 export class Hns {
   readonly #networks: Map<string, CreatedNetwork> = new Map()
   readonly #endpoints: Map<string, CreatedEndpoint> = new Map()
   readonly #loadBalancers: Map<string, CreatedLoadBalancer> = new Map()
   readonly #listeners: Set<(change: HnsChange) => void> = new Set()
+  readonly #guards: Set<HnsGuard> = new Set()
   readonly #options: HnsOptions
   readonly #newId: () => string
   #made = 0
@@ -91,6 +101,12 @@ export class Hns {
     return () => this.#listeners.delete(listener)
   }
 
+  /** Has somebody asked before a change stands; the function that comes back takes it off. */
+  guard(guard: HnsGuard): () => void {
+    this.#guards.add(guard)
+    return () => this.#guards.delete(guard)
+  }
+
   /** Makes a network of its document. */
   createNetwork(json: unknown, document = 'network'): CreatedNetwork {
     const at = { document, path: '$' }
@@ -98,7 +114,7 @@ export class Hns {
     this.#checkNetwork(at, read)
     const network = { ...read, id: this.#id(at, this.#networks, read.id) }
     this.#networks.set(network.id, network)
-    this.#tell({ what: 'network-created', network })
+    this.#tell({ what: 'network-created', network }, at, () => this.#networks.delete(network.id))
     return network
   }
 
@@ -108,7 +124,7 @@ export class Hns {
     const on = this.listEndpoints(network.id)
     if (on.length > 0) refuse(ofId('network', id), on.length, `has ${on.length} endpoints: ${named(on)}`)
     this.#networks.delete(network.id)
-    this.#tell({ what: 'network-deleted', network })
+    this.#tell({ what: 'network-deleted', network }, ofId('network', id), () => this.#networks.set(network.id, network))
   }
 
   /** Adds policies to a network: remote subnets, sets. */
@@ -148,7 +164,7 @@ export class Hns {
       attachedTo: null,
     }
     this.#endpoints.set(endpoint.id, endpoint)
-    this.#tell({ what: 'endpoint-created', endpoint })
+    this.#tell({ what: 'endpoint-created', endpoint }, at, () => this.#endpoints.delete(endpoint.id))
     return endpoint
   }
 
@@ -160,7 +176,9 @@ export class Hns {
     if (endpoint.attachedTo !== null) this.detach(id)
     const now = this.#endpoints.get(endpoint.id) as CreatedEndpoint
     this.#endpoints.delete(endpoint.id)
-    this.#tell({ what: 'endpoint-deleted', endpoint: now })
+    this.#tell({ what: 'endpoint-deleted', endpoint: now }, ofId('endpoint', id), () =>
+      this.#endpoints.set(now.id, now),
+    )
   }
 
   /** Puts an endpoint where it is used: into a namespace, a container, a compartment of the host. */
@@ -213,7 +231,7 @@ export class Hns {
     }
     const loadBalancer = { ...read, id: this.#id(at, this.#loadBalancers, read.id) }
     this.#loadBalancers.set(loadBalancer.id, loadBalancer)
-    this.#tell({ what: 'load-balancer-created', loadBalancer })
+    this.#tell({ what: 'load-balancer-created', loadBalancer }, at, () => this.#loadBalancers.delete(loadBalancer.id))
     return loadBalancer
   }
 
@@ -221,7 +239,9 @@ export class Hns {
   deleteLoadBalancer(id: string): void {
     const loadBalancer = this.#find('load balancer', this.#loadBalancers, id)
     this.#loadBalancers.delete(loadBalancer.id)
-    this.#tell({ what: 'load-balancer-deleted', loadBalancer })
+    this.#tell({ what: 'load-balancer-deleted', loadBalancer }, ofId('load balancer', id), () => {
+      this.#loadBalancers.set(loadBalancer.id, loadBalancer)
+    })
   }
 
   listNetworks(): CreatedNetwork[] {
@@ -286,7 +306,7 @@ export class Hns {
     // Rules of endpoints may name sets that are not there any more.
     for (const e of this.listEndpoints(before.id)) this.#checkAcls(ofId('endpoint', e.id), network, e.policies)
     this.#networks.set(network.id, network)
-    this.#tell({ what: 'network-changed', network, before })
+    this.#tell({ what: 'network-changed', network, before }, at, () => this.#networks.set(before.id, before))
     return network
   }
 
@@ -310,7 +330,7 @@ export class Hns {
   ): CreatedEndpoint {
     const endpoint = { ...before, ...by }
     this.#endpoints.set(endpoint.id, endpoint)
-    this.#tell({ what, endpoint, before })
+    this.#tell({ what, endpoint, before }, ofId('endpoint', before.id), () => this.#endpoints.set(before.id, before))
     return endpoint
   }
 
@@ -377,7 +397,16 @@ export class Hns {
     return refuse(at, pools, 'no MAC address of the network is free')
   }
 
-  #tell(change: HnsChange): void {
+  /** @param at what was called for
+   * @param undo makes all as it was before */
+  #tell(change: HnsChange, at: At, undo: () => unknown): void {
+    try {
+      for (const guard of [...this.#guards]) checkedAt(at, change.what, () => guard.changes(change))
+    } catch (error) {
+      undo()
+      for (const guard of [...this.#guards]) guard.undone()
+      throw error
+    }
     let failed: { error: unknown } | null = null
     for (const listener of [...this.#listeners]) {
       try {

@@ -3,7 +3,7 @@
  * are used in the field, read into objects that do not depend on the schema.
  *
  * Read in this order: `shape` (how JSON is read, and what is forgiven), `endpoint-policies`, `network`, `endpoint`, `load-balancer`, `cni`;
- * then `api`: the calls of HNS, which keeps them and tells who listens.
+ * then `api`: the calls of HNS, which keeps them and tells who listens; `plan` and `settings`: what they make of a node; `node`: one that runs.
  */
 
 export {
@@ -12,6 +12,7 @@ export {
   type CreatedNetwork,
   Hns,
   type HnsChange,
+  type HnsGuard,
   type HnsOptions,
 } from './api.ts'
 export { type CniConf, type CniIpam, type CniPod, cniEndpointPolicies, overlayMac, readCniConf } from './cni.ts'
@@ -32,3 +33,6 @@ export {
 } from './load-balancer.ts'
 export { type HnsNetwork, type HnsNetworkType, type HnsSubnet, NetworkFlag, readNetwork } from './network.ts'
 export { type HnsNetworkPolicy, membersOf } from './network-policies.ts'
+export { HnsNode } from './node.ts'
+export { type HnsPlan, type HnsState, hnsPlan, type PlannedEndpoint } from './plan.ts'
+export { type HnsHost, type HnsNodeOptions, hnsNodeOptions, type PortOf } from './settings.ts'
