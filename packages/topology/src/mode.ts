@@ -4,13 +4,17 @@ import type { Address } from './address.ts'
 import type { Path } from './document.ts'
 import { awsVpcMode } from './mode/aws-vpc.ts'
 import { azureMode } from './mode/azure.ts'
+import { bridgeMode } from './mode/bridge.ts'
 import { calicoMode } from './mode/calico.ts'
 import { fabricMode } from './mode/fabric.ts'
 import { flannelMode } from './mode/flannel.ts'
+import { ipvlanMode } from './mode/ipvlan.ts'
 import { l2bridgeMode, l2tunnelMode } from './mode/l2bridge.ts'
 import { l3Mode } from './mode/l3.ts'
+import { macvlanMode } from './mode/macvlan.ts'
 import { natMode } from './mode/nat.ts'
 import { overlayMode } from './mode/overlay.ts'
+import { ptpMode } from './mode/ptp.ts'
 import { routerMode } from './mode/router.ts'
 import { switchMode } from './mode/switch.ts'
 import { transparentMode } from './mode/transparent.ts'
@@ -223,6 +227,7 @@ export const MODES: Modes = new Map(
     winnatMode,
     overlayMode,
     transparentMode,
+    ...[bridgeMode, ptpMode, macvlanMode, ipvlanMode],
     ...[calicoMode, flannelMode, awsVpcMode, azureMode],
   ].map((mode) => [mode.name, mode]),
 )

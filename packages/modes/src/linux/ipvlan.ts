@@ -86,6 +86,8 @@ export function ipvlanL2(ground: Ground, options: IpvlanL2Options): IpvlanL2Node
 /** Settings of an ipvlan node in mode l3 or l3s that change while it runs. */
 export interface IpvlanL3Settings {
   readonly pods: readonly IpvlanPod[]
+  /** The interface that is shared, with the node's own addresses; null where nothing is plugged in. Its MAC is `parentMac`. */
+  readonly uplink: RoutedPort | null
   readonly routes?: readonly Route[]
   /** In l3s: port mappings and services of the node, which pods use too. Default: none. */
   readonly policies?: Pick<NatPolicies, 'portMappings' | 'services'>
@@ -93,8 +95,6 @@ export interface IpvlanL3Settings {
 
 /** Settings of an ipvlan node in mode l3 or l3s. */
 export interface IpvlanL3Options extends IpvlanL3Settings, Omit<HostOptions, 'nat'> {
-  /** The interface that is shared, with the node's own MAC and addresses; null where nothing is plugged in. */
-  readonly uplink: RoutedPort | null
   readonly parentMac: string
   /** l3s: the packet filter and the NAT of the node are in the way. Default: they are not, as in l3. */
   readonly nat?: NatGateOptions
@@ -120,9 +120,9 @@ const marked: Chain = ({ masquerade }) => markedMasquerade(masquerade())
  * Throws a TypeError or RangeError with key and value for settings that make no sense.
  */
 export function ipvlanL3(ground: Ground, options: IpvlanL3Options): RoutedNode<IpvlanL3Settings> {
-  const { uplink, parentMac, nat } = options
-  const settings = ({ pods, routes = [], policies = {} }: IpvlanL3Settings): HostSettings => ({
-    uplinks: uplink === null ? [] : [uplink],
+  const { parentMac, nat } = options
+  const settings = ({ pods, uplink, routes = [], policies = {} }: IpvlanL3Settings): HostSettings => ({
+    uplinks: uplink === null ? [] : [{ ...uplink, mac: parentMac }],
     pods: pods.map((pod) => {
       const known = pod.ips.map((address) => ({ address, mac: parentMac }))
       return { ...pod, mac: parentMac, gateway: { mac: parentMac, addresses: [] }, neighbours: known }
