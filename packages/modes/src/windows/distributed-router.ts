@@ -1,5 +1,5 @@
 import { KnownNeighbours, ProxyArp, Responder } from '@l2l3/arp'
-import type { Filter } from '@l2l3/nat'
+import type { ConntrackOptions, Filter } from '@l2l3/nat'
 import {
   type Link,
   type MacWords,
@@ -66,6 +66,7 @@ export interface OverlayPlace {
   readonly icmp: RouterOptions
   /** What becomes of packets that NAT does not know: ICMP. */
   readonly untranslated: 'pass' | 'drop'
+  readonly conntrack: ConntrackOptions
   filter(): Filter
 }
 
@@ -198,7 +199,8 @@ export class DistributedRouter implements Part {
     this.#sides = sides
     const { balancer = {}, clusterPrefixes } = network
     const vips = sourceVip === undefined ? {} : { sourceVips: [sourceVip] }
-    this.vfp = new VfpNat(wires.ground, { ...balancer, ...vips, hostIps: [hostIp], untransposed: place.untranslated })
+    const flows = { conntrack: place.conntrack, untransposed: place.untranslated }
+    this.vfp = new VfpNat(wires.ground, { ...balancer, ...vips, hostIps: [hostIp], ...flows })
     const { nodePortAddresses } = balancer
     this.gate = new NatGate(
       wires.ground,
@@ -214,7 +216,7 @@ export class DistributedRouter implements Part {
         // A packet of a flow that is on its way already: VFP has its own view of flows, and this one only translates.
         invalid: 'pass',
         icmpTransposition: false,
-        untransposed: place.untranslated,
+        ...flows,
       },
       [],
     )

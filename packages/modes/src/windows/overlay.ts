@@ -1,4 +1,4 @@
-import { Filter, Side } from '@l2l3/nat'
+import { type ConntrackOptions, Filter, Side } from '@l2l3/nat'
 import type { Frame, LocalTaker, RouterOptions } from '@l2l3/switch-core'
 import { ipv4, parseIpv4, u16, u32 } from '@l2l3/switch-core/wire'
 import { type ProfileOptions, takers, type Vtep } from '@l2l3/vxlan'
@@ -39,6 +39,8 @@ export interface HnsOverlayModeOptions
   /** What becomes of ICMP that would need translation: it leaves with the pod's address, or is dropped as `NatUnsupported`
    * (modes.md 2.4). Default `pass`. */
   readonly untransposed?: 'pass' | 'drop'
+  /** The tables of flows: each network has one at its pods' ports, and one towards the host. */
+  readonly conntrack?: ConntrackOptions
   /** How long VNIs of other nodes may be: 16 bits, as in RemoteSubnetRoute of hcsshim and flannel, or 24, as in VXLAN. Default
    * `uint16`. */
   readonly isolationIds?: 'uint16' | 'uint24'
@@ -101,7 +103,7 @@ export function overlay(ground: Ground, options: HnsOverlayModeOptions): HnsOver
   let filter: Filter | null = null
   const place = {
     ...{ wires, host, ends, drMac, hostMac, hostIp, drDecrementTtl, knownPeersOnly },
-    ...{ icmp: icmp(options), untranslated: untransposed },
+    ...{ icmp: icmp(options), untranslated: untransposed, conntrack: options.conntrack ?? {} },
     vxlan: { ...outer, ...(vxlanPort === undefined ? {} : { port: vxlanPort }) },
     filter: () => (filter ??= new Filter(ground.loop, { seed: ground.seed ?? 0 })),
   }

@@ -111,6 +111,10 @@ export const options: Readonly<Record<string, Schema>> = {
     enum: ['pass', 'drop'],
     description: 'ICMP that would need NAT: it leaves with the pod’s address (pass, the default), or is dropped.',
   },
+  conntrack: {
+    ...(natOptions.conntrack as Schema),
+    description: 'The tables of flows: each network has one at its pods’ ports, and one towards the host.',
+  },
   isolationIds: {
     enum: ['uint16', 'uint24'],
     description: 'How long VNIs of other nodes may be: 16 bits, as RemoteSubnetRoute has it (default), or 24.',

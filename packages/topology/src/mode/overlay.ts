@@ -42,7 +42,7 @@ interface RawNetwork
 
 interface Options
   extends RoutedOptions,
-    Pick<HnsOverlayModeOptions, 'drDecrementTtl' | 'knownPeersOnly' | 'untransposed' | 'isolationIds'> {
+    Pick<HnsOverlayModeOptions, 'drDecrementTtl' | 'knownPeersOnly' | 'untransposed' | 'isolationIds' | 'conntrack'> {
   drMac?: string
   networks?: Record<string, RawNetwork>
   vxlan?: RawOuter & { port?: number }
@@ -147,7 +147,8 @@ function checkPod(node: NodeSpec, port: PortSpec, names: readonly string[], note
 function tryToBuild(node: NodeSpec, report: Report): void {
   const pool = new FramePool({ frames: 8, frameSize: 2048 })
   const clock = new VirtualClock()
-  const trial = new OverlayModeNode(node, { pool, clock, loop: new Loop(pool, clock) })
+  const small = { ...node, options: { ...node.options, conntrack: { maxFlows: 16 } } }
+  const trial = new OverlayModeNode(small, { pool, clock, loop: new Loop(pool, clock) })
   for (const { name } of node.ports) trial.attach(name, new MemoryPort(pool, name))
   try {
     trial.ready()
@@ -214,8 +215,9 @@ class OverlayModeNode extends ModeNode {
 
   /** What stays as long as the node runs. */
   #fixed(): Omit<HnsOverlayModeOptions, keyof HnsOverlaySettings> {
-    const { vxlan: { port, ...outer } = {}, drDecrementTtl, knownPeersOnly, untransposed, isolationIds } = of(this.spec)
-    const given = { drDecrementTtl, knownPeersOnly, untransposed, isolationIds, vxlanPort: port }
+    const { vxlan: { port, ...outer } = {}, ...rest } = of(this.spec)
+    const { drDecrementTtl, knownPeersOnly, untransposed, isolationIds, conntrack } = rest
+    const given = { drDecrementTtl, knownPeersOnly, untransposed, isolationIds, conntrack, vxlanPort: port }
     return {
       ...{ ...icmpOf(this.spec), drMac: drMacOf(this.spec), outer: outerOf(outer) },
       ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
