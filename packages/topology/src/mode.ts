@@ -2,11 +2,15 @@ import type { Ground } from '@l2l3/modes'
 import type { Port } from '@l2l3/switch-core'
 import type { Address } from './address.ts'
 import type { Path } from './document.ts'
+import { antreaMode } from './mode/antrea.ts'
 import { awsVpcMode } from './mode/aws-vpc.ts'
 import { azureMode } from './mode/azure.ts'
 import { bridgeMode } from './mode/bridge.ts'
 import { calicoMode } from './mode/calico.ts'
+import { ciliumMode } from './mode/cilium.ts'
+import { dockerOverlayMode } from './mode/docker-overlay.ts'
 import { fabricMode } from './mode/fabric.ts'
+import { fanMode } from './mode/fan.ts'
 import { flannelMode } from './mode/flannel.ts'
 import { ipvlanMode } from './mode/ipvlan.ts'
 import { l2bridgeMode, l2tunnelMode } from './mode/l2bridge.ts'
@@ -14,11 +18,13 @@ import { l3Mode } from './mode/l3.ts'
 import { macvlanMode } from './mode/macvlan.ts'
 import { natMode } from './mode/nat.ts'
 import { overlayMode } from './mode/overlay.ts'
+import { ovnMode } from './mode/ovn.ts'
 import { ptpMode } from './mode/ptp.ts'
 import { routerMode } from './mode/router.ts'
 import { switchMode } from './mode/switch.ts'
 import { transparentMode } from './mode/transparent.ts'
 import { vtepMode } from './mode/vtep.ts'
+import { weaveMode } from './mode/weave.ts'
 import { winnatMode } from './mode/winnat.ts'
 import type { EndpointSpec, NodeSpec, PortSpec, StaticNeighbour } from './topology.ts'
 
@@ -229,6 +235,7 @@ export const MODES: Modes = new Map(
     transparentMode,
     ...[bridgeMode, ptpMode, macvlanMode, ipvlanMode],
     ...[calicoMode, flannelMode, awsVpcMode, azureMode],
+    ...[dockerOverlayMode, ovnMode, antreaMode, ciliumMode, weaveMode, fanMode],
   ].map((mode) => [mode.name, mode]),
 )
 

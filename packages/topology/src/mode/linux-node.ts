@@ -40,6 +40,11 @@ export class LinuxModeNode<S> extends HostModeNode {
     this.#build = build
   }
 
+  /** What was built; null before. */
+  protected get node(): RoutedNode<S> | null {
+    return this.#node
+  }
+
   protected get host(): HostNode | null {
     return this.#node?.host ?? null
   }
