@@ -39,17 +39,21 @@ export class AddressPlan {
    * @param requested addresses without prefix, each in a set of its own
    * @throws RangeError - where a set has none left, or the wish cannot be granted */
   add(requested: readonly string[] = []): PlannedAddress[] {
-    const wishes = requested.map((text) => parseIp(text))
-    const found = this.#sets.map((set, i): PlannedAddress => {
-      const at = wishes.findIndex((wish) => set.rangeOf(wish) !== undefined)
-      const wish = at < 0 ? undefined : wishes.splice(at, 1)[0]
-      return this.#one(set, i, wish)
-    })
-    const [left] = wishes
-    if (left !== undefined) {
-      throw new RangeError(`the requested address ${left.text} is in no range, or the second of its set`)
+    const wishes: (Address | undefined)[] = []
+    for (const address of requested.map(parseIp)) {
+      const set = this.#sets.findIndex((one, i) => one.rangeOf(address) !== undefined && wishes[i] === undefined)
+      if (set < 0)
+        throw new RangeError(`the requested address ${address.text} is in no range, or the second of its set`)
+      wishes[set] = address
     }
-    return found
+    const found: PlannedAddress[] = []
+    try {
+      for (const [i, set] of this.#sets.entries()) found.push(this.#one(set, i, wishes[i]))
+      return found
+    } catch (error) {
+      for (const { address } of found) this.#taken.delete(address.slice(0, address.indexOf('/')))
+      throw error
+    }
   }
 
   /** What it would say of the first address of each set, gateways and networks. */
