@@ -51,7 +51,7 @@ export interface OvnPeer {
 }
 
 /** Settings of a node that change while it runs. */
-export interface OvnSettings extends Pick<NatPolicies, 'outbound' | 'portMappings' | 'services'> {
+export interface OvnSettings extends Pick<NatPolicies, 'outbound' | 'portMappings'> {
   readonly pods: readonly OvnPod[]
   readonly switches: readonly LogicalSwitch[]
   readonly uplinks: readonly RoutedPort[]
@@ -89,7 +89,7 @@ export const ROUTER_KEY = 0x7fff
  * The node that a frame comes from decides: it switches, routes, and names the port at the far end, which asks no table again.
  * What is for all goes to the switch's group (32768; 2048 in VXLAN mode) on every node. Where everybody is, is known: nothing is
  * learnt, and what is nowhere is dropped. The distributed router and the node's gateway router are one here, one hop, and
- * translate what leaves by an uplink: our choice.
+ * translate what leaves by an uplink: our choice. OVN's load balancers are not here.
  *
  * Throws a TypeError or RangeError with key and value for settings that make no sense.
  */
@@ -105,7 +105,7 @@ export function ovn(ground: Ground, options: OvnOptions): BridgedNode<OvnSetting
     return [new Responder(ground.pool, { out, known: datapathOf(pod.switch).known, answerProbes: true })]
   })
   const settings = (next: OvnSettings): HostSettings => {
-    const { uplinks, routes = [], outbound, portMappings = [], services = [] } = next
+    const { uplinks, routes = [], outbound, portMappings = [] } = next
     checkOvn(encapsulation, next)
     guards.begin()
     return {
@@ -119,10 +119,11 @@ export function ovn(ground: Ground, options: OvnOptions): BridgedNode<OvnSetting
         return { name, ports, ...(gateway === undefined ? {} : { gateway }) }
       }),
       ...{ uplinks, routes },
-      policies: { ...(outbound === undefined ? {} : { outbound }), portMappings, services },
+      policies: { ...(outbound === undefined ? {} : { outbound }), portMappings },
     }
   }
-  const host = new HostNode(ground, settings(options), { ...options, nat: gateOf(options) })
+  // Between switches packets there and back pass the router on different nodes: it may not ask for the other half of a flow.
+  const host = new HostNode(ground, settings(options), { ...options, nat: { invalid: 'pass', ...gateOf(options) } })
   const tunnels = new BridgeTunnels(ground, host)
   const become = (next: OvnSettings): void => {
     host.change(settings(next))

@@ -121,8 +121,10 @@ function check(node: NodeSpec, report: Report): void {
 export const ciliumMode: Mode = {
   name: 'cilium',
   options,
-  portOptions: { mtu: { ...mtu, description: 'MTU of the interface, the host’s at an endpoint. Default 1500.' } },
-  endpointKeys: { identity: identity('At an endpoint: its security identity, the VNI of what it sends. Needed.') },
+  portOptions: {
+    mtu: { ...mtu, description: 'MTU of the interface, the host’s at an endpoint. Default 1500.' },
+    identity: identity('At an endpoint: its security identity, the VNI of what it sends. Needed.'),
+  },
   uplinkKeys,
   check,
   gateways: (node, { endpoint }) =>

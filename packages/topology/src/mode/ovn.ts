@@ -18,16 +18,7 @@ import {
   type RawGateway,
 } from './bridged-node.ts'
 import { clusterOptions, type RawCluster, underlayAddresses } from './cluster-keys.ts'
-import {
-  type Build,
-  gateOptions,
-  KUBE_CHANGES,
-  kubeOptions,
-  podsOf,
-  type SettingsOf,
-  tryToBuild,
-  uplinksOf,
-} from './linux-node.ts'
+import { type Build, gateOptions, kubeOptions, podsOf, type SettingsOf, tryToBuild, uplinksOf } from './linux-node.ts'
 import { options as natOptions } from './nat-schema.ts'
 import { checkPolicies, policiesOf, type RawPolicies } from './policies.ts'
 import { checkRouted, icmpOf, mtu, type RoutedOptions, routedOptions, routesOf, uplinkKeys } from './routed.ts'
@@ -44,9 +35,12 @@ const switchKey: Schema = {
   description: 'Key of its datapath, the VNI of GENEVE; with vxlan to 4095.',
 }
 
+/** Services of OVN are load balancers of its switches, which are not here. */
+const { services: _services, balancer: _balancer, ...gateKeys } = kubeOptions
+
 const options = {
   ...routedOptions,
-  ...kubeOptions,
+  ...gateKeys,
   outbound: natOptions.outbound as Schema,
   cluster: clusterOptions.cluster,
   announce: clusterOptions.announce,
@@ -234,8 +228,8 @@ function check(node: NodeSpec, report: Report): void {
 export const ovnMode: Mode = {
   name: 'ovn',
   options,
-  portOptions: { mtu: { ...mtu, description: 'MTU of the interface, the host’s at an endpoint. Default 1500.' } },
-  endpointKeys: {
+  portOptions: {
+    mtu: { ...mtu, description: 'MTU of the interface, the host’s at an endpoint. Default 1500.' },
     switch: { type: 'string', description: 'At an endpoint: its logical switch. Default: the only one.' },
     key: portKey('At an endpoint: key of its logical port; with vxlan to 2047. Needed.'),
     localport: {
@@ -267,6 +261,6 @@ export const ovnMode: Mode = {
     })
     return { node: node.name, address, ports, switches } satisfies OvnPeer
   },
-  changes: ['routes', 'peers', 'outbound', ...KUBE_CHANGES],
+  changes: ['routes', 'peers', 'outbound', 'portMappings'],
   build: (node, ground) => new BridgedModeNode<OvnSettings>(node, ground, settings, build),
 }
