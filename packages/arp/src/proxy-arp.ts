@@ -1,5 +1,5 @@
 import { type Batch, type Clock, Drop, type Element, type Frame, type FramePool, type Ticker } from '@l2l3/switch-core'
-import { arp, eth, formatMac } from '@l2l3/switch-core/wire'
+import { arp, eth, formatIpv4, formatMac } from '@l2l3/switch-core/wire'
 import { isHost4, isStation, parseStationMac } from './address.ts'
 import * as explain from './explain.ts'
 import { Kind, Message, readMessage } from './message.ts'
@@ -20,6 +20,7 @@ import { Speaker } from './speaker.ts'
  *   with spa 0.0.0.0 (a probe)                                   none, unless `answerProbes` is on
  *   with spa 0.x, 127.x, 224.0.0.0 or above                      none (Linux answers 0.0.0.7 and 240.0.0.1)
  *   with an spa that a route says is this node's own             none
+ *   with an spa whose route is not by this interface             ours, unless `strictSource` is on (Linux rp_filter 1: none)
  *   with spa equal to tpa                                        none (Linux answers where a route leads elsewhere)
  *   with a sha that is zero or a group's                         none (Linux answers)
  *   that is an answer                                            none
@@ -42,6 +43,9 @@ export interface ProxyArpOptions extends ProxyOptions {
   requireRoute?: boolean
   /** Whether 127.0.0.0/8 is an address like others (Linux route_localnet, which Calico sets). Default false. */
   routeLocalnet?: boolean
+  /** Whether only those are answered whose own address has its route by this interface, as Linux has it where rp_filter is 1,
+   * which Calico sets. Default false. */
+  strictSource?: boolean
 }
 
 /** Answers ARP requests for addresses that a route leads to. With a delay, `tick` is to be called every 10 ms or so. */
@@ -54,6 +58,7 @@ export class ProxyArp implements Element, Ticker {
   readonly #probes: boolean
   readonly #requireRoute: boolean
   readonly #localnet: boolean
+  readonly #strictSource: boolean
   readonly #mac: Uint8Array
   readonly #speaker: Speaker
   readonly #delay: AnswerDelay
@@ -74,6 +79,7 @@ export class ProxyArp implements Element, Ticker {
     this.#probes = options.answerProbes ?? false
     this.#requireRoute = needsRoutes
     this.#localnet = options.routeLocalnet ?? false
+    this.#strictSource = options.strictSource ?? false
     this.#mac = parseStationMac('mac', options.mac)
     this.#speaker = new Speaker(pool, this.#mac, options.out)
     this.#delay = new AnswerDelay(pool, clock, this.#mac, options)
@@ -122,12 +128,22 @@ export class ProxyArp implements Element, Ticker {
     if (spa === tpa || (spa === 0 && !this.#probes)) return false
     if (spa !== 0 && (!isHost4(spa) || this.#routes.lookup4?.(spa)?.kind === 'local')) return false
     if (!(isHost4(tpa) || (this.#localnet && tpa >>> 24 === 127))) return false
+    if (spa !== 0 && this.#strictSource && !this.#isBehind(spa)) {
+      if (this.#pool.trace !== null) this.#say(f, false, `no route to ${formatIpv4(spa)} is by this interface`)
+      return false
+    }
     const route = this.#routes.lookup4?.(tpa)
     const answers = proxies(route, this.#interface, this.#requireRoute)
     if (this.#pool.trace !== null) this.#say(f, answers, explain.whither(route))
     if (!answers) return false
     this.#speaker.answer4(b, at, this.#mac, this.#delay.sink(alone))
     return true
+  }
+
+  /** Whether the route to an address is by the interface. */
+  #isBehind(ip: number): boolean {
+    const route = this.#routes.lookup4?.(ip)
+    return route?.kind === 'unicast' && !proxies(route, this.#interface, true)
   }
 
   #say(f: Frame, answers: boolean, why: string): void {

@@ -253,6 +253,19 @@ describe('proxy ARP', () => {
     expect(bench.pool.report()).toMatchObject({ held: 0, balanced: true })
   })
 
+  it('answers with a strict source those alone whose own route is by its interface', () => {
+    // 10.0.0.10 is behind it, 10.0.0.11 elsewhere, 10.0.0.12 nowhere.
+    const routes = {
+      lookup4: (ip: number): ProxyRoute | null =>
+        ip === 0x0a00000c ? null : { kind: 'unicast', out: ip === 0x0a00000a ? 'cali1' : 'eth0' },
+    }
+    const asks = (spa: string): string => whoHas(ANN, spa, '8.8.8.8')
+    const strict = proxy({ routes, strictSource: true }).bench
+    expect(strict.send(asks('10.0.0.10'))).toEqual([answer])
+    expect(strict.send(asks('10.0.0.11'), asks('10.0.0.12'))).toEqual([])
+    expect(proxy({ routes }).bench.send(asks('10.0.0.11'))).toEqual([isAt(ANN, '10.0.0.11', US, '8.8.8.8')])
+  })
+
   it('keeps 30,000 answers in order, and lets them all go in a moment', () => {
     const n = 30_000
     const bench = new Bench(n + 100)

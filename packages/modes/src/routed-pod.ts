@@ -58,7 +58,10 @@ export function routedPod(wires: Wires, router: Router, pod: RoutedPod): RoutedL
   const proxy =
     pod.proxyArp === undefined
       ? null
-      : new ProxyArp(pool, clock, { ...pod.proxyArp, mac: pod.gateway.mac, out, routes: router, interface: iface })
+      : new ProxyArp(pool, clock, {
+          ...{ strictSource: rpFilter === 'strict', ...pod.proxyArp },
+          ...{ mac: pod.gateway.mac, out, routes: router, interface: iface },
+        })
   const stop = proxy !== null && pod.proxyArp?.delayMaxMs ? loop.every(10 * MILLISECOND, proxy) : () => {}
   loop.add(
     port,

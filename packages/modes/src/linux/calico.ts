@@ -95,7 +95,7 @@ export function calico(ground: Ground, options: CalicoOptions): RoutedNode<Calic
     const direct = ways.filter((way) => !wraps(way) && way.onLink)
     return {
       uplinks,
-      pods: l3Pods(next, options),
+      pods: l3Pods(next, { ...options, proxyArp: { routeLocalnet: true, ...options.proxyArp } }),
       tunnels: tunnels(options, next, inside),
       routes: [...blackholes(blocks), ...directRoutes(direct), ...routes],
       policies: { chain, inside: [], portMappings: portMappings ?? [], services: services ?? [] },

@@ -57,6 +57,8 @@ export interface FlannelOptions extends FlannelSettings, NatGateOptions, Omit<Ho
   readonly vtepMac?: string | readonly string[]
   /** Whether FLANNEL-POSTRTG is there (`--ip-masq`). Default true. */
   readonly ipMasq?: boolean
+  /** Whether it draws its ports (`--random-fully`, where iptables has it). Default true. */
+  readonly randomFully?: boolean
 }
 
 /**
@@ -142,9 +144,9 @@ function tunnels(options: FlannelOptions, uplinks: readonly RoutedPort[], far: r
 }
 
 /** What kube-proxy marked, then FLANNEL-POSTRTG, of both IP versions. */
-function masquerading({ network, subnet }: FlannelOptions): Chain {
+function masquerading({ network, subnet, randomFully = true }: FlannelOptions): Chain {
   return ({ masquerade }) => {
-    const nat = masquerade({ ports: 'random' })
+    const nat = masquerade({ ports: randomFully ? 'random' : 'preserve' })
     const rules = ([4, 6] as const).flatMap((family) => {
       const [whole, own] = [ofFamily(network, family), ofFamily(subnet, family)]
       return whole === undefined || own === undefined ? [] : flannelMasq({ network: whole, subnet: own, nat })

@@ -69,6 +69,7 @@ const options = {
     type: 'boolean',
     description: 'Whether what leaves the network, and comes to it, is masqueraded. Default true.',
   },
+  randomFully: { type: 'boolean', description: 'Whether that draws its ports (--random-fully). Default true.' },
   bridge: {
     type: 'object',
     additionalProperties: false,
@@ -83,7 +84,7 @@ const options = {
 interface Options
   extends RoutedOptions,
     RawCluster,
-    Pick<FlannelOptions, 'backend' | 'directRouting' | 'vni' | 'vtepMac' | 'ipMasq'> {
+    Pick<FlannelOptions, 'backend' | 'directRouting' | 'vni' | 'vtepMac' | 'ipMasq' | 'randomFully'> {
   network?: string | string[]
   subnet?: string | string[]
   backendPort?: number
@@ -117,9 +118,9 @@ const settings: SettingsOf<FlannelSettings> = (spec, plugged) => ({
 })
 
 const build: Build<FlannelSettings> = (ground, now, node) => {
-  const { backend, directRouting, vni: number, backendPort: port, vtepMac, ipMasq, bridge = {} } = of(node)
+  const { backend, directRouting, vni: number, backendPort: port, vtepMac, ipMasq, randomFully, bridge = {} } = of(node)
   const { network = [], subnet = [] } = of(node)
-  const known = Object.entries({ backend, directRouting, vni: number, port, vtepMac, ipMasq })
+  const known = Object.entries({ backend, directRouting, vni: number, port, vtepMac, ipMasq, randomFully })
   const { mac = derivedMac('cni0', node.name, 'gateway', 'interface'), mtu: longest } = bridge
   return flannel(ground, {
     ...{ ...icmpOf(node), ...gateOptions(node), network, subnet },
