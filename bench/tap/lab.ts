@@ -19,6 +19,15 @@ function kill(child: ChildProcess, signal: NodeJS.Signals): void {
   if (child.exitCode === null && child.signalCode === null) child.kill(signal)
 }
 
+/** Nanoseconds that a thread has run; 0 where it has ended since it was listed. */
+function spent(path: string): number {
+  try {
+    return Number(readFileSync(path, 'utf8').split(' ')[0])
+  } catch {
+    return 0
+  }
+}
+
 /** A process of the run. */
 export class Program {
   readonly pids: readonly number[]
@@ -107,9 +116,7 @@ export class Program {
   cpu(): number {
     let ns = 0
     for (const pid of this.pids) {
-      for (const task of readdirSync(`/proc/${pid}/task`)) {
-        ns += Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0])
-      }
+      for (const task of readdirSync(`/proc/${pid}/task`)) ns += spent(`/proc/${pid}/task/${task}/schedstat`)
     }
     return ns / 1e9
   }
@@ -123,9 +130,9 @@ export class Program {
 /** Several programs that work together, as one. */
 export class Programs {
   readonly pids: readonly number[]
-  readonly #all: readonly Program[]
+  readonly #all: readonly (Program | Programs)[]
 
-  constructor(all: readonly Program[]) {
+  constructor(all: readonly (Program | Programs)[]) {
     this.#all = all
     this.pids = all.flatMap((p) => p.pids)
   }
@@ -140,7 +147,7 @@ export class Programs {
   }
 
   /** Ends all of them, and gives what each said last. */
-  finishAll(): Promise<unknown[]> {
+  finish(): Promise<unknown[]> {
     return Promise.all(this.#all.map((p) => p.finish()))
   }
 }

@@ -3,22 +3,26 @@
  *
  * Datagrams have 64 bytes of payload: frames of 106 bytes. A delay is one way, from the sender's stamp to the receiver's
  * read. The switch's CPU is what its process used, all threads, the kernel's work in its system calls included; a bridge has
- * no process, it works in the sender's.
+ * no process, it works in the sender's. So what all used is counted as well: sender, receiver and switch.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Contender } from './contenders.ts'
 import type { Lab, Program } from './lab.ts'
+import { childrenSeconds } from './machine.ts'
 import { program } from './native.ts'
+import type { Contender, Measure } from './scene.ts'
 
 /** What is read off the measurements: its unit, and what it is called. */
 export const METRICS = {
   tcp1: ['Gbit/s', 'TCP, 1 stream'],
-  tcp1Cores: ['cores', '  CPU of the switch'],
+  tcp1Cores: ['cores', 'CPU of the switch, TCP 1 stream'],
+  tcp1All: ['s/GB', 'CPU of all, TCP 1 stream'],
   tcp4: ['Gbit/s', 'TCP, 4 streams'],
-  tcp4Cores: ['cores', '  CPU of the switch'],
+  tcp4Cores: ['cores', 'CPU of the switch, TCP 4 streams'],
+  tcp4All: ['s/GB', 'CPU of all, TCP 4 streams'],
   udp: ['kpps', 'UDP 64 B flat out, delivered'],
-  udpFrame: ['us', '  CPU of the switch, a frame'],
-  udpDelay: ['us', '  one-way delay, p99'],
+  udpFrame: ['us', 'CPU of the switch, a frame'],
+  udpAll: ['us', 'CPU of all, a frame'],
+  udpDelay: ['ms', 'one-way delay flat out, p99'],
   lossless: ['kpps', 'UDP 64 B, highest rate with < 0.1 % loss'],
   pingMean: ['us', 'flood ping, mean'],
   pingP50: ['us', 'flood ping, p50'],
@@ -61,6 +65,18 @@ const DRAIN = 60
 /** Share of datagrams that may be lost at the highest lossless rate. */
 const LOSS = 0.001
 
+/** CPU seconds until now: of the switch, and of programs that have ended. */
+function cpuNow(at: Contender): { works: number; children: number } {
+  return { works: at.process?.cpu() ?? 0, children: childrenSeconds() }
+}
+
+/** CPU seconds since then: of the switch, and of the switch, senders and receivers. */
+function cpuSince(at: Contender, before: { works: number; children: number }): { works: number; all: number } {
+  const now = cpuNow(at)
+  const works = now.works - before.works
+  return { works, all: works + now.children - before.children }
+}
+
 /** Makes load for one contender at a time. */
 export class Load {
   readonly settings: LoadSettings
@@ -72,30 +88,30 @@ export class Load {
     this.settings = settings
   }
 
-  /** The measurements of a round, in their order. */
-  get measurements(): ((at: Contender) => Promise<Figures>)[] {
+  /** What a switch is measured by. */
+  get acrossSwitch(): Measure[] {
     return [
       (at) => this.#streams(at, 1),
       (at) => this.#streams(at, 4),
       (at) => this.#besideTcp(at),
-      (at) => this.#datagrams(at),
+      (at) => this.#datagrams(at, this.settings.trials),
       (at) => this.#ping(at),
       (at) => this.#idle(at),
     ]
   }
 
   /** Those that a NAT is measured by. */
-  get acrossNat(): ((at: Contender) => Promise<Figures>)[] {
+  get acrossNat(): Measure[] {
     return [
       (at) => this.#streams(at, 1),
       (at) => this.#streams(at, 4),
-      (at) => this.#datagrams(at),
+      (at) => this.#datagrams(at, 0),
       (at) => this.#ping(at),
     ]
   }
 
   /** Those that a tunnel is measured by. */
-  get acrossTunnel(): ((at: Contender) => Promise<Figures>)[] {
+  get acrossTunnel(): Measure[] {
     return this.acrossNat
   }
 
@@ -114,33 +130,31 @@ export class Load {
     return this.#lab.start(at.b, this.#traffic, mode, PORT).ready()
   }
 
-  /** Streams from one thread for a while; gives bits a second as received. */
-  async #tcp(at: Contender, streams: number, seconds: number): Promise<number> {
+  /** Streams from one thread for a while; gives bytes received, and in what time. */
+  async #tcp(at: Contender, streams: number, seconds: number): Promise<{ bytes: number; seconds: number }> {
     const sink = await this.#far(at, 'tcp-sink')
     await this.#near(at, 'tcp-send', at.far, PORT, String(streams), String(seconds)).result()
     await sleep(DRAIN)
-    const got = await sink.stop<Received>()
-    return (got.bytes * 8) / got.seconds
+    return sink.stop<Received>()
   }
 
-  async #iperf3(at: Contender, streams: number, seconds: number): Promise<number> {
+  async #iperf3(at: Contender, streams: number, seconds: number): Promise<{ bytes: number; seconds: number }> {
     const server = this.#lab.start(at.b, 'iperf3', '-s', '-1', '-p', PORT, '--forceflush')
     await server.ready('listening')
     const args = ['-c', at.far, '-p', PORT, '-t', String(Math.ceil(seconds)), '-P', String(streams)]
     const report = await this.#lab.start(at.a, 'iperf3', ...args, '-J').output()
     await server.output()
-    return JSON.parse(report).end.sum_received.bits_per_second
+    return JSON.parse(report).end.sum_received
   }
 
   async #streams(at: Contender, streams: 1 | 4): Promise<Figures> {
     const { seconds, iperf3 } = this.settings
-    const before = at.process?.cpu()
-    const rate = await (iperf3 ? this.#iperf3(at, streams, seconds) : this.#tcp(at, streams, seconds))
-    const figures: Figures = { [`tcp${streams}`]: rate / 1e9 }
-    if (before !== undefined && at.process !== null) {
-      const used = at.process.cpu() - before
-      figures[`tcp${streams}Cores`] = used / (iperf3 ? Math.ceil(seconds) : seconds)
-    }
+    const before = cpuNow(at)
+    const got = await (iperf3 ? this.#iperf3(at, streams, seconds) : this.#tcp(at, streams, seconds))
+    const used = cpuSince(at, before)
+    const figures: Figures = { [`tcp${streams}`]: (got.bytes * 8) / got.seconds / 1e9 }
+    figures[`tcp${streams}All`] = used.all / (got.bytes / 1e9)
+    if (at.process !== null) figures[`tcp${streams}Cores`] = used.works / (iperf3 ? Math.ceil(seconds) : seconds)
     return figures
   }
 
@@ -152,15 +166,15 @@ export class Load {
     return { sent, got: await sink.stop<Received>() }
   }
 
-  async #datagrams(at: Contender): Promise<Figures> {
-    const before = at.process?.cpu()
+  async #datagrams(at: Contender, trials: number): Promise<Figures> {
+    const before = cpuNow(at)
     const { sent, got } = await this.#flood(at, this.settings.seconds, 0)
-    const figures: Figures = { udp: got.datagrams / sent.seconds / 1e3, udpDelay: got.p99 }
-    if (before !== undefined && at.process !== null) {
-      figures.udpFrame = ((at.process.cpu() - before) / got.datagrams) * 1e6
-    }
-    if (this.settings.trials > 0) {
-      const rate = await this.#lossless(at, got.datagrams / sent.seconds, sent.datagrams / sent.seconds)
+    const used = cpuSince(at, before)
+    const figures: Figures = { udp: got.datagrams / sent.seconds / 1e3, udpDelay: got.p99 / 1e3 }
+    figures.udpAll = (used.all / got.datagrams) * 1e6
+    if (at.process !== null) figures.udpFrame = (used.works / got.datagrams) * 1e6
+    if (trials > 0) {
+      const rate = await this.#lossless(at, trials, got.datagrams / sent.seconds, sent.datagrams / sent.seconds)
       if (rate > 0) figures.lossless = rate / 1e3
     }
     return figures
@@ -168,12 +182,12 @@ export class Load {
 
   /** Searches the highest rate without loss by halving; most of the range above what was delivered flat out is hopeless,
    * so it begins a little below. 0 where no trial went without loss. */
-  async #lossless(at: Contender, delivered: number, offered: number): Promise<number> {
+  async #lossless(at: Contender, trials: number, delivered: number, offered: number): Promise<number> {
     const seconds = Math.min(0.3, this.settings.seconds)
     let low = 0
     let high = offered
     let rate = Math.min(0.8 * delivered, offered)
-    for (let i = 0; i < this.settings.trials; i++) {
+    for (let i = 0; i < trials; i++) {
       const { sent, got } = await this.#flood(at, seconds, rate)
       const kept = sent.datagrams >= 0.97 * rate * seconds && got.datagrams >= (1 - LOSS) * sent.datagrams
       if (kept) low = rate

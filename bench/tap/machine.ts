@@ -1,19 +1,12 @@
 /** Where a run took place, and how busy the machine was besides. */
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { arch, availableParallelism, cpus, release, totalmem, type } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { type MachineFacts, machineFacts } from '../machine.ts'
 
 /** Facts that figures depend on. */
-export interface Machine {
-  readonly kernel: string
-  readonly arch: string
-  readonly cpu: string
-  readonly cores: number
-  readonly memoryGiB: number
+export interface Machine extends MachineFacts {
   readonly hypervisor: boolean
-  readonly node: string
-  readonly v8: string
   readonly cc: string
 }
 
@@ -23,14 +16,8 @@ function said(command: string, ...args: string[]): string {
 
 export function machine(): Machine {
   return {
-    kernel: `${type()} ${release()}`,
-    arch: arch(),
-    cpu: cpus()[0]?.model ?? 'unknown',
-    cores: availableParallelism(),
-    memoryGiB: Math.round(totalmem() / 2 ** 30),
+    ...machineFacts(),
     hypervisor: /^flags.*\bhypervisor\b/m.test(readFileSync('/proc/cpuinfo', 'utf8')),
-    node: process.versions.node,
-    v8: process.versions.v8,
     cc: said('cc', '--version'),
   }
 }
@@ -53,6 +40,12 @@ function numbers(path: string, from: string): number[] {
 function used(pid: number | 'self'): number {
   const [user = 0, system = 0, childUser = 0, childSystem = 0] = numbers(`/proc/${pid}/stat`, ') ').slice(11, 15)
   return (user + system + childUser + childSystem) * TICK
+}
+
+/** CPU seconds of children of this process that have ended, to a hundredth. */
+export function childrenSeconds(): number {
+  const [user = 0, system = 0] = numbers('/proc/self/stat', ') ').slice(13, 15)
+  return (user + system) * TICK
 }
 
 /** CPU seconds that all cores together have spent until now on others than this process, its children that have ended, and

@@ -1,19 +1,21 @@
 /**
- * From figures of rounds to a report: medians, ratios to the Linux bridge and to the C switch, targets.
+ * From figures of rounds to a report: medians, ratios to the kernel and to another, targets; and one table of all scenes.
  *
  * A ratio is the median of the rounds' ratios, not the ratio of the medians: in a round the contenders are measured one
  * right after the other, so that what the machine does besides hits them alike and divides out.
  */
 import Table from 'cli-table3'
-import { CONTENDERS, type ContenderName, TITLES } from './contenders.ts'
+import { median, number } from '../figures.ts'
 import { type Figures, METRICS, type Metric } from './load.ts'
+import type { Scene } from './scene.ts'
 
 /** Figures by contender; one entry a round. */
-export type Rounds = Partial<Record<ContenderName, Figures[]>>
+export type Rounds = Readonly<Record<string, readonly Figures[]>>
 
 /** A metric of a contender. */
 export interface Row {
-  contender: ContenderName
+  scene: string
+  contender: string
   metric: Metric
   unit: string
   /** Median of the rounds. */
@@ -21,9 +23,8 @@ export interface Row {
   min: number
   max: number
   rounds: number
-  /** How many times the Linux bridge's, and the C switch's, figure of the same round: medians. */
-  toBridge?: number
-  toC?: number
+  /** How many times another's figure of the same round, by its name: medians. */
+  ratios: Record<string, number>
 }
 
 /** What we want to reach, and whether we did. */
@@ -33,14 +34,7 @@ export interface Target {
   met: boolean
 }
 
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b)
-  const middle = sorted.length >> 1
-  if (sorted.length % 2 === 1) return sorted[middle] as number
-  return ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2
-}
-
-function ratio(rounds: Rounds, metric: Metric, mine: ContenderName, other: ContenderName): number | undefined {
+function ratio(rounds: Rounds, metric: Metric, mine: string, other: string): number | undefined {
   const ratios: number[] = []
   for (const [i, figures] of (rounds[mine] ?? []).entries()) {
     const [a, b] = [figures[metric], rounds[other]?.[i]?.[metric]]
@@ -49,86 +43,97 @@ function ratio(rounds: Rounds, metric: Metric, mine: ContenderName, other: Conte
   return ratios.length === 0 ? undefined : median(ratios)
 }
 
+type Facts = Pick<Scene, 'name' | 'players' | 'beside' | 'wanted'>
+
 /** A row for every metric of every contender that has it. */
-export function rows(rounds: Rounds): Row[] {
-  const all: Row[] = []
-  for (const metric of Object.keys(METRICS) as Metric[]) {
-    for (const contender of CONTENDERS) {
-      const values = (rounds[contender] ?? []).map((f) => f[metric]).filter((v) => v !== undefined)
-      if (values.length === 0) continue
-      const [toBridge, toC] = [ratio(rounds, metric, contender, 'bridge'), ratio(rounds, metric, contender, 'c')]
-      all.push({
-        contender,
-        metric,
-        unit: METRICS[metric][0],
-        median: median(values),
-        min: Math.min(...values),
-        max: Math.max(...values),
-        rounds: values.length,
-        ...(toBridge === undefined ? {} : { toBridge }),
-        ...(toC === undefined ? {} : { toC }),
-      })
-    }
-  }
-  return all
+export function rowsOf(scene: Facts, rounds: Rounds): Row[] {
+  const others = [...new Set([...scene.beside, ...scene.wanted.flatMap(({ to }) => to ?? [])])]
+  return scene.players.flatMap(({ name }) =>
+    (Object.keys(METRICS) as Metric[]).flatMap((metric) => {
+      const values = (rounds[name] ?? []).map((f) => f[metric]).filter((v) => v !== undefined)
+      if (values.length === 0) return []
+      const ratios: Row['ratios'] = {}
+      for (const other of others) {
+        const value = ratio(rounds, metric, name, other)
+        if (value !== undefined) ratios[other] = value
+      }
+      return [
+        {
+          scene: scene.name,
+          contender: name,
+          metric,
+          unit: METRICS[metric][0],
+          median: median(values),
+          min: Math.min(...values),
+          max: Math.max(...values),
+          rounds: values.length,
+          ratios,
+        },
+      ]
+    }),
+  )
 }
 
-type Wanted = [who: ContenderName, metric: Metric, to: 'median' | 'toBridge' | 'toC', sign: '>=' | '<=', bound: number]
-
-/** What is wanted of our switch. */
-const TARGETS: readonly Wanted[] = [
-  ['l2l3', 'tcp1', 'toBridge', '>=', 1],
-  ['l2l3', 'tcp1Cores', 'median', '<=', 0.65],
-  ['l2l3', 'tcp4', 'toC', '>=', 1],
-  ['l2l3', 'udp', 'toBridge', '>=', 1.3],
-  ['l2l3', 'udpFrame', 'toC', '<=', 1.15],
-  ['l2l3', 'udpDelay', 'median', '<=', 2000],
-  ['l2l3', 'lossless', 'toC', '>=', 1],
-  ['l2l3', 'besideTcp', 'median', '<=', 60],
-  ['l2l3-busy', 'pingMean', 'toBridge', '<=', 1.3],
-  ['l2l3', 'pingMean', 'toBridge', '<=', 1.6],
-  ['l2l3', 'idle', 'median', '<=', 3],
-  ['l2l3-event-loop', 'pingMean', 'toC', '<=', 1],
-]
-
-const BESIDE = { median: '', toBridge: ' times the bridge', toC: ' times C' }
-
-/** Holds the rows against the targets; those that were not measured are left out. */
-export function targets(all: readonly Row[]): Target[] {
-  return TARGETS.flatMap(([who, metric, to, sign, bound]) => {
-    const value = all.find((row) => row.contender === who && row.metric === metric)?.[to]
+/** Holds the rows against what is wanted; what was not measured is left out. */
+export function targetsOf(scene: Facts, rows: readonly Row[]): Target[] {
+  const title = (name: string): string => scene.players.find((player) => player.name === name)?.title ?? name
+  return scene.wanted.flatMap(({ who, metric, to, sign, bound }) => {
+    const row = rows.find((r) => r.scene === scene.name && r.contender === who && r.metric === metric)
+    const value = to === null ? row?.median : row?.ratios[to]
     if (value === undefined) return []
-    const [unit, title] = METRICS[metric]
-    const subject = title.startsWith('  ') ? `${METRICS[parent(metric)][1]}: ${title.trim()}` : title
-    const target = `${TITLES[who]}, ${subject}: ${sign} ${bound}${to === 'median' ? ` ${unit}` : BESIDE[to]}`
+    const [unit, what] = METRICS[metric]
+    const target = `${title(who)}, ${what}: ${sign} ${bound} ${to === null ? unit : `x ${title(to)}`}`
     return [{ target, value, met: sign === '>=' ? value >= bound : value <= bound }]
   })
 }
 
-function parent(metric: Metric): Metric {
-  return metric.startsWith('tcp1') ? 'tcp1' : metric.startsWith('tcp4') ? 'tcp4' : 'udp'
-}
+/** Columns of the table: the metric, in a word or two, and digits fewer than others deserve. What is not here stands in the JSON. */
+const COLUMNS: readonly (readonly [Metric, string])[] = [
+  ['tcp1', 'TCP 1\nGbit/s'],
+  ['tcp1Cores', 'switch\ncores'],
+  ['tcp1All', 'all CPU\ns/GB'],
+  ['tcp4', 'TCP 4\nGbit/s'],
+  ['udp', '64 B\nkpps'],
+  ['udpFrame', 'switch\nus/frame'],
+  ['udpAll', 'all CPU\nus/frame'],
+  ['udpDelay', 'delay p99\nms'],
+  ['lossless', 'lossless\nkpps'],
+  ['pingMean', 'ping\nus'],
+  ['besideTcp', 'RTT by TCP\nus'],
+  ['idle', 'idle\n% CPU'],
+]
 
-/** A figure with as many digits as it deserves. */
-export function number(value: number): string {
-  return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2)
-}
-
-/** The report as tables for a terminal. */
-export function tables(all: readonly Row[], wanted: readonly Target[]): string {
-  const plain = process.stdout.isTTY ? {} : { style: { head: [], border: [] } }
-  const present = CONTENDERS.filter((name) => all.some((row) => row.contender === name))
-  const figures = new Table({ head: ['', '', ...present.map((name) => TITLES[name])], ...plain })
-  for (const [metric, [unit, title]] of Object.entries(METRICS)) {
-    const cells = present.map((name) => {
-      const row = all.find((r) => r.contender === name && r.metric === metric)
-      if (row === undefined) return '-'
-      const beside = [row.toBridge, row.toC].map((r) => (r === undefined ? '-' : r.toFixed(2)))
-      return `${number(row.median)}${beside.some((r) => r !== '-') ? `\n${beside.join(' | ')}` : ''}`
-    })
-    if (cells.some((cell) => cell !== '-')) figures.push([title, unit, ...cells])
+/** The report as one table for a terminal. */
+export function tableOf(scenes: readonly Scene[], rows: readonly Row[]): string {
+  const right = 'right' as const
+  const table = new Table({
+    head: ['', ...COLUMNS.map(([, title]) => title)],
+    colAligns: ['left', ...COLUMNS.map(() => right)],
+    style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
+  })
+  for (const { name, title, players, beside } of scenes) {
+    const present = players.filter((player) => rows.some((r) => r.scene === name && r.contender === player.name))
+    if (present.length === 0) continue
+    const others = beside.filter((other) => present.some((player) => player.name === other))
+    const titles = others.map((other) => present.find((player) => player.name === other)?.title)
+    const below = titles.length === 0 ? '' : `; below each figure, times ${titles.join(' | ')}`
+    table.push([{ colSpan: COLUMNS.length + 1, content: `${title.toUpperCase()}${below}` }])
+    for (const player of present) {
+      const cells = COLUMNS.map(([metric]) => {
+        const row = rows.find((r) => r.scene === name && r.contender === player.name && r.metric === metric)
+        if (row === undefined) return '-'
+        const ratios = others.map((other) => row.ratios[other]?.toFixed(2) ?? '-')
+        return `${number(row.median)}${ratios.every((r) => r === '-') ? '' : `\n${ratios.join('|')}`}`
+      })
+      table.push([player.title, ...cells])
+    }
   }
-  const goals = new Table({ head: ['target', 'measured', ''], ...plain })
-  for (const { target, value, met } of wanted) goals.push([target, number(value), met ? 'met' : 'not met'])
-  return `medians; below them, times the Linux bridge | times the C switch\n${figures}\n${goals}\n`
+  return table.toString()
+}
+
+/** What was wanted, in lines. */
+export function targetLines(targets: readonly Target[]): string {
+  return targets
+    .map((t) => `  ${t.met ? 'met    ' : 'not met'}  ${number(t.value).padStart(6)}  ${t.target}`)
+    .join('\n')
 }

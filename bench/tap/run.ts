@@ -1,44 +1,58 @@
 /**
- * How does our switch do beside the Linux bridge, end to end? Two network namespaces, joined in different ways, under one
- * load, in one run:
+ * `npm run bench:tap`: how do our switch, NAT and tunnel do end to end, beside the kernel's? Network namespaces that are joined in
+ * different ways, under one load, in one run. `npm run bench:peers` has other switches and NATs take part that are installed.
  *
- *     node --import tsx --conditions @l2l3/source bench/tap/run.ts [--quick] [--rounds N] [--seconds S] [--json FILE]
+ *     npm run bench:tap -- [--quick] [--rounds N] [--seconds S] [--json FILE]
  *
- *     --quick       three short rounds, without the search for the lossless rate: under a minute, and noisy
+ *     --quick       three short rounds, without the search for the lossless rate: noisy
  *     --rounds N    rounds; default 5
- *     --seconds S   length of one measurement; default 0.9, with --quick 0.4
- *     --only A,B    contenders: veth, bridge, l2l3, l2l3-event-loop, l2l3-busy, c
+ *     --seconds S   length of one measurement; default 0.5, with --quick 0.25
+ *     --scene A,B   of switch, nat, tunnel
+ *     --only A,B    contenders, as SCENE/NAME or NAME: l2l3, bridge, nat/kernel ...
+ *     --peers       with Open vSwitch, VDE, pasta and slirp4netns, where they are installed; says what is missing
  *     --iperf3      TCP load by iperf3 instead of a sender of our own
- *     --json FILE   writes the report as JSON, too
+ *     --no-start    without the time that a start and a thousand endpoints take
+ *     --json FILE   where the figures go; default bench/results/tap.json, or peers.json
  *
- * A round makes each measurement on each contender in turn before it goes on to the next: figures that are compared were
- * taken within seconds of each other. Each measurement begins with another contender than the last. A full run takes less
- * than six minutes; it needs root, for the namespaces.
+ * A round makes each measurement on each contender in turn before it goes on to the next: figures that are compared were taken
+ * within seconds of each other. A full run takes less than six minutes, with peers nine; it needs root, for the namespaces.
  */
 import { spawnSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
 import { tunAvailable } from '@l2l3/tap-io'
-import { CONTENDERS, type Contender, type ContenderName, setUp } from './contenders.ts'
-import { Lab, type Program } from './lab.ts'
+import { median, number } from '../figures.ts'
+import { benchOptions, positive, progress, usage } from '../options.ts'
+import { startAll, type Weighed } from '../weigh.ts'
+import { Lab } from './lab.ts'
 import { Load, type LoadSettings } from './load.ts'
 import { type Machine, machine } from './machine.ts'
-import { median, type Rounds, type Row, rows, type Target, tables, targets } from './report.ts'
-import { progress, turn, turnsOf } from './rounds.ts'
+import { NAT } from './nat.ts'
+import { type Rounds, type Row, rowsOf, type Target, tableOf, targetLines, targetsOf } from './report.ts'
+import { type Stage, turn, turnsOf } from './rounds.ts'
+import { type Contender, installed, type Player, type Scene } from './scene.ts'
+import { SWITCH } from './switch.ts'
+import { TUNNEL } from './tunnel.ts'
+
+export const SCENES: readonly Scene[] = [SWITCH, NAT, TUNNEL]
 
 /** Settings of a run. */
 export interface TapBenchOptions {
-  /** Fewer and shorter measurements. Default false. */
-  quick?: boolean
-  /** Default 5, or 3 where it is to be quick. */
-  rounds?: number
-  /** Length of one measurement. Default 0.9, or 0.4 where it is to be quick. */
-  seconds?: number
-  /** Who is measured. Default all. */
-  only?: readonly ContenderName[]
+  readonly quick: boolean
+  readonly rounds: number
+  /** Length of one measurement. Default 0.5, or 0.25 where it is to be quick. */
+  readonly seconds?: number
+  /** Names of scenes. Default all. */
+  readonly scenes?: readonly string[]
+  /** Who is measured, as SCENE/NAME or NAME. Default all. */
+  readonly only?: readonly string[]
+  /** Whether other switches take part. Default false. */
+  readonly peers?: boolean
   /** Whether iperf3 makes the TCP load. Default false. */
-  iperf3?: boolean
+  readonly iperf3?: boolean
+  /** Whether a start is timed, too. Default true. */
+  readonly start?: boolean
 }
 
 /** What a run has found. */
@@ -51,17 +65,17 @@ export interface TapReport {
   others: { median: number; max: number }
   rows: Row[]
   targets: Target[]
-  /** All figures of all rounds. */
-  rounds: Rounds
-  /** What our switches said at the end about the frames they had. */
+  /** All figures of all rounds, by scene and contender. */
+  rounds: Record<string, Rounds>
+  /** What our processes said at the end about the frames they had, by scene and contender. */
   ledgers: Record<string, unknown>
+  /** Who could not take part, and why. */
+  missing: string[]
+  start: Weighed[]
 }
 
-const PACKAGES = { iperf3: ['-v', 'iperf3'], nft: ['-v', 'nftables'] } as const
-
-/** Why there can be no run here, with what helps; null where there can.
- * @param also programs that this run needs besides those that all do */
-export function obstacle(...also: (keyof typeof PACKAGES)[]): string | null {
+/** Why there can be no run here, with what helps; null where there can. */
+export function obstacle(): string | null {
   if (process.platform !== 'linux') return 'TAP devices and the Linux bridge are measured on Linux only.'
   if (process.getuid?.() !== 0) return 'The bench on TAP devices needs root, to make network namespaces.'
   const tun = tunAvailable()
@@ -69,20 +83,29 @@ export function obstacle(...also: (keyof typeof PACKAGES)[]): string | null {
   for (const [program, flag, found] of [
     ['ip', '-V', 'iproute2'],
     ['cc', '--version', 'gcc libc6-dev'],
-    ...also.map((name) => [name, ...PACKAGES[name]] as const),
+    ['ethtool', '--version', 'ethtool'],
   ] as const) {
     if (spawnSync(program, [flag]).error !== undefined) return `${program} is missing: apt-get install ${found}`
   }
   return null
 }
 
-/** Runs the bench and prints its tables. Where it cannot run, it says so and why. */
-export async function benchTap(options: TapBenchOptions = {}): Promise<TapReport | { skipped: string }> {
-  const skipped = obstacle(...(options.iperf3 ? (['iperf3'] as const) : []))
-  if (skipped !== null) {
-    process.stdout.write(`End to end: not measured. ${skipped}\n`)
-    return { skipped }
-  }
+/** Who takes part in a scene; who would and cannot is noted in `missing`. */
+function players(scene: Scene, options: TapBenchOptions, missing: string[]): Player[] {
+  return scene.players.filter(({ name, title, peer, needs }) => {
+    const asked = options.only?.some((who) => who === name || who === `${scene.name}/${name}`)
+    if (asked === false || (peer && !options.peers && !asked)) return false
+    if (needs === undefined || installed(needs.program)) return true
+    missing.push(`${scene.title}: ${title} (apt-get install ${needs.apt})`)
+    return false
+  })
+}
+
+/** Whether it is a process of ours that tells of its frames at the end. */
+const hasLedger = (at: Contender): boolean => /^(l2l3|mixed)/.test(at.name)
+
+/** Runs the bench and gives what it has found. */
+export async function benchTap(options: TapBenchOptions): Promise<TapReport> {
   const lab = new Lab()
   try {
     return await run(lab, options)
@@ -92,80 +115,101 @@ export async function benchTap(options: TapBenchOptions = {}): Promise<TapReport
 }
 
 async function run(lab: Lab, options: TapBenchOptions): Promise<TapReport> {
-  const quick = options.quick ?? false
-  const wanted = options.rounds ?? (quick ? 3 : 5)
-  const seconds = options.seconds ?? (quick ? 0.4 : 0.9)
+  const { quick, rounds: wanted, peers = false } = options
+  const seconds = options.seconds ?? (quick ? 0.25 : 0.5)
   const settings: LoadSettings = { seconds, trials: quick ? 0 : 5, iperf3: options.iperf3 ?? false }
-  const start = performance.now()
+  const began = performance.now()
   const load = new Load(lab, settings)
-  const contenders: Contender<ContenderName, Program>[] = []
-  for (const name of options.only ?? CONTENDERS) {
-    progress(`setting up ${name}`)
-    const contender = await setUp(lab, name)
-    await turn(contender, (at) => load.warmUp(at))
-    contenders.push(contender)
+  const scenes = SCENES.filter(({ name }) => options.scenes?.includes(name) ?? true)
+  const missing: string[] = []
+  const stages: Stage[] = []
+  for (const scene of scenes) {
+    const contenders: Contender[] = []
+    for (const { name } of players(scene, options, missing)) {
+      progress(`setting up ${scene.name}/${name}`)
+      const contender = await scene.setUp(lab, name)
+      await turn(contender, (at) => load.warmUp(at))
+      contenders.push(contender)
+    }
+    stages.push({ name: scene.name, contenders, measurements: scene.measurements(load), rounds: {} })
   }
-
-  const { rounds, others, done } = await turnsOf(contenders, load.measurements, { rounds: wanted, quick, start })
+  const pace = { rounds: wanted, quick, start: began, planned: peers ? 480_000 : 300_000 }
+  const { others, done } = await turnsOf(stages, pace)
   const ledgers: TapReport['ledgers'] = {}
-  for (const at of contenders) {
-    if (at.process !== null && at.name !== 'c') ledgers[at.name] = await at.process.finish()
+  for (const { name, contenders } of stages) {
+    for (const at of contenders) if (hasLedger(at)) ledgers[`${name}/${at.name}`] = await at.process?.finish?.()
   }
-
-  const all = rows(rounds)
-  const held = targets(all)
-  process.stdout.write(
-    `\nEnd to end, two namespaces, ${machine().cores} cores for senders, receivers and switch\n${tables(all, held)}`,
-  )
-  process.stdout.write(
-    'A bridge works inside the sender, a TAP switch on a core of its own. 64 B is the payload of a datagram.\n' +
-      `Others used ${median(others).toFixed(2)} cores meanwhile (median), ${Math.max(...others).toFixed(2)} at most.\n`,
-  )
+  const facts = scenes.map((scene, i) => ({ scene, rounds: (stages[i] as Stage).rounds }))
+  const rows = facts.flatMap(({ scene, rounds }) => rowsOf(scene, rounds))
+  const startRounds = { memory: false, rounds: quick ? 1 : 3, endpoints: quick ? 100 : 1000 }
+  const start = options.start === false ? [] : await startAll(startRounds, progress)
+  progress('')
   return {
     machine: machine(),
     settings: { ...settings, rounds: done, quick },
-    took: Math.round((performance.now() - start) / 1e3),
-    others: { median: median(others), max: Math.max(...others) },
-    rows: all,
-    targets: held,
-    rounds,
+    took: Math.round((performance.now() - began) / 1e3),
+    others: { median: median(others), max: Math.max(0, ...others) },
+    rows,
+    targets: facts.flatMap(({ scene }) => targetsOf(scene, rows)),
+    rounds: Object.fromEntries(facts.map(({ scene, rounds }) => [scene.name, rounds])),
     ledgers,
+    missing,
+    start,
   }
 }
 
-function fail(message: string): never {
-  process.stderr.write(`${message}\n`)
-  process.exit(2)
-}
-
-function positive(name: string, text: string): number {
-  const value = Number(text)
-  return value > 0 && Number.isFinite(value) ? value : fail(`--${name} must be a number above 0, not ${text}`)
+function print(report: TapReport): void {
+  const { settings, others, missing, targets, start } = report
+  const say = (text: string): unknown => process.stdout.write(`${text}\n`)
+  say(
+    `\nEnd to end, medians of ${settings.rounds} rounds; ${report.machine.cores} cores for senders, receivers and switch`,
+  )
+  say(tableOf(SCENES, report.rows))
+  say(
+    'A bridge works inside the sender, a TAP switch on a core of its own. 64 B is the payload of a datagram. CPU of all is that of\n' +
+      'sender, receiver and switch: seconds for a gigabyte, microseconds for a frame that was delivered.',
+  )
+  for (const { what, entries, value } of start) say(`${what}, ${entries}: ${number(value)} ms`)
+  say(`Wanted:\n${targetLines(targets)}`)
+  if (missing.length > 0) say(`Not measured:\n${missing.map((line) => `  ${line}`).join('\n')}`)
+  say(
+    `Others used ${others.median.toFixed(2)} cores meanwhile (median), ${others.max.toFixed(2)} at most. ${report.took} s.`,
+  )
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      quick: { type: 'boolean', default: false },
-      iperf3: { type: 'boolean', default: false },
-      rounds: { type: 'string' },
-      seconds: { type: 'string' },
-      only: { type: 'string' },
-      json: { type: 'string' },
-    },
+  const peers = process.argv.includes('--peers')
+  const options = benchOptions(peers ? 'peers' : 'tap', {
+    seconds: { type: 'string' },
+    scene: { type: 'string' },
+    only: { type: 'string' },
+    peers: { type: 'boolean', default: false },
+    iperf3: { type: 'boolean', default: false },
+    'no-start': { type: 'boolean', default: false },
   })
-  const { quick, iperf3 } = values
-  const only = (values.only?.split(',') ?? CONTENDERS) as ContenderName[]
-  for (const name of only) if (!CONTENDERS.includes(name)) fail(`--only takes ${CONTENDERS.join(', ')}, not ${name}`)
+  const scenes = options.scene?.split(',')
+  const names = SCENES.map(({ name }) => name)
+  for (const name of scenes ?? []) if (!names.includes(name)) usage(`--scene takes ${names.join(', ')}, not ${name}`)
+  const only = options.only?.split(',')
+  const known = SCENES.flatMap((scene) => scene.players.flatMap(({ name }) => [name, `${scene.name}/${name}`]))
+  for (const name of only ?? [])
+    if (!known.includes(name)) usage(`--only: there is no ${name}; there is ${known.join(', ')}`)
+  if (options.iperf3 && !installed('iperf3')) usage('iperf3 is missing: apt-get install iperf3')
+  const why = obstacle()
+  if (why !== null) {
+    process.stdout.write(`End to end: not measured. ${why}\n`)
+    process.exit(1)
+  }
   const report = await benchTap({
-    quick,
-    iperf3,
-    only,
-    ...(values.rounds === undefined ? {} : { rounds: Math.ceil(positive('rounds', values.rounds)) }),
-    ...(values.seconds === undefined ? {} : { seconds: positive('seconds', values.seconds) }),
+    ...{ quick: options.quick, rounds: options.rounds, iperf3: options.iperf3, start: !options['no-start'], peers },
+    ...(options.seconds !== undefined && { seconds: positive('seconds', options.seconds) }),
+    ...(scenes && { scenes }),
+    ...(only && { only }),
   })
-  if ('skipped' in report) process.exit(1)
-  if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(report, null, 2)}\n`)
+  print(report)
+  mkdirSync(dirname(options.json), { recursive: true })
+  writeFileSync(options.json, `${JSON.stringify(report, null, 2)}\n`)
+  process.stdout.write(`written to ${options.json}\n`)
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await main()

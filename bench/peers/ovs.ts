@@ -2,47 +2,47 @@
  * A private Open vSwitch in a namespace: its own database and its own switch, the datapath in userspace. The system's service is
  * not touched.
  */
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
-import type { Lab, Program } from './lab.ts'
+import { type Lab, Programs } from '../tap/lab.ts'
+import type { Needed } from '../tap/scene.ts'
+import { until } from './until.ts'
+
+export const OVS: Needed = { program: 'ovs-vswitchd', apt: 'openvswitch-switch' }
 
 const SCHEMA = '/usr/share/openvswitch/vswitch.ovsschema'
 
-/** Whether Open vSwitch is installed. */
-export function ovsInstalled(): boolean {
-  const found = (program: string): boolean => spawnSync(program, ['--version']).error === undefined
-  return existsSync(SCHEMA) && ['ovs-vswitchd', 'ovsdb-server', 'ovs-vsctl', 'ovs-ofctl'].every(found)
-}
-
-/** Open vSwitch in one namespace. */
-export class Ovs {
-  readonly switch: Program
+/** Open vSwitch in one namespace: the switch and its database, as one. */
+export class Ovs extends Programs {
   readonly #namespace: string
   readonly #folder: string
 
-  private constructor(namespace: string, folder: string, program: Program) {
+  private constructor(namespace: string, folder: string, programs: ConstructorParameters<typeof Programs>[0]) {
+    super(programs)
     this.#namespace = namespace
     this.#folder = folder
-    this.switch = program
   }
 
-  static async start(lab: Lab, namespace: string): Promise<Ovs> {
+  /** Starts one.
+   * @param tso whether super-frames stay whole in it (userspace-tso-enable) */
+  static async start(lab: Lab, namespace: string, { tso = false }: { tso?: boolean } = {}): Promise<Ovs> {
     const folder = mkdtempSync(join(tmpdir(), 'l2l3-ovs-'))
     process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
     const at = (name: string): string => join(folder, name)
     execFileSync('ovsdb-tool', ['create', at('conf.db'), SCHEMA])
-    const run = (program: string, ...args: string[]): Program =>
+    const run = (program: string, ...args: string[]) =>
       lab.start(namespace, 'env', `OVS_RUNDIR=${folder}`, program, ...args)
-    run('ovsdb-server', at('conf.db'), `--remote=punix:${at('db.sock')}`, `--unixctl=${at('db.ctl')}`)
-    await appears(at('db.sock'))
-    const db = `--db=unix:${at('db.sock')}`
-    execFileSync('ovs-vsctl', ['--timeout=15', db, '--no-wait', 'init'])
+    const database = run('ovsdb-server', at('conf.db'), `--remote=punix:${at('db.sock')}`, `--unixctl=${at('db.ctl')}`)
+    await until('db.sock', () => existsSync(at('db.sock')))
+    const vsctl = (...args: string[]) =>
+      execFileSync('ovs-vsctl', ['--timeout=15', `--db=unix:${at('db.sock')}`, '--no-wait', ...args])
+    vsctl('init')
+    if (tso) vsctl('set', 'Open_vSwitch', '.', 'other_config:userspace-tso-enable=true')
     const program = run('ovs-vswitchd', `unix:${at('db.sock')}`, `--unixctl=${at('sw.ctl')}`)
-    await appears(at('sw.ctl'))
-    return new Ovs(namespace, folder, program)
+    await until('sw.ctl', () => existsSync(at('sw.ctl')))
+    return new Ovs(namespace, folder, [program, database])
   }
 
   vsctl(...args: string[]): void {
@@ -56,9 +56,4 @@ export class Ovs {
   #exec(...line: string[]): void {
     execFileSync('ip', ['netns', 'exec', this.#namespace, ...line], { stdio: ['ignore', 'pipe', 'pipe'] })
   }
-}
-
-async function appears(path: string): Promise<void> {
-  for (let i = 0; i < 100 && !existsSync(path); i++) await sleep(100)
-  if (!existsSync(path)) throw new Error(`Open vSwitch did not come up: no ${path}`)
 }
