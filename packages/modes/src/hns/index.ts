@@ -35,4 +35,4 @@ export { type HnsNetwork, type HnsNetworkType, type HnsSubnet, NetworkFlag, read
 export { type HnsNetworkPolicy, membersOf } from './network-policies.ts'
 export { HnsNode } from './node.ts'
 export { type HnsPlan, type HnsState, hnsPlan, type PlannedEndpoint } from './plan.ts'
-export { type HnsHost, type HnsNodeOptions, hnsNodeOptions, type PortOf } from './settings.ts'
+export { type HnsHost, type HnsNodeOptions, hnsHostEndpoint, hnsNodeOptions, type PortOf } from './settings.ts'

@@ -123,7 +123,7 @@ function refuseIsolated({ endpoint, network }: PlannedEndpoint): void {
 function l2bridgeOptions(network: CreatedNetwork, plan: HnsPlan, host: HnsHost, portOf: PortOf): L2BridgeModeOptions {
   const inOwn = ({ prefix }: HnsSubnet): boolean =>
     host.addresses.some((a) => includes(prefix, a.split('/')[0] as string))
-  const endpoint = hostEndpoint(
+  const endpoint = hnsHostEndpoint(
     network.subnets.filter((s) => !inOwn(s)),
     plan,
   )
@@ -155,8 +155,8 @@ function l2bridgeOptions(network: CreatedNetwork, plan: HnsPlan, host: HnsHost, 
   }
 }
 
-/** The host endpoint: x.2 of subnets other than the host's own (modes.md 2.1), with the MAC of the document that is about it. */
-function hostEndpoint(
+/** The host endpoint: x.2 of subnets (modes.md 2.1), with the MAC of the document that is about it; null without subnets. */
+export function hnsHostEndpoint(
   subnets: readonly HnsSubnet[],
   plan: HnsPlan,
 ): { readonly mac: string; readonly addresses: readonly string[] } | null {

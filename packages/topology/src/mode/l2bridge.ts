@@ -12,6 +12,8 @@ import { type Address, derivedMac, onLink, parseHostAddress, parseIp, parseMac, 
 import { attempt } from '../attempt.ts'
 import type { FdbRow, FlowRow, Mode, NeighbourRow, PortRow, Report, RouteRow, ServiceRow } from '../mode.ts'
 import type { EndpointSpec, NodeSpec, PortSpec } from '../topology.ts'
+import { expandHns, hnsKeys, hnsPodKeys } from './hns-key.ts'
+import { l2bridgeHns, l2tunnelHns } from './hns-modes.ts'
 import { l2bridgeOptions, l2tunnelOptions, podKeys } from './l2bridge-schema.ts'
 import { ModeNode } from './mode-node.ts'
 import { flowRows, policiesOf, serviceRows } from './policies.ts'
@@ -403,6 +405,7 @@ function gateways(node: NodeSpec, port: PortSpec): readonly Address[] {
 
 const both = {
   portOptions: { ...portOptions, ...podKeys },
+  endpointKeys: hnsPodKeys,
   check,
   changes: ['hostIps', 'routes', 'services'],
   gateways,
@@ -412,7 +415,8 @@ const both = {
 export const l2bridgeMode: Mode = {
   ...both,
   name: 'l2bridge',
-  options: l2bridgeOptions,
+  options: { ...l2bridgeOptions, ...hnsKeys },
+  expand: (raw, at) => expandHns(raw, at, l2bridgeHns),
   build: (node, ground) => new L2BridgeModeNode(node, ground),
 }
 
@@ -420,6 +424,7 @@ export const l2bridgeMode: Mode = {
 export const l2tunnelMode: Mode = {
   ...both,
   name: 'l2tunnel',
-  options: l2tunnelOptions,
+  options: { ...l2tunnelOptions, ...hnsKeys },
+  expand: (raw, at) => expandHns(raw, at, l2tunnelHns),
   build: (node, ground) => new L2BridgeModeNode(node, ground),
 }

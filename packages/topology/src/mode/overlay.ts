@@ -7,13 +7,16 @@ import {
   overlay,
   overlayMac,
 } from '@l2l3/modes'
-import type { OutboundNatPolicyV2 } from '@l2l3/nat'
+import type { AclOptions, OutboundNatPolicyV2 } from '@l2l3/nat'
 import { FramePool, Loop, MemoryPort, VirtualClock } from '@l2l3/switch-core'
 import { derivedMac, parseHostAddress, parseIp, parseMac, parseNetwork } from '../address.ts'
 import { attempt } from '../attempt.ts'
 import { didYouMean } from '../did-you-mean.ts'
 import type { FdbRow, FlowRow, Ground, Mode, NeighbourRow, PortRow, Report, RouteRow, ServiceRow } from '../mode.ts'
 import type { EndpointSpec, NodeSpec, PortSpec } from '../topology.ts'
+import { expandHns, hnsKeys, hnsPodKeys } from './hns-key.ts'
+import { overlayHns } from './hns-modes.ts'
+import { acl } from './l2bridge-schema.ts'
 import { ModeNode } from './mode-node.ts'
 import { options, outboundNat } from './overlay-schema.ts'
 import { flowRows, policiesOf, type RawPolicies, serviceRows } from './policies.ts'
@@ -123,7 +126,7 @@ function check(node: NodeSpec, report: Report): void {
 function checkPod(node: NodeSpec, port: PortSpec, names: readonly string[], note: Report): void {
   const { endpoint, path, options: own } = port
   if (endpoint === null) {
-    for (const key of ['network', 'outboundNat']) {
+    for (const key of ['network', 'outboundNat', 'acl']) {
       if (own[key] !== undefined) note([...path, key], 'is a key of ports with a pod', 'key')
     }
     return
@@ -188,12 +191,13 @@ class OverlayModeNode extends ModeNode {
       pods: plugged.flatMap(({ spec: own, port }) => {
         const { name, label, endpoint, options: keys } = own
         if (endpoint === null) return []
-        const { outboundNat: outbound } = keys as { outboundNat?: RawOutbound[] }
+        const { outboundNat: outbound, acl: rules } = keys as { outboundNat?: RawOutbound[]; acl?: AclOptions }
         return [
           {
             ...{ name, label, port, network: networkOf(spec, own), mac: endpoint.mac },
             ip: endpoint.addresses[0]?.text as string,
             ...(outbound === undefined ? {} : { outboundNat: policies(outbound) }),
+            ...(rules === undefined ? {} : { acl: rules }),
           },
         ]
       }),
@@ -314,11 +318,14 @@ class OverlayModeNode extends ModeNode {
 /** Pods of Windows on networks that span nodes. */
 export const overlayMode: Mode = {
   name: 'overlay',
-  options,
+  options: { ...options, ...hnsKeys },
+  endpointKeys: hnsPodKeys,
+  expand: (raw, at) => expandHns(raw, at, overlayHns),
   portOptions: {
     mtu: { ...mtu, description: 'MTU of the interface, the pod’s at an endpoint. Default 1500.' },
     network: { type: 'string', description: 'At an endpoint: its network. Default: the only one.' },
     outboundNat,
+    acl,
   },
   uplinkKeys,
   scope: ({ network: named }) => (typeof named === 'string' ? named : ''),

@@ -11,7 +11,11 @@ import { type Address, derivedMac, onLink, parseHostAddress, parseIp, parseMac }
 import { attempt } from '../attempt.ts'
 import type { Mode, Report, Schema } from '../mode.ts'
 import type { NodeSpec, PortSpec } from '../topology.ts'
+import { checkAcl } from './firewall.ts'
+import { expandHns, hnsKeys } from './hns-key.ts'
+import { transparentHns } from './hns-modes.ts'
 import { HostModeNode } from './host-mode-node.ts'
+import { acl } from './l2bridge-schema.ts'
 import {
   checkRouted,
   icmpOf,
@@ -124,9 +128,14 @@ function withVnics(node: NodeSpec, vnics: readonly Vnic[]): NodeSpec {
 function check(node: NodeSpec, report: Report): void {
   const vnics = vnicsOf(node, report)
   for (const { endpoint, path, name, options: own } of node.ports) {
-    if (endpoint !== null) continue
+    if (endpoint !== null) {
+      checkAcl(own.acl, [...path, 'acl'], report)
+      continue
+    }
     if (name !== 'uplink') report(path, 'a transparent node has one port without a host, the uplink', 'key')
-    if (own.vlan !== undefined) report([...path, 'vlan'], 'the uplink is a trunk: hosts have VLANs', 'key')
+    for (const key of ['vlan', 'acl', 'isolated']) {
+      if (own[key] !== undefined) report([...path, key], 'the uplink is a trunk: this is a key of endpoints', 'key')
+    }
   }
   const trial: [Parameters<typeof checkTransparent>[0], (string | number)[]][] = [
     ...node.ports.flatMap((spec): [TransparentSettings, string[]][] =>
@@ -204,10 +213,19 @@ class TransparentModeNode extends HostModeNode {
 /** Containers with MACs of their own on the physical network. */
 export const transparentMode: Mode = {
   name: 'transparent',
-  options,
+  options: { ...options, hns: hnsKeys.hns },
+  expand: (raw, at) => expandHns(raw, at, transparentHns),
   portOptions: {
     mtu: { ...mtu, description: 'Longest payload of a frame that leaves by the port; at an endpoint also its MTU.' },
     vlan: vlan('At an endpoint: its port is an access port of this VLAN, tagged on the uplink. Default: none.'),
+    acl: {
+      ...acl,
+      description: "At an endpoint: the rules of its firewall, host rules alone. Default: HNS' default port ACLs.",
+    },
+    isolated: {
+      type: 'boolean',
+      description: 'At an endpoint: it exchanges no frames with other isolated ones. Default false.',
+    },
   },
   check,
   changes: ['routes', 'interfaces'],

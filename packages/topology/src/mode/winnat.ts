@@ -21,7 +21,11 @@ import { attempt } from '../attempt.ts'
 import { didYouMean } from '../did-you-mean.ts'
 import type { Mode, Report, Schema } from '../mode.ts'
 import type { NodeSpec, PortSpec } from '../topology.ts'
+import { checkAcl } from './firewall.ts'
+import { expandHns, hnsKeys } from './hns-key.ts'
+import { winnatHns } from './hns-modes.ts'
 import { HostModeNode } from './host-mode-node.ts'
+import { acl } from './l2bridge-schema.ts'
 import { endpointOptions as natEndpoint, options as natOptions } from './nat-schema.ts'
 import { checkPolicies, policiesOf, type RawPolicies } from './policies.ts'
 import {
@@ -181,11 +185,12 @@ function checkContainer(
 ): void {
   const { endpoint, path } = port
   if (endpoint === null) {
-    for (const key of ['network', 'isolated']) {
+    for (const key of ['network', 'isolated', 'acl']) {
       if (port.options[key] !== undefined) report([...path, key], 'is a key of ports with a container', 'key')
     }
     return
   }
+  checkAcl(port.options.acl, [...path, 'acl'], report)
   const names = networks.map((n) => n.name)
   const name = networkOf(node, port)
   const network = networks.find((n) => n.name === name)
@@ -252,11 +257,13 @@ class WinNatModeNode extends HostModeNode {
 /** Containers behind the host's address, as Windows' NAT has them. */
 export const winnatMode: Mode = {
   name: 'winnat',
-  options,
+  options: { ...options, hns: hnsKeys.hns },
+  expand: (raw, at) => expandHns(raw, at, winnatHns),
   portOptions: {
     mtu: { ...mtu, description: 'MTU of the interface, the container’s at an endpoint. Default 1500.' },
     network: { type: 'string', description: 'At an endpoint: the network that it is in. Default: the first.' },
     ...natEndpoint,
+    acl: { ...acl, description: 'At an endpoint: the rules of its firewall, host rules alone. Default: none.' },
   },
   uplinkKeys,
   check,

@@ -1,0 +1,289 @@
+// The node keys `hns` and `cni` of Windows' modes: what documents say is what the mode's own keys would; what is wrong is told by file and
+// JSON path, or at its place in the topology's file.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, it } from 'vitest'
+import { parseTopology, TopologyError } from '../src/index.ts'
+import { topology } from '../src/lab/index.ts'
+
+const directory = mkdtempSync(join(tmpdir(), 'l2l3-hns-'))
+afterAll(() => rmSync(directory, { recursive: true }))
+const FILE = join(directory, 'topology.yaml')
+
+/** The endpoint keys and node keys that a node has in the end. */
+function nodeOf(text: string) {
+  const [node] = parseTopology(text, FILE).nodes
+  const ports = Object.fromEntries(
+    (node?.ports ?? []).flatMap(({ name, endpoint, options }) =>
+      endpoint === null
+        ? []
+        : [[name, { mac: endpoint.mac, ip: endpoint.addresses.map((a) => `${a.text}/${a.prefix}`), ...options }]],
+    ),
+  )
+  const { hns: _, cni: _c, ...options } = node?.options ?? {}
+  return { options, ports }
+}
+
+function problems(text: string): string[] {
+  try {
+    parseTopology(text, FILE)
+    return []
+  } catch (error) {
+    if (!(error instanceof TopologyError)) throw error
+    return error.problems.map(({ key, message }) => `${key}: ${message}`)
+  }
+}
+
+const yaml = (node: object): string => JSON.stringify({ nodes: { n: node } })
+const BRIDGE = {
+  Name: 'cbr0',
+  Type: 'L2Bridge',
+  Subnets: [{ AddressPrefix: '10.244.3.0/24', GatewayAddress: '10.244.3.1' }],
+}
+const base = { mode: 'l2bridge', hostMac: '00:15:5d:00:00:aa', host: { ip: '10.240.0.4/16' }, uplink: {} }
+const web = { IPAddress: '10.244.3.5', PrefixLength: 24, MacAddress: '00-15-5D-00-03-05' }
+
+describe('hns', () => {
+  it('is the same in a file and in place', () => {
+    const hns = {
+      networks: [BRIDGE],
+      endpoints: { web: { ...web, Policies: [{ Type: 'OutBoundNAT', ExceptionList: ['10.0.0.0/8'] }] } },
+    }
+    writeFileSync(join(directory, 'node.json'), JSON.stringify(hns))
+    const inPlace = nodeOf(yaml({ ...base, endpoints: { web: {} }, hns }))
+    expect(nodeOf(yaml({ ...base, endpoints: { web: {} }, hns: 'node.json' }))).toEqual(inPlace)
+    expect(inPlace).toMatchObject({
+      options: { hostEndpoint: { ip: ['10.244.3.2/24'], mac: '00:15:5d:f4:03:02' } },
+      ports: {
+        web: { mac: '00:15:5d:00:03:05', ip: ['10.244.3.5/24'], outboundNat: [{ exceptions: ['10.0.0.0/8'] }] },
+      },
+    })
+  })
+
+  it('becomes keys of each mode, and keys of the file count', () => {
+    const tunnel = { ...base, mode: 'l2tunnel', endpoints: { web: { mtu: 1400 } } }
+    expect(
+      nodeOf(yaml({ ...tunnel, hns: { networks: [{ ...BRIDGE, Type: 'L2Tunnel' }], endpoints: { web } } })),
+    ).toMatchObject({
+      options: { gateway: ['10.244.3.1'] },
+      ports: { web: { mtu: 1400 } },
+    })
+    const plain = {
+      networks: [
+        {
+          Name: 'corp',
+          Type: 'Transparent',
+          Subnets: [
+            { AddressPrefix: '10.244.3.0/24', GatewayAddress: '10.244.3.1', Policies: [{ Type: 'VLAN', VLAN: 10 }] },
+          ],
+        },
+      ],
+      endpoints: { web },
+    }
+    expect(nodeOf(yaml({ mode: 'transparent', uplink: {}, endpoints: { web: {} }, hns: plain })).ports).toMatchObject({
+      web: { vlan: 10, isolated: false },
+    })
+    const nat = {
+      networks: [
+        { Name: 'nat', Type: 'NAT', Subnets: [{ AddressPrefix: '172.16.0.0/20', GatewayAddress: '172.16.0.1' }] },
+      ],
+      endpoints: {
+        web: {
+          IPAddress: '172.16.0.5',
+          PrefixLength: 20,
+          Policies: [{ Type: 'NAT', Protocol: 'TCP', InternalPort: 80, ExternalPort: 8080 }],
+        },
+      },
+    }
+    expect(
+      nodeOf(yaml({ mode: 'winnat', uplink: { ip: '203.0.113.1/24' }, endpoints: { web: {} }, hns: nat })).options,
+    ).toMatchObject({
+      ...{ prefix: '172.16.0.0/20', networks: { nat: { gateway: '172.16.0.1/20' } } },
+      portMappings: [{ protocol: 'tcp', port: 8080, toPort: 80, to: 'web' }],
+    })
+  })
+
+  it('overlay: networks with remote subnets and services of remote endpoints', () => {
+    const v2 = { SchemaVersion: { Major: 2, Minor: 0 } }
+    const hns = {
+      networks: [
+        {
+          ...{ Name: 'vxlan0', Type: 'Overlay', ...v2 },
+          Ipams: [
+            {
+              Subnets: [
+                {
+                  IpAddressPrefix: '10.244.3.0/24',
+                  Policies: [{ Type: 'VSID', Settings: { IsolationId: 4097 } }],
+                  Routes: [{ NextHop: '10.244.3.1', DestinationPrefix: '0.0.0.0/0' }],
+                },
+              ],
+            },
+          ],
+          Policies: [
+            { Type: 'DrMacAddress', Settings: { Address: '00-15-5D-00-00-D0' } },
+            {
+              Type: 'RemoteSubnetRoute',
+              Settings: {
+                DestinationPrefix: '10.244.9.0/24',
+                IsolationId: 4097,
+                ProviderAddress: '10.240.0.9',
+                DistributedRouterMacAddress: '00-15-5D-00-00-D9',
+              },
+            },
+          ],
+        },
+      ],
+      endpoints: {
+        web: {
+          IpConfigurations: [{ IpAddress: '10.244.3.5', PrefixLength: 24 }],
+          Policies: [{ Type: 'ProviderAddress', Settings: { ProviderAddress: '10.240.0.4' } }],
+          ...v2,
+        },
+        far: {
+          IpConfigurations: [{ IpAddress: '10.244.9.7', PrefixLength: 24 }],
+          MacAddress: '02-11-0A-F4-09-07',
+          Flags: 1,
+          ...v2,
+        },
+      },
+      loadBalancers: [
+        {
+          HostComputeEndpoints: ['far'],
+          FrontendVIPs: ['10.96.0.9'],
+          SourceVIP: '10.244.3.2',
+          PortMappings: [{ Protocol: 6, InternalPort: 80, ExternalPort: 8080 }],
+          ...v2,
+        },
+      ],
+    }
+    const { options, ports } = nodeOf(
+      yaml({ mode: 'overlay', uplink: { ip: '10.240.0.4/16' }, endpoints: { web: {} }, hns }),
+    )
+    expect(options).toMatchObject({
+      drMac: '00:15:5d:00:00:d0',
+      networks: {
+        vxlan0: {
+          ...{ vni: 4097, subnet: '10.244.3.0/24', gateway: '10.244.3.1', sourceVip: '10.244.3.2' },
+          remoteSubnets: [
+            { to: '10.244.9.0/24', providerAddress: '10.240.0.9', drMac: '00:15:5d:00:00:d9', vni: 4097 },
+          ],
+        },
+      },
+    })
+    const [service] = Object.values(
+      (options as { networks: { vxlan0: { services: object } } }).networks.vxlan0.services,
+    )
+    expect(service).toMatchObject({
+      ...{ port: 8080, clusterIps: ['10.96.0.9'], lbMode: 'nondsr' },
+      backends: [{ to: '10.244.9.7', port: 80, local: false }],
+    })
+    expect(ports.web).toMatchObject({ mac: '0e:2a:0a:f4:03:05', network: 'vxlan0' })
+  })
+
+  it.each([
+    [{ hns: 'none.json' }, `nodes.n.hns: cannot read ${join(directory, 'none.json')}: there is no such file`],
+    [{ hns: { networks: [{ ...BRIDGE, Typ: 'x' }] } }, 'nodes.n.hns.networks[0].Typ: unknown key; is it Type?'],
+    [
+      {
+        hns: {
+          networks: [BRIDGE],
+          endpoints: { web: { ...web, Policies: [{ Type: 'QOS', MaximumOutgoingBandwidthInBytes: 9 }] } },
+        },
+      },
+      'nodes.n.hns.endpoints.web.Policies[0]: QOS is not supported',
+    ],
+    [
+      { hns: { networks: [BRIDGE], endpoints: { web: { ...web, IPAddress: '10.244.4.5' } } } },
+      'nodes.n.hns.endpoints.web: the address 10.244.4.5 is in no subnet',
+    ],
+    [
+      { hns: { networks: [{ ...BRIDGE, Type: 'Transparent' }], endpoints: { web } } },
+      'nodes.n.hns: a network of type Transparent: mode l2bridge is L2Bridge',
+    ],
+    [{ hns: { networks: [BRIDGE], endpoints: { other: web } } }, 'nodes.n.endpoints.web: "hns" has no endpoint web'],
+    [
+      { hns: { networks: [BRIDGE], endpoints: { web } }, cni: {} },
+      'nodes.n.cni: stands for the endpoints that "hns" has',
+    ],
+    [
+      { cni: { type: 'win-overlay', name: 'x' } },
+      'nodes.n.cni.type: win-overlay makes endpoints of networks of type Overlay',
+    ],
+    [
+      { cni: { type: 'win-bridge', name: 'x', endpointMacPrefix: '0E-2A' } },
+      'nodes.n.cni.endpointMacPrefix: is a key of win-overlay',
+    ],
+    [{ cni: { type: 'win-bridge', name: 'x' } }, 'nodes.n.endpoints.web: has no address'],
+    [
+      { cni: { type: 'win-bridge', name: 'x', policies: [{ name: 'EndpointPolicy', value: { Type: 'Foo' } }] } },
+      'nodes.n.cni.policies[0].value.Type: unknown policy "Foo"',
+    ],
+  ])('refuses %j', (keys, message) => {
+    expect(problems(yaml({ ...base, endpoints: { web: {} }, ...keys })).join('\n')).toContain(message)
+  })
+
+  it('names the file and the JSON path of what is wrong in a file', () => {
+    writeFileSync(
+      join(directory, 'bad.json'),
+      JSON.stringify({ networks: [{ ...BRIDGE, Subnets: [{ AddressPrefix: '10.244.3.0/99' }] }] }),
+    )
+    const [problem] = problems(yaml({ ...base, endpoints: { web: {} }, hns: 'bad.json' }))
+    expect(problem).toContain(`nodes.n.hns: ${join(directory, 'bad.json')}: $.networks[0].Subnets[0].AddressPrefix: `)
+    writeFileSync(join(directory, 'text.json'), '{')
+    expect(problems(yaml({ ...base, endpoints: { web: {} }, hns: 'text.json' }))[0]).toContain(
+      'text.json: $: is not JSON',
+    )
+  })
+})
+
+describe('cni', () => {
+  it('win-bridge: addresses from .3 on, policies of the conf and of what a runtime says', () => {
+    const cni = {
+      ...{ name: 'cbr0', type: 'win-bridge', ipMasqNetwork: '10.244.0.0/16', loopbackDSR: true },
+      ipam: { type: 'host-local', subnet: '10.244.3.0/24' },
+    }
+    const endpoints = {
+      web: { runtimeConfig: { portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }] } },
+      db: { ip: '10.244.3.4/24' },
+      late: {},
+    }
+    const { options, ports } = nodeOf(yaml({ ...base, endpoints, cni }))
+    expect(options).toMatchObject({ hostEndpoint: { ip: ['10.244.3.2/24'] } })
+    expect(ports).toMatchObject({
+      web: {
+        ...{ ip: ['10.244.3.3/24'], portMappings: [{ protocol: 'tcp', port: 8080, toPort: 80 }] },
+        outboundNat: [{ exceptions: ['10.244.0.0/16'] }, { destinations: ['10.244.3.3'] }],
+      },
+      db: { ip: ['10.244.3.4/24'] },
+      late: { ip: ['10.244.3.5/24'] },
+    })
+  })
+
+  it('win-overlay: MACs of addresses, ipMasq of the node’s subnet, on the network that the node has', () => {
+    const cni = {
+      name: 'vxlan0',
+      type: 'win-overlay',
+      ipMasq: true,
+      endpointMacPrefix: '0A-2B',
+      ipam: { subnet: '10.244.3.0/24' },
+    }
+    const networks = { vxlan0: { vni: 4096, subnet: '10.244.3.0/24' } }
+    const { ports } = nodeOf(
+      yaml({ mode: 'overlay', uplink: { ip: '10.240.0.4/16' }, networks, endpoints: { web: {} }, cni }),
+    )
+    expect(ports.web).toMatchObject({
+      mac: '0a:2b:0a:f4:03:03',
+      network: 'vxlan0',
+      outboundNat: [{ exceptions: ['10.244.3.0/24'] }],
+    })
+  })
+
+  it('runs', async () => {
+    const cni = { name: 'cbr0', type: 'win-bridge', ipam: { subnet: '10.244.3.0/24' } }
+    await using lab = await topology(yaml({ ...base, endpoints: { web: {}, db: {} }, cni }), { world: 'memory' })
+    for (const { ok, detail } of await lab.check({ ping: { from: 'web', to: 'db', count: 1 } }))
+      expect(ok, detail).toBe(true)
+  })
+})
