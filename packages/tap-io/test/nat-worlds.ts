@@ -42,6 +42,12 @@ export interface WorldOptions {
   timeouts?: Record<string, number>
   /** The kernel does not look at TCP's windows. */
   liberal?: boolean
+  /** The kernel's rules, in place of those of a masquerading node. */
+  rules?: string
+  /** What the kernel is told at the end, by programs and their arguments. */
+  commands?: string[][]
+  /** The kernel's bridge asks netfilter about what it forwards. */
+  bridgeFilter?: boolean
   /** The kernel takes nothing new for itself by the uplink, so that no flow of its own stands in the table. */
   sealed?: boolean
 }
@@ -70,7 +76,7 @@ export const SIX = {
 
 const SIDES: readonly Side[] = ['p1', 'p2', 'up']
 /** What a pod says of itself at the start, so that the bridge knows where it is. */
-const HELLO: Partial<Record<Side, string>> = {
+export const HELLO: Partial<Record<Side, string>> = {
   p1: hello(MAC.p1, '0a16000b'),
   p2: hello(MAC.p2, '0a16000c'),
 }
@@ -173,7 +179,8 @@ export async function kernels(options: WorldOptions): Promise<World> {
     set('ipv4/ip_forward=1', 'ipv6/conf/all/forwarding=1', 'ipv4/icmp_ratemask=0', 'ipv6/icmp/ratelimit=0')
     // Bridged packets are the bridge's, and not netfilter's as well.
     const bridged = '/proc/sys/net/bridge/bridge-nf-call-'
-    run('sh', '-c', `for f in iptables ip6tables; do [ ! -e ${bridged}$f ] || echo 0 > ${bridged}$f; done`)
+    const asks = options.bridgeFilter ? 1 : 0
+    run('sh', '-c', `for f in iptables ip6tables; do [ ! -e ${bridged}$f ] || echo ${asks} > ${bridged}$f; done`)
     run('ip', 'link', 'set', 'lo', 'up')
     run('ip', 'link', 'add', 'cni0', 'address', colons(MAC.gateway), 'type', 'bridge', 'mcast_snooping', '0')
     for (const side of SIDES) {
@@ -198,7 +205,8 @@ export async function kernels(options: WorldOptions): Promise<World> {
     ] as const) {
       for (const [ip, mac] of list) run('ip', 'neigh', 'replace', ip, 'lladdr', mac, 'dev', on, 'nud', 'permanent')
     }
-    execFileSync('ip', ['netns', 'exec', netns, 'nft', '-f', '-'], { input: ruleset(options) })
+    execFileSync('ip', ['netns', 'exec', netns, 'nft', '-f', '-'], { input: options.rules ?? ruleset(options) })
+    for (const command of options.commands ?? []) run(...command)
     if (options.liberal) set('netfilter/nf_conntrack_tcp_be_liberal=1')
     for (const [name, s] of Object.entries(options.timeouts ?? {})) set(`netfilter/nf_conntrack_${name}=${s}`)
   } catch (error) {
