@@ -79,6 +79,14 @@ export {
   ovn,
   ROUTER_KEY,
 } from './linux/ovn.ts'
+export type { HybridPeer } from './linux/hybrid-bridge.ts'
+export {
+  HYBRID_VNI,
+  type OvnHybridNode,
+  type OvnHybridOptions,
+  type OvnHybridSettings,
+  ovnHybrid,
+} from './linux/ovn-hybrid.ts'
 export type { ClusterPeer } from './linux/peers.ts'
 export {
   type PtpMasquerade,

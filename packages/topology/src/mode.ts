@@ -19,6 +19,7 @@ import { macvlanMode } from './mode/macvlan.ts'
 import { natMode } from './mode/nat.ts'
 import { overlayMode } from './mode/overlay.ts'
 import { ovnMode } from './mode/ovn.ts'
+import { ovnHybridMode } from './mode/ovn-hybrid.ts'
 import { ptpMode } from './mode/ptp.ts'
 import { routerMode } from './mode/router.ts'
 import { switchMode } from './mode/switch.ts'
@@ -232,6 +233,7 @@ export const MODES: Modes = new Map(
     vtepMode,
     winnatMode,
     overlayMode,
+    ovnHybridMode,
     transparentMode,
     ...[bridgeMode, ptpMode, macvlanMode, ipvlanMode],
     ...[calicoMode, flannelMode, awsVpcMode, azureMode],
