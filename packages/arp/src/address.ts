@@ -54,11 +54,11 @@ export function parseStationMac(key: string, text: string): Uint8Array {
   }
 }
 
-/** Tells whether an IPv4 address can be one host's on a link: not in 0.0.0.0/8 or 127.0.0.0/8, and below 224.0.0.0,
- * where multicast, reserved and broadcast addresses are (RFC 1122, 3.2.1.3). */
+/** Tells whether an IPv4 address can be one host's on a link: not in 0.0.0.0/8 or 127.0.0.0/8, nor a group's or everybody's (RFC
+ * 1122, 3.2.1.3). Those of 240.0.0.0/4 are hosts' to Linux, and to who runs a FAN. */
 export function isHost4(ip: number): boolean {
   const net = ip >>> 24
-  return net !== 0 && net !== 127 && net < 224
+  return net !== 0 && net !== 127 && (net < 224 || (net >= 240 && ip >>> 0 !== 0xffff_ffff))
 }
 
 /** Tells whether the 16 bytes at `at` are `::`. */

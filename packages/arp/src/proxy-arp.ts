@@ -126,8 +126,8 @@ export class ProxyArp implements Element, Ticker {
     const spa = arp.spa(b, at)
     const tpa = arp.tpa(b, at)
     if (spa === tpa || (spa === 0 && !this.#probes)) return false
-    if (spa !== 0 && (!isHost4(spa) || this.#routes.lookup4?.(spa)?.kind === 'local')) return false
-    if (!(isHost4(tpa) || (this.#localnet && tpa >>> 24 === 127))) return false
+    if (spa !== 0 && (!isHost4(spa) || spa >>> 28 > 13 || this.#routes.lookup4?.(spa)?.kind === 'local')) return false
+    if (!((isHost4(tpa) && tpa >>> 28 < 14) || (this.#localnet && tpa >>> 24 === 127))) return false
     if (spa !== 0 && this.#strictSource && !this.#isBehind(spa)) {
       if (this.#pool.trace !== null) this.#say(f, false, `no route to ${formatIpv4(spa)} is by this interface`)
       return false

@@ -43,18 +43,20 @@ export interface HostSettings {
 }
 
 /** What stays as long as the host is there. */
-export interface HostOptions extends Pick<RouterOptions, 'echo' | 'icmpRate' | 'icmpBurst' | 'icmpSource'> {
+export interface HostOptions
+  extends Pick<RouterOptions, 'echo' | 'icmpRate' | 'icmpBurst' | 'icmpSource' | 'reserved4'> {
   /** NAT at the router's gate. Default: none. */
   readonly nat?: NatGateOptions
 }
 
 /** Those settings of ICMP that were given. */
-export function icmp({ echo, icmpRate, icmpBurst, icmpSource }: RouterOptions): RouterOptions {
+export function icmp({ echo, icmpRate, icmpBurst, icmpSource, reserved4 }: RouterOptions): RouterOptions {
   return {
     ...(echo === undefined ? {} : { echo }),
     ...(icmpRate === undefined ? {} : { icmpRate }),
     ...(icmpBurst === undefined ? {} : { icmpBurst }),
     ...(icmpSource === undefined ? {} : { icmpSource }),
+    ...(reserved4 === undefined ? {} : { reserved4 }),
   }
 }
 

@@ -38,11 +38,12 @@ export const SIDE_KEYS: Record<keyof Omit<SwitchPortOptions, 'name'>, true> = {
 }
 
 /** The keys of ICMP that every node that routes has. */
-export const ICMP_KEYS: Record<'echo' | 'icmpRate' | 'icmpBurst' | 'icmpSource', true> = {
+export const ICMP_KEYS: Record<'echo' | 'icmpRate' | 'icmpBurst' | 'icmpSource' | 'reserved4', true> = {
   echo: true,
   icmpRate: true,
   icmpBurst: true,
   icmpSource: true,
+  reserved4: true,
 }
 
 /** The keys of a routed port. */

@@ -51,7 +51,8 @@ export function parseHostAddress(text: string): Address {
       throw new RangeError(`${ip.text}/${prefix} is the network's broadcast address: its host bits are all one`)
     }
     const top = ip.bytes[0] as number
-    if (top === 0 || top === 127 || top >= 224)
+    // 240.0.0.0/4 are hosts' addresses to Linux; routers here take them for martians unless they are told.
+    if (top === 0 || top === 127 || (top >= 224 && top < 240) || ip.text === '255.255.255.255')
       throw new RangeError(`${ip.text} is not an address that a host can have`)
   } else {
     if (prefix < 127 && value === first) {

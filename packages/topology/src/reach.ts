@@ -36,8 +36,9 @@ export function isNobodys(address: Address, nodes: readonly NodeSpec[]): boolean
   return true
 }
 
-function isGroup({ bytes, family }: Address): boolean {
-  return (bytes[0] as number) >= (family === 4 ? 224 : 0xff)
+function isGroup({ bytes, family, text }: Address): boolean {
+  if (family === 4) return (bytes[0] as number) >>> 4 === 14 || text === '255.255.255.255'
+  return bytes[0] === 0xff
 }
 
 /** Whether `address` is the broadcast address of the network of `own`. */

@@ -169,7 +169,7 @@ export class TooBig {
 /** Tells whether an IPv4 address can be the source of a packet that is answered: one host's. */
 function speaks4(ip: number): boolean {
   const first = ip >>> 24
-  return first !== 0 && first !== 127 && first < 224
+  return first !== 0 && first !== 127 && (first < 224 || (first >= 240 && ip >>> 0 !== 0xffff_ffff))
 }
 
 /** Tells whether the IPv6 address at `at` is neither unspecified, nor loopback, nor a group's. */

@@ -69,5 +69,8 @@ export function fan(ground: Ground, options: FanModeOptions): RoutedNode<FanSett
     routes: [{ to: overlay, port: 'tunl0' }, ...routes],
     policies: { outbound: masquerade ? [{ exceptions: [overlay] }] : [], portMappings, services },
   })
-  return routedNode(new HostNode(ground, settings(options), { ...options, nat: gateOf(options) }), settings)
+  return routedNode(
+    new HostNode(ground, settings(options), { reserved4: true, ...options, nat: gateOf(options) }),
+    settings,
+  )
 }

@@ -93,7 +93,7 @@ export function readPrefix(key: string, text: string): Prefix {
 export function readHost(key: string, text: string): Uint32Array {
   const { words, length } = readPrefix(key, text)
   const first = words[0] as number
-  const group = words.length === 1 ? first >>> 28 >= 14 : first >>> 24 === 0xff
+  const group = words.length === 1 ? first >>> 28 === 14 || first === 0xffff_ffff : first >>> 24 === 0xff
   if (length !== 32 * words.length || group || words.every((word) => word === 0)) {
     throw new TypeError(`${key}: ${JSON.stringify(text)} is not the address of one host`)
   }

@@ -76,6 +76,8 @@ const DUMMY4 = 0xc000_0008
 
 /** The routes of a router, and what they lead to. */
 export class Fib {
+  /** Whether 240.0.0.0/4 are hosts' addresses. */
+  reserved4 = false
   readonly table4: RouteTable4 = new RouteTable4()
   readonly table6: RouteTable6 = new RouteTable6()
   /** What the tables' values mean. */
@@ -189,7 +191,8 @@ export class Fib {
     if (words.length === 1) {
       const ip = words[0] as number
       if (iface.addresses4.some((a) => a.ip === ip)) throw new Error(`${iface.name} already has ${text}`)
-      if (ip >>> 24 === 0 || ip >>> 24 === 127 || ip >>> 28 >= 14) {
+      const reserved = ip >>> 28 === 15 && (!this.reserved4 || ip >>> 0 === 0xffff_ffff)
+      if (ip >>> 24 === 0 || ip >>> 24 === 127 || ip >>> 28 === 14 || reserved) {
         throw new RangeError(`an interface cannot have the address ${text}`)
       }
       const host = (ip & (0xffff_ffff >>> length)) >>> 0

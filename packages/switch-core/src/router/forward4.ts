@@ -85,14 +85,14 @@ export class Forward4 {
     const dst = u32(b, l3 + 16)
     const s0 = src >>> 24
     const d0 = dst >>> 24
-    if (s0 === 0 || s0 === 127 || s0 >= 224 || fib.own4.has(src)) {
+    if (s0 === 0 || s0 === 127 || (s0 >= 224 && !this.#isReserved(src)) || fib.own4.has(src)) {
       // Who has no address yet speaks to all, or to a group (RFC 1122, 3.2.1.3).
       if (src !== 0 || d0 < 224) {
         iface.end(f, Drop.MartianSource)
         return
       }
     }
-    if (d0 === 0 || d0 === 127 || d0 >= 224) {
+    if (d0 === 0 || d0 === 127 || (d0 >= 224 && !this.#isReserved(dst))) {
       if (d0 === 0 || d0 === 127 || (d0 >= 240 && dst !== BROADCAST)) iface.end(f, Drop.MartianDestination)
       else if (src !== 0 && !this.#reverseOk(iface, src)) iface.end(f, Drop.ReversePath)
       else this.#toGroup(iface, f, Drop.GroupDestination)
@@ -104,6 +104,11 @@ export class Forward4 {
     }
     if (plane.gate === null || group) this.#route(iface, f, l3, total, header, dst, group)
     else this.#routeBehind(plane.gate, iface, f, total, header)
+  }
+
+  /** Whether it is an address of 240.0.0.0/4 that a host may have here. */
+  #isReserved(address: number): boolean {
+    return this.#plane.reserved4 && address >>> 28 === 15 && address !== BROADCAST
   }
 
   /** Routes what the gate lets through, to where the gate says. */

@@ -92,7 +92,8 @@ export class IcmpErrors {
       const about = total > header ? (b[l3 + header] as number) : 0xff
       if (about > LAST_ICMP_TYPE || icmp.isError(about)) return NO_FRAME
     }
-    if ((b[l3 + ipv4.DST] as number) >= 224) return NO_FRAME
+    const to4 = ipv4.dst(b, l3)
+    if (to4 >>> 28 === 14 || (to4 >>> 28 === 15 && (!plane.reserved4 || to4 === 0xffff_ffff))) return NO_FRAME
     // A directed broadcast, that of a link of ours: beyond it nobody can tell (RFC 1812, 4.3.2.7).
     if (fib.lookup4(ipv4.dst(b, l3))?.kind === 'broadcast') return NO_FRAME
     const to = ipv4.src(b, l3)

@@ -23,6 +23,8 @@ export class Plane {
   readonly fib: Fib
   /** How often errors may be sent. */
   readonly bucket: TokenBucket
+  /** Whether 240.0.0.0/4 are hosts' addresses. */
+  readonly reserved4: boolean
   /** Whether echo requests are answered. */
   readonly echo: boolean
   /** Whether UDP and unknown protocols that nobody takes are answered with an error. */
@@ -45,13 +47,14 @@ export class Plane {
     clock: Clock,
     fib: Fib,
     bucket: TokenBucket,
-    settings: { echo: boolean; unreachable: boolean; incomingSource: boolean },
+    settings: { echo: boolean; unreachable: boolean; incomingSource: boolean; reserved4: boolean },
   ) {
     this.pool = pool
     this.clock = clock
     this.fib = fib
     this.bucket = bucket
     this.echo = settings.echo
+    this.reserved4 = settings.reserved4
     this.unreachable = settings.unreachable
     this.incomingSource = settings.incomingSource
   }

@@ -54,6 +54,9 @@ export interface RouterOptions {
   /** Whose address errors are from: the interface's by which they leave (the default; Linux'
    * icmp_errors_use_inbound_ifaddr=0), or the one by which the packet came in. */
   icmpSource?: 'outgoing' | 'incoming'
+  /** Whether 240.0.0.0/4 are hosts' addresses, as Linux has it, other than 255.255.255.255. Default false: they are martians (RFC
+   * 1812, 5.3.7). */
+  reserved4?: boolean
 }
 
 /** What a router has counted; frames are counted by its interfaces. */
@@ -87,11 +90,13 @@ export class Router implements Inlet {
       throw new TypeError(`icmpSource must be outgoing or incoming, not ${source}`)
     }
     this.#fib = new Fib()
+    this.#fib.reserved4 = flag('reserved4', options.reserved4, false)
     const bucket = new TokenBucket(clock, options.icmpRate ?? 1000, options.icmpBurst ?? 50, ['icmpRate', 'icmpBurst'])
     this.#plane = new Plane(pool, clock, this.#fib, bucket, {
       echo: flag('echo', options.echo, true),
       unreachable: flag('unreachable', options.unreachable, true),
       incomingSource: source === 'incoming',
+      reserved4: this.#fib.reserved4,
     })
     this.local = options.local ?? null
     this.#plane.onLocal = options.onLocal ?? null

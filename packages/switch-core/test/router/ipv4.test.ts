@@ -143,6 +143,21 @@ describe('martians (RFC 1812, 5.3.7)', () => {
     expect(lab.send(0, packet4({ dst }))).toEqual({})
     expect(lab.drops).toEqual({ MartianDestination: 1 })
   })
+  it('with `reserved4` hosts have addresses of 240.0.0.0/4, as in Linux; nobody has that of all', () => {
+    const lab = new Lab({ reserved4: true })
+    lab.router.addRoute({ to: '250.0.0.0/8', via: '10.0.1.2' })
+    const fan = { src: '250.3.4.2', dst: '250.3.5.15' }
+    expect(one(lab.send(0, packet4({ ttl: 9, ...fan })), 1)).toBe(packet4({ ttl: 8, to: BOB, from: ETH1, ...fan }))
+    expect(lab.send(0, packet4({ src: '255.255.255.255' }))).toEqual({})
+    expect(lab.drops).toEqual({ MartianSource: 1 })
+    const late = one(lab.send(0, packet4({ ttl: 1, dst: fan.dst })), 0)
+    expect(late.slice(2 * 34, 2 * 36)).toBe('0b00')
+    const own = lab.router.interfaces[0]
+    if (own === undefined) throw new Error('there is no interface')
+    lab.router.addAddress(own, '240.1.0.1/24')
+    expect(() => lab.router.addAddress(own, '255.255.255.255/32')).toThrow('cannot have the address')
+    expect(() => new Lab({}, [{ addresses: ['240.1.0.1/24'] }])).toThrow('cannot have the address 240.1.0.1/24')
+  })
   it('groups and broadcasts are not routed on', () => {
     const lab = new Lab()
     lab.router.addRoute({ to: '0.0.0.0/0', via: '10.0.1.2' })
