@@ -19,7 +19,7 @@ export * as geneve from './geneve.ts'
 export * as gre from './gre.ts'
 export type { GreOptions } from './gre-shim.ts'
 export { IpTunnel, type IpTunnelCounters, type IpTunnelOptions } from './ip-tunnel.ts'
-export { greTunnel, gretapTunnel, type IpIpKind, ipipTunnel, sttTunnel } from './ip-tunnel-kinds.ts'
+export { greTunnel, gretapTunnel, type IpIpKind, ipipTunnel, type SttOptions, sttTunnel } from './ip-tunnel-kinds.ts'
 export type { RemoteOptions } from './ip-tunnel-remote.ts'
 export {
   IdentityLabels,

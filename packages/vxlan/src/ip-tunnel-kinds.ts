@@ -40,7 +40,16 @@ export function gretapTunnel(pool: FramePool, clock: Clock, options: IpTunnelOpt
   return new IpTunnel(pool, clock, new GreShim(pool, true, options), options)
 }
 
-/** Makes a tunnel for Ethernet frames in STT, with one context id both ways: what it is and is not, see `stt.ts`. */
-export function sttTunnel(pool: FramePool, clock: Clock, options: IpTunnelOptions & { context: bigint }): IpTunnel {
-  return new IpTunnel(pool, clock, new SttShim(pool, options.context), { profile: 'ovs', ...options })
+/** A tunnel of STT. */
+export interface SttOptions {
+  /** The context id of what is sent: 64 bits. */
+  context: bigint
+  /** That of what is taken, where it is another, as of two logical ports of OVN (`stt.ovnContext`). Default: `context`. */
+  expectedContext?: bigint
+}
+
+/** Makes a tunnel for Ethernet frames in STT: what it is and is not, see `stt.ts`. */
+export function sttTunnel(pool: FramePool, clock: Clock, options: IpTunnelOptions & SttOptions): IpTunnel {
+  const { context, expectedContext = context } = options
+  return new IpTunnel(pool, clock, new SttShim(pool, context, expectedContext), { profile: 'ovs', ...options })
 }

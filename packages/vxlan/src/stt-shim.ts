@@ -12,7 +12,7 @@ import * as stt from './stt.ts'
 
 const CSUM = checksum
 
-/** An STT header with one context id. */
+/** An STT header with a context id: one both ways, or another for each. */
 export class SttShim implements Shim {
   readonly name = 'stt'
   readonly length: number = stt.OVERHEAD
@@ -21,16 +21,25 @@ export class SttShim implements Shim {
   readonly #pool: FramePool
   readonly #high: number
   readonly #low: number
+  readonly #expectedHigh: number
+  readonly #expectedLow: number
   #id = 0
 
-  /** Throws a RangeError where the context id is not one of 64 bits. */
-  constructor(pool: FramePool, context: bigint) {
-    if (typeof context !== 'bigint' || context < 0n || context >= 1n << 64n) {
-      throw new RangeError(`context must be a bigint from 0 to 2 ** 64 - 1, not ${String(context)}`)
+  /** Throws a RangeError where a context id is not one of 64 bits.
+   * @param expected what comes has this one */
+  constructor(pool: FramePool, context: bigint, expected: bigint = context) {
+    for (const [key, id] of [
+      ['context', context],
+      ['expectedContext', expected],
+    ] as const) {
+      if (typeof id === 'bigint' && id >= 0n && id < 1n << 64n) continue
+      throw new RangeError(`${key} must be a bigint from 0 to 2 ** 64 - 1, not ${String(id)}`)
     }
     this.#pool = pool
     this.#high = Number(context >> 32n)
     this.#low = Number(context & 0xffff_ffffn)
+    this.#expectedHigh = Number(expected >> 32n)
+    this.#expectedLow = Number(expected & 0xffff_ffffn)
   }
 
   protocolFor(): number {
@@ -69,7 +78,7 @@ export class SttShim implements Shim {
     }
     const at = o + tcp.HLEN
     if (stt.version(b, at) !== 0) return this.#refuse(Drop.TunnelVersion)
-    if (stt.contextHigh(b, at) !== this.#high || stt.contextLow(b, at) !== this.#low) {
+    if (stt.contextHigh(b, at) !== this.#expectedHigh || stt.contextLow(b, at) !== this.#expectedLow) {
       return this.#refuse(Drop.UnknownVni)
     }
     // A tag beside the frame would have to be put back into it, and a super-frame's MSS into metadata.

@@ -94,3 +94,23 @@ test('each refusal has its reason', () => {
     expect([why, s.unwrap(frame), s.drops[why as 'Runt']]).toEqual([why, [], before + 1])
   }
 })
+
+test('two logical ports of OVN speak to each other, each way with the context of its own', () => {
+  const [context, expectedContext] = [
+    stt.ovnContext({ datapath: 7, ingress: 5, egress: 9 }),
+    stt.ovnContext({ datapath: 7, ingress: 9, egress: 5 }),
+  ]
+  const s = new Lab((pool, clock, links) => {
+    const ends = { local: '192.168.77.1', remote: '192.168.77.2' }
+    return sttTunnel(pool, clock, { ...ends, context, expectedContext, ...links })
+  })
+  const [sent] = s.wrap(FRAME)
+  expect(sent?.slice(124, 140)).toBe('0000050009000007')
+  expect(s.unwrap(segment(`00 00 00 00 0000 0000 0000090005000007 0000${FRAME}`))).toEqual([FRAME])
+  // What is for another port, or from one, is not this tunnel's.
+  expect(s.unwrap(segment(`00 00 00 00 0000 0000 0000090006000007 0000${FRAME}`))).toEqual([])
+  expect(() => lab(7n)).not.toThrow()
+  expect(() => sttTunnel(s.pool, s.clock, { context: 1n, expectedContext: -1n } as never)).toThrow(
+    /expectedContext must be a bigint/,
+  )
+})
