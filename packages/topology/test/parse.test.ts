@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { parseTopology, TopologyError, topologySchema } from '@l2l3/topology'
+import { MODES, parseTopology, TopologyError, topologySchema } from '@l2l3/topology'
 import { describe, expect, it } from 'vitest'
 
 /** The problems of a text, each as "line:column key: message". */
@@ -114,8 +114,9 @@ describe('what is wrong in a topology file is named with line, column, key and w
   })
 
   it('a mode that is missing or unknown', () => {
+    const names = [...MODES.keys()].map((name) => `"${name}"`)
     expect(problems('nodes:\n  a: { mode: swich }\n')).toEqual([
-      '2:14 nodes.a.mode: expected "switch", "l2bridge", "router", "l3", "nat" or "vtep", not "swich"; did you mean "switch"?',
+      `2:14 nodes.a.mode: expected ${names.slice(0, -1).join(', ')} or ${names.at(-1)}, not "swich"; did you mean "switch"?`,
     ])
     expect(problems('nodes:\n  a: {}\n')).toEqual(['2:3 nodes.a: the key "mode" is missing'])
   })

@@ -174,7 +174,7 @@ export function l2bridge(ground: Ground, options: L2BridgeModeOptions): L2Bridge
     // An address that a pod gives up may be the node's, and the other way round.
     const stay = new Set(next.map((spec) => spec.name))
     for (const { name } of pods.list) if (!stay.has(name)) pods.remove(name)
-    engine.setHostIps([...new Set([...hostIps, ...ofStack])])
+    engine.setHostIps([...new Set([...hostIps, ...ofStack, ...virtualIps(next)])])
     hosts.become(host === null ? [] : [{ ...host, name: 'host' }])
     pods.become(next)
     stack?.setRoutes(routes)
@@ -206,6 +206,17 @@ function plain({
   ...rest
 }: L2BridgePodPort) {
   return rest
+}
+
+/** Sources that OutBoundNAT gives to packets and that nobody else has: who is on the link asks for them. */
+function virtualIps(pods: readonly L2BridgePodPort[]): string[] {
+  const own = new Set(pods.flatMap(({ ips }) => ips))
+  return pods.flatMap(({ outboundNat = [] }) =>
+    outboundNat.flatMap((policy) => {
+      const vip = 'Settings' in policy ? policy.Settings.VirtualIP : policy.VIP
+      return vip === undefined || vip === '' || own.has(vip) ? [] : [vip]
+    }),
+  )
 }
 
 /** Port mappings of pods as the node has them: what pods send to them is answered by way of the node. */
