@@ -64,8 +64,8 @@ export interface VfpNatOptions extends WindowsServiceOptions {
   readonly fragments?: FragmentsOptions
 }
 
-/** Ports that mappings may have: all of two protocols in both families. */
-const MAPPED_PORTS = 262_144
+/** Ports that mappings and services may have, over all addresses: there are 2,768 node ports. */
+const MAPPED_PORTS = 32_768
 
 /** The flows of a node, and who decides about new ones. */
 export class VfpNat {
@@ -254,7 +254,11 @@ export class VfpNat {
 
   #rulesOf({ name, ips, outboundNat = [] }: OutboundEndpoint): Rules {
     const { addresses } = this.nat
-    const common = { endpoint: ips, policies: outboundNat, outside: this.#outside, seed: this.#seed }
+    const common = {
+      ...{ endpoint: ips, policies: outboundNat, outside: this.#outside, seed: this.#seed },
+      // What is to be dropped is what would be translated if ICMP were.
+      icmpTransposition: this.#options.untransposed === 'drop',
+    }
     try {
       return {
         loopback: hnsOutboundRules(addresses, { ...common, shared: this.#shared.pod }, 'destinations'),

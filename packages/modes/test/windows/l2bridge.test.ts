@@ -120,6 +120,17 @@ describe('an l2bridge node of Windows', () => {
     ])
   })
 
+  it.each([
+    ['pass', {}, 1],
+    ['drop', { NatUnsupported: 1 }, 0],
+  ] as const)('ICMP that would need translation: %s (modes.md 2.4)', (untransposed, dropped, out) => {
+    const { bench } = node({}, { web: outboundNat() }, { untransposed })
+    const echo = '4500001c00010000 4001 44ad 0af40103 c6336409 0800 f7fe 0001 0000'
+    const { uplink = [] } = bench.send('web', `${ENDPOINT}${WEB}0800${echo}`.replaceAll(/[: ]/g, ''))
+    expect(uplink.map((frame) => frame.slice(52, 60))).toEqual(Array.from({ length: out }, () => '0af40103'))
+    expect(bench.pool.report().dropped).toEqual(dropped)
+  })
+
   it('reaches a port mapping from a pod of its own, by way of the host', () => {
     const { send } = node({}, { web: { portMappings: [{ protocol: 'udp', port: 8080, toPort: 80 }] } })
     expect(send('db', `${DB} > ${ENDPOINT}, 10.244.1.4#1000 > 192.0.2.11#8080`)).toEqual([
