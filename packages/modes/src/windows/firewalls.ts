@@ -15,6 +15,9 @@ export interface Judged {
   readonly acl?: AclOptions | null
 }
 
+/** Rules of the switch are an error. */
+const LAYERS = ['host'] as const
+
 interface Spec {
   readonly name: string
   readonly acl: AclOptions
@@ -29,11 +32,11 @@ export class Firewalls {
     this.#parts = new Parts(
       ({ name, acl }) => {
         const own = (filter ??= new Filter(ground.loop, { seed: ground.seed ?? 0 }))
-        const port = own.addPort(name, acl)
+        const port = own.addPort(name, { ...acl, layers: LAYERS })
         return { port, end: () => own.removePort(port) }
       },
       ({ port }, { acl }, before) => {
-        if (!same(acl, before.acl)) port.setRules(acl)
+        if (!same(acl, before.acl)) port.setRules({ ...acl, layers: LAYERS })
         return true
       },
     )

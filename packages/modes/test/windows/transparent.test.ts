@@ -78,9 +78,9 @@ describe('a transparent network', () => {
     expect(w.send('up', packet('2f')).red).toBeUndefined()
     expect(w.pool.report().dropped).toMatchObject({ AclBlock: 2 })
     expect(world({}, { acl: null }).send('up', packet('2f')).red).toHaveLength(1)
-    expect(() =>
-      world({}, { acl: { layers: ['host'], rules: [{ direction: 'in', action: 'allow', type: 'switch' }] } }),
-    ).toThrow()
+    expect(() => world({}, { acl: { rules: [{ direction: 'in', action: 'allow', ruleType: 'switch' }] } })).toThrow(
+      'ruleType',
+    )
   })
 
   it('has containers come and go while others stay as they are', () => {
