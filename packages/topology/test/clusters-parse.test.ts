@@ -1,0 +1,130 @@
+import { buildInMemory, type NodeSpec, parseTopology, TopologyError } from '@l2l3/topology'
+import { describe, expect, it } from 'vitest'
+
+/* Nodes that know of each other, and what is wrong with their options, each as "line:column key: message". */
+
+function problems(text: string): string[] {
+  try {
+    parseTopology(text, 'net.yaml')
+  } catch (error) {
+    if (!(error instanceof TopologyError)) throw error
+    return error.problems.map((p) => `${p.line}:${p.column} ${p.key}: ${p.message}`)
+  }
+  return []
+}
+
+/** Peers that a node has in a topology, in words. */
+function peersOf(text: string, name: string): string[] {
+  const node = parseTopology(text, 'net.yaml').nodes.find((n) => n.name === name)
+  const { peers } = (node as NodeSpec).options as { peers: { node: string; subnets: string[]; address: string[] }[] }
+  return peers.map((p) => `${p.node} ${p.subnets.join()} at ${p.address}`)
+}
+
+const cluster = (one: string, two: string, three = ''): string => `segments: { lan: {} }
+nodes:
+  n1: { mode: calico, blocks: [10.244.1.0/26], uplink: { segment: lan, ip: 192.0.2.1/24 }${one} }
+  n2: { mode: calico, blocks: [10.244.2.0/26], uplink: { segment: lan, ip: 192.0.2.2/24 }${two} }
+${three}`
+
+describe('nodes of a cluster', () => {
+  it('know of each other', () => {
+    expect(peersOf(cluster('', ''), 'n1')).toEqual(['n2 10.244.2.0/26 at 192.0.2.2'])
+    expect(peersOf(cluster('', ''), 'n2')).toEqual(['n1 10.244.1.0/26 at 192.0.2.1'])
+  })
+
+  it('but not where one says nothing, is in another cluster, or is of another mode', () => {
+    expect(peersOf(cluster('', ', announce: false'), 'n1')).toEqual([])
+    expect(peersOf(cluster('', ', announce: false'), 'n2')).toEqual(['n1 10.244.1.0/26 at 192.0.2.1'])
+    expect(peersOf(cluster('', ', cluster: other'), 'n1')).toEqual([])
+    const flannel =
+      '  n3: { mode: flannel, network: 10.9.0.0/16, subnet: 10.9.1.0/24, uplink: { segment: lan, ip: 192.0.2.3/24 } }\n'
+    expect(peersOf(cluster('', '', flannel), 'n1')).toEqual(['n2 10.244.2.0/26 at 192.0.2.2'])
+  })
+
+  it('take what the file says of a node before what it says itself', () => {
+    const peers = ', peers: [{ node: n2, subnets: [10.244.9.0/26], address: [192.0.2.9] }]'
+    expect(peersOf(cluster(peers, ''), 'n1')).toEqual(['n2 10.244.9.0/26 at 192.0.2.9'])
+  })
+
+  it('refuse peers that are none, with line and key', () => {
+    const peers = (text: string): string[] => problems(cluster(`, peers: [${text}]`, ''))
+    expect(peers('{ node: n1, subnets: [10.9.0.0/24], address: 192.0.2.9 }')).toEqual([
+      '3:108 nodes.n1.peers[0].node: n1 is the node itself',
+    ])
+    expect(peers('{ node: x, subnets: [10.9.0.1/24], address: 192.0.2.1 }')).toEqual([
+      '3:121 nodes.n1.peers[0].subnets[0]: 10.9.0.1/24 has host bits: the network is 10.9.0.0/24',
+      '3:144 nodes.n1.peers[0].address: 192.0.2.1 is an address of the node itself',
+    ])
+    expect(peers('{ node: x, subnets: [10.9.0.0/24], address: 203.0.113.1 }')).toEqual([
+      '3:144 nodes.n1.peers[0].address: no route of node n1 leads to 203.0.113.1',
+    ])
+  })
+
+  it('are told by apply when a block comes, and only that changes', async () => {
+    const before = (blocks: string): string => `name: blocks
+segments: { lan: {} }
+nodes:
+  n1: { mode: calico, blocks: [10.244.1.0/26], endpoints: { a: { ip: 10.244.1.5/32 } }, uplink: { segment: lan, ip: 192.0.2.1/24 }, routes: [{ to: 0.0.0.0/0, via: 192.0.2.254 }] }
+  n2: { mode: calico, blocks: ${blocks}, endpoints: { b: { ip: 10.244.3.7/32 } }, uplink: { segment: lan, ip: 192.0.2.2/24 }, routes: [{ to: 0.0.0.0/0, via: 192.0.2.254 }] }
+checks:
+  - ping: { from: a, to: b, count: 1, timeout: 1 }
+`
+    const world = buildInMemory(parseTopology(before('[10.244.2.0/26]'), 'net.yaml'))
+    expect(world.runChecks().map((r) => r.ok)).toEqual([false])
+    const changes = await world.apply(parseTopology(before('[10.244.2.0/26, 10.244.3.0/26]'), 'net.yaml'))
+    expect(changes.map((c) => c.restart)).toEqual(changes.map(() => null))
+    expect(changes.map((c) => c.text)).toContain('+ block n2 10.244.3.0/26')
+    expect(world.runChecks().map((r) => r.ok)).toEqual([true])
+  })
+})
+
+describe('options of the modes', () => {
+  const node = (mode: string, lines: string): string[] =>
+    problems(`nodes:\n  n:\n    mode: ${mode}\n    uplink: { ip: 192.0.2.1/24 }\n${lines}`)
+
+  it('calico', () => {
+    expect(node('calico', '    endpoints: { a: { ip: 10.244.1.5/24 } }\n')).toEqual([
+      '5:27 nodes.n.endpoints.a.ip: expected 10.244.1.5/32: a pod is alone on its link',
+    ])
+    expect(node('calico', '    pools: [{ cidr: 10.244.0.1/16 }]\n')).toEqual([
+      '5:21 nodes.n.pools[0].cidr: 10.244.0.1/16 has host bits: the network is 10.244.0.0/16',
+    ])
+    expect(node('calico', '    encapsulation: gre\n')[0]).toContain('expected "none", "ipip" or "vxlan"')
+    expect(
+      node('calico', '    natPortRange: 9-5\n    pools: [{ cidr: 10.244.0.0/16, natOutgoing: true }]\n')[0],
+    ).toMatch(/portRange/)
+  })
+
+  it('flannel', () => {
+    expect(node('flannel', '')).toEqual([
+      '3:5 nodes.n: the key "network" is missing',
+      '3:5 nodes.n: the key "subnet" is missing',
+    ])
+    const of = (lines: string): string[] =>
+      node('flannel', `    network: 10.244.0.0/16\n    subnet: 10.244.1.0/24\n${lines}`)
+    expect(of('    endpoints: { a: { ip: 10.244.2.5/24 } }\n')).toEqual([
+      "7:27 nodes.n.endpoints.a.ip: 10.244.2.5/24 is not in the node's subnet, 10.244.1.0/24",
+    ])
+    expect(
+      of(
+        '    backend: host-gw\n    routes: [{ to: 0.0.0.0/0, via: 192.0.2.254 }]\n    peers: [{ node: x, subnets: [10.244.2.0/24], address: 203.0.113.1 }]\n',
+      ),
+    ).toEqual(['9:59 nodes.n.peers[0].address: 203.0.113.1 of x is on no link of the node, as host-gw needs it'])
+    expect(node('flannel', '    network: 10.244.0.0/16\n    subnet: 10.9.1.0/24\n')).toEqual([
+      '6:13 nodes.n.subnet: 10.9.1.0/24 is in no network of flannel',
+    ])
+  })
+
+  it('aws-vpc and azure', () => {
+    expect(node('aws-vpc', '')).toEqual(['3:5 nodes.n: the key "vpc" is missing: CIDRs of the VPC'])
+    expect(node('aws-vpc', '    vpc: [10.0.0.0/16]\n    branchEnis: [eth1]\n')).toEqual([
+      '6:18 nodes.n.branchEnis[0]: node n has no port "eth1"',
+    ])
+    expect(node('azure', '    hostMac: 00:0d:3a:00:00:01\n')).toEqual([
+      '5:5 nodes.n.hostMac: has no meaning in variant transparent',
+    ])
+    expect(node('azure', '    variant: bridge\n    hostMac: 00:0d:3a:00:00:01\n')).toEqual([
+      '4:19 nodes.n.uplink.ip: has no meaning in variant bridge: the node is an endpoint with hostMac',
+    ])
+  })
+})
