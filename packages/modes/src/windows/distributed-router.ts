@@ -269,7 +269,7 @@ export class DistributedRouter implements Part {
     this.#spec = spec
     const { network, pods, virtualIps, natPorts } = spec
     const { remoteEndpoints = [], services = [], portMappings = [], sourceVip, balancer } = network
-    const { drMac, hostMac, hostIp } = this.#place
+    const { drMac, hostMac, hostIp, untranslated } = this.#place
     keepKnown(
       this.#known,
       new Map([
@@ -292,7 +292,7 @@ export class DistributedRouter implements Part {
     this.vfp.setPolicies({ services, endpoints })
     const placed = placeServices(services, balancer)
     const outbound = endpoints.flatMap(({ ips, outboundNat }) =>
-      outboundNat.flatMap((policy) => outboundRule(policy, ips, [hostIp], natPorts) ?? []),
+      outboundNat.flatMap((policy) => outboundRule(policy, ips, [hostIp], natPorts, untranslated) ?? []),
     )
     const elsewhere = merged([...placed.uplink, ...placed.host])
     this.gate.setPolicies(

@@ -79,17 +79,19 @@ function settingsOf(policy: OutboundNatPolicy): OutboundNatSettingsV2 {
 /** A policy of HNS as a rule between the network and the host; one with destinations (loopback DSR) is the port's, and null here.
  * @param from the pods' addresses
  * @param own the host's, which sources become where the policy has no virtual one
- * @param ports which ones are given out; undefined: any */
+ * @param ports which ones are given out; undefined: any
+ * @param others what becomes of what is neither TCP nor UDP */
 export function outboundRule(
   policy: OutboundNatPolicy,
   from: readonly string[],
   own: readonly string[],
   ports: string | undefined,
+  others: 'pass' | 'drop',
 ): OutboundOptions | null {
   const { Exceptions = [], Destinations = [], VirtualIP = '', MaxPortPoolUsage = 0 } = settingsOf(policy)
   if (Destinations.length > 0) return null
   return {
-    ...{ behaviour: 'hns', from, exceptions: Exceptions },
+    ...{ behaviour: 'hns', from, exceptions: Exceptions, otherProtocols: others },
     addresses: VirtualIP === '' ? own : [VirtualIP],
     ...(ports === undefined ? {} : { portRange: ports }),
     ...(MaxPortPoolUsage === 0 ? {} : { maxPortPoolUsage: MaxPortPoolUsage }),

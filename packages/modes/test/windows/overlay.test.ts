@@ -157,6 +157,64 @@ describe('to the outside', () => {
     expect(back.web?.map(sentence)).toEqual([`${DR} > ${WEB}, 198.51.100.9#53 > 10.244.1.5#1000, ttl 50`])
   })
 
+  it('translates into the tunnel, too, where the other nodes are no exception', () => {
+    const { send } = node({}, { outboundNat: [{ Type: 'OutBoundNAT', ExceptionList: ['10.244.1.0/24'] }] })
+    const { inner } = outer(
+      send('web', datagram(`${WEB} > ${DR}, 10.244.1.5#1000 > 10.244.2.7#53`)).uplink?.[0] as string,
+    )
+    expect(sentence(inner)).toBe(`${DR} > ${DR2}, 192.0.2.1#1000 > 10.244.2.7#53, ttl 127`)
+  })
+
+  it('translates to the virtual address of a policy, which is the host’s', () => {
+    const { send } = node({}, { outboundNat: [{ Type: 'OutBoundNAT', Settings: { VirtualIP: '192.0.2.50' } }] })
+    const out = send('web', datagram(`${WEB} > ${DR}, 10.244.1.5#1000 > 198.51.100.9#53`))
+    expect(out.uplink?.map(sentence)).toEqual([`${HOST} > ${HOP}, 192.0.2.50#1000 > 198.51.100.9#53, ttl 127`])
+    const back = send('uplink', datagram(`${HOP} > ${HOST}, 198.51.100.9#53 > 192.0.2.50#1000`))
+    expect(back.web?.map(sentence)).toEqual([`${DR} > ${WEB}, 198.51.100.9#53 > 10.244.1.5#1000, ttl 128`])
+  })
+
+  it.each([
+    ['pass', { uplink: 1 }, {}],
+    ['drop', {}, { NatUnsupported: 1 }],
+  ] as const)('ICMP that would need translation, untransposed: %s', (untransposed, sent, dropped) => {
+    const { send, pool } = node({ untransposed })
+    const mac = (text: string): string => text.replaceAll(':', '')
+    // An echo request from the pod to 198.51.100.9.
+    const echo = `${mac(DR)}${mac(WEB)}0800 4500001c00010000 4001 44ab 0af40105 c6336409 0800 f7fd 0001 0001`
+    const out = send('web', echo)
+    expect(Object.fromEntries(Object.entries(out).map(([at, list]) => [at, list.length]))).toEqual(sent)
+    if (untransposed === 'pass') expect(out.uplink?.[0]?.slice(52, 60)).toBe('0af40105')
+    expect(pool.report().dropped).toEqual(dropped)
+  })
+
+  it('gives a later fragment from outside to the network that had the first', () => {
+    const { send, pool } = node()
+    send('web', datagram(`${WEB} > ${DR}, 10.244.1.5#1000 > 198.51.100.9#53`))
+    const whole = Buffer.from(datagram(`${HOP} > ${HOST}, 198.51.100.9#53 > 192.0.2.1#1000`), 'hex')
+    const piece = (payload: Buffer, offset: number, more: boolean): string => {
+      const b = Buffer.concat([whole.subarray(0, 34), payload])
+      b.writeUInt16BE(20 + payload.length, 16)
+      b.writeUInt16BE(7, 18)
+      b.writeUInt16BE((more ? 0x2000 : 0) | (offset >>> 3), 20)
+      b.writeUInt16BE(0, 24)
+      let sum = 0
+      for (let i = 14; i < 34; i += 2) sum += b.readUInt16BE(i)
+      b.writeUInt16BE(~((sum & 0xffff) + (sum >>> 16)) & 0xffff, 24)
+      return b.toString('hex')
+    }
+    const udp = Buffer.concat([whole.subarray(34, 42), Buffer.alloc(8, 1)])
+    udp.writeUInt16BE(24, 4)
+    udp.writeUInt16BE(0, 6)
+    const out = [piece(udp, 0, true), piece(Buffer.alloc(8, 2), 16, false)].map((f) => send('uplink', f).web ?? [])
+    expect(out.flat().map((f) => Buffer.from(f, 'hex').subarray(26, 34).toString('hex'))).toEqual([
+      'c63364090af40105',
+      'c63364090af40105',
+    ])
+    // One that no first came before is the host's own, and nobody's there.
+    expect(send('uplink', piece(Buffer.alloc(8, 2), 16, false).replace('00070002', '00080002'))).toEqual({})
+    expect(pool.report().balanced).toBe(true)
+  })
+
   it('keeps the flows of networks with the same addresses apart', () => {
     const bench = lab()
     const rule = { Type: 'OutBoundNAT' as const, Settings: { Exceptions: ['10.244.0.0/16'] } }
