@@ -59,3 +59,31 @@ it('a service of Windows with DSR is reached over the switch that client and bac
   const checks = [get('b', '10.96.0.1'), get('b', 'fd96::1')]
   expect(checked(`balancer: { style: windows, dsr: true }\n    ${web}`, ...checks)).toEqual([intact, intact])
 })
+
+describe('isolated hosts', () => {
+  it('exchange no frames with each other, and all others do', () => {
+    const settings = (keys: string): string[] => {
+      const world = buildInMemory(
+        parseTopology(
+          `
+nodes:
+  n:
+    mode: nat
+    inside: { ip: 10.22.0.1/24 }
+    endpoints:
+      a: { ip: 10.22.0.11/24${keys} }
+      b: { ip: 10.22.0.12/24${keys} }
+      c: { ip: 10.22.0.13/24 }
+checks:
+  - ping: { from: a, to: b, count: 1, timeout: 1 }
+  - ping: { from: a, to: c, count: 1, timeout: 1 }
+`,
+          'isolated.yaml',
+        ),
+      )
+      return world.runChecks().map(({ ok }) => (ok ? 'answered' : 'lost'))
+    }
+    expect(settings('')).toEqual(['answered', 'answered'])
+    expect(settings(', isolated: true')).toEqual(['lost', 'answered'])
+  })
+})

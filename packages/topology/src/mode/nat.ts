@@ -54,6 +54,7 @@ function check(node: NodeSpec, report: Report): void {
     }
   }
   for (const port of uplinksOf(node)) {
+    if (port.options.isolated !== undefined) report([...port.path, 'isolated'], 'is a key of ports with a host', 'key')
     for (const { text, bytes, prefix } of port.interface.addresses) {
       const own = gateways.find((g) => onLink(g, bytes) || onLink({ ...g, bytes, prefix } as Address, g.bytes))
       if (own !== undefined) {
@@ -187,8 +188,10 @@ function checkChange(before: NodeSpec, next: NodeSpec, report: Report): void {
 export const natMode: Mode = {
   name: 'nat',
   options,
-  portOptions: { mtu: { ...mtu, description: 'MTU of the interface, the host’s at an endpoint. Default 1500.' } },
-  endpointKeys: endpointOptions,
+  portOptions: {
+    mtu: { ...mtu, description: 'MTU of the interface, the host’s at an endpoint. Default 1500.' },
+    ...endpointOptions,
+  },
   uplinkKeys,
   check,
   changes: ['routes', 'outbound', 'portMappings', 'services'],
