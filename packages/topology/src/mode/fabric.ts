@@ -6,6 +6,7 @@ import type { FdbRow, Mode, PortRow, Report } from '../mode.ts'
 import type { NodeSpec, PortSpec } from '../topology.ts'
 import { acl } from './l2bridge-schema.ts'
 import { ModeNode } from './mode-node.ts'
+import { tried } from './policies.ts'
 
 /* mode: fabric - see `fabric` in @l2l3/modes. */
 
@@ -39,7 +40,7 @@ function check(node: NodeSpec, report: Report): void {
       const twice = node.ports.find((other) => other !== port && vmOf(other).ips?.includes(text))
       if (twice !== undefined) report([...port.path, 'ips', i], `${text} is given twice: ${twice.label} has it already`)
     })
-    if (rules !== undefined) attempt(report, [...port.path, 'acl'], () => new AclRules(rules))
+    if (rules !== undefined) tried(report, [...port.path, 'acl'], () => new AclRules(rules))
   }
 }
 

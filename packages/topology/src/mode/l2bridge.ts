@@ -16,7 +16,7 @@ import { expandHns, hnsKeys, hnsPodKeys } from './hns-key.ts'
 import { l2bridgeHns, l2tunnelHns } from './hns-modes.ts'
 import { l2bridgeOptions, l2tunnelOptions, podKeys } from './l2bridge-schema.ts'
 import { ModeNode } from './mode-node.ts'
-import { flowRows, policiesOf, serviceRows } from './policies.ts'
+import { flowRows, policiesOf, serviceRows, tried } from './policies.ts'
 import type { RoutedOptions } from './routed.ts'
 
 /* modes: l2bridge and l2tunnel - see `l2bridge` in @l2l3/modes. */
@@ -185,17 +185,17 @@ function checkVfp(node: NodeSpec, report: Report): void {
       }
       continue
     }
-    if (acl !== undefined) attempt(report, at('acl'), () => new AclRules(acl as AclOptions))
+    if (acl !== undefined) tried(report, at('acl'), () => new AclRules(acl as AclOptions))
     outboundNat.forEach((raw, i) => {
-      attempt(report, at('outboundNat', i), () => checkOutboundNat('outboundNat', policyOf(raw)))
+      tried(report, at('outboundNat', i), () => checkOutboundNat('outboundNat', policyOf(raw)))
     })
-    if (sdnRoutes !== undefined) attempt(report, at('sdnRoutes'), () => new PrefixSet('sdnRoutes', sdnRoutes))
+    if (sdnRoutes !== undefined) tried(report, at('sdnRoutes'), () => new PrefixSet('sdnRoutes', sdnRoutes))
     portMappings?.forEach(({ hostIp }, i) => {
       if (hostIp !== undefined) attempt(report, at('portMappings', i, 'hostIp'), () => parseIp(hostIp))
     })
   }
   for (const name of Object.keys((options.services ?? {}) as object)) {
-    attempt(report, ['services', name], () => {
+    tried(report, ['services', name], () => {
       placeServices(
         policiesOf(node).services.filter((service) => service.name === name),
         servicesOf(options),

@@ -172,12 +172,12 @@ export function checkPolicies(node: NodeSpec, gateways: readonly Address[], repo
 
 /** Runs `make`, and reports at `path` why it throws: what @l2l3/nat refuses is a TypeError as well as a RangeError, and
  * begins with a key that the path has already. Says whether all was well. */
-function tried(report: Report, path: Path, make: () => void): boolean {
+export function tried(report: Report, path: Path, make: () => void): boolean {
   try {
     make()
     return true
   } catch (error) {
-    const message = (error as Error).message.replace(/^(outbound\[\d+\]|portMapping)(: |\.)/, '')
+    const message = (error as Error).message.replace(/^(outbound\[\d+\]|outboundNat|portMapping)(: |\.)/, '')
     report(path, message.replace(/^address\b/, 'hostIp'))
     return false
   }
