@@ -134,6 +134,35 @@ describe('mode l2bridge', () => {
 `),
     ).toEqual(['5:25 nodes.n.hostIps[1]: address 10.0.0.11 is given twice: n/pod has it already'])
   })
+
+  it('says what HNS does not do, and what its twin has not', () => {
+    const host =
+      '    hostMac: 00:0d:3a:00:00:01\n    host: { ip: 192.0.2.4/24 }\n    hostEndpoint: { ip: 10.244.1.2/24 }\n'
+    expect(
+      l2bridge(`${host}    routes: [{ to: 0.0.0.0/0, via: 198.51.100.1 }]
+    lbMode: nondsr
+    endpoints:
+      gate: { ip: 10.244.1.1/24 }
+      pod: { ip: 10.244.2.3/24, outboundNat: [{ exceptions: [fd00::/8, 10.0.0.0/8] }] }
+    services:
+      web: { port: 80, clusterIps: [10.96.0.1], externalTrafficPolicy: Local, backends: [{ to: 10.244.1.4 }] }
+`).map((line) => line.replace(/^\d+:\d+ /, '')),
+    ).toEqual([
+      'nodes.n.routes[0].via: 198.51.100.1 is in no network of the host: 192.0.2.4/24, 10.244.1.2/24',
+      "nodes.n.endpoints.gate.ip: 10.244.1.1 is HNS' own: the gateway that it keeps for itself",
+      'nodes.n.endpoints.pod.ip: 10.244.2.3/24 is not in the subnet of hostEndpoint, 10.244.1.2/24',
+      'nodes.n.endpoints.pod.outboundNat[0]: fd00::/8,10.0.0.0/8 has IPv4, and the policy is for IPv6',
+      'nodes.n.services.web: service web: externalTrafficPolicy Local needs DSR, and lbMode is nondsr',
+    ])
+    expect(
+      l2bridge(
+        '    hostMac: 00:0d:3a:00:00:01\n    preset: azure-linux\n    lbMode: dsr\n    endpoints: { pod: { ip: 10.0.0.1/24, sdnRoutes: [] } }\n',
+      ),
+    ).toEqual([
+      '6:5 nodes.n.lbMode: the Linux twin has no VFP, which this is about',
+      '7:42 nodes.n.endpoints.pod.sdnRoutes: the Linux twin has no VFP, which this is about',
+    ])
+  })
 })
 
 describe('checks', () => {
