@@ -1,5 +1,5 @@
-import type { Link } from '@l2l3/switch-core'
-import { put16, u32 } from '@l2l3/switch-core/wire'
+import { type Link, RouteTable4, RouteTable6 } from '@l2l3/switch-core'
+import { eth, put16, u16, u32 } from '@l2l3/switch-core/wire'
 import * as ovn from './ovn.ts'
 import { MAX_VNI } from './vxlan.ts'
 
@@ -10,8 +10,8 @@ import { MAX_VNI } from './vxlan.ts'
  *     OVN, VXLAN mode   VNI: egress port, datapath
  *     Cilium            VNI: the identity of who sent it          (modes.md 15)
  *
- * A far end's header is written once, for all frames; `mark` then writes what is particular in a frame. Where it came from is the
- * column `port`: `Port.id` of the port by which it came into the node, 0 of what the node says itself.
+ * A far end's header is written once, for all frames; `mark` then writes what is particular in a frame. By which port a bridged frame
+ * came is in the column `port`; what a router sent, its own packets too, has 0 there.
  */
 
 /** Labels of a network's frames. */
@@ -74,27 +74,44 @@ export class OvnLabels implements Labels {
   }
 }
 
-/** Labels of Cilium: the VNI is the identity of who sent the frame, 0 to 16,777,215. */
+/** Labels of Cilium: the VNI is the identity of who sent the packet, 0 to 16,777,215. It goes by the inner source, as Cilium's
+ * cache of addresses has it: behind a router a frame has no port that it came by. */
 export class IdentityLabels implements Labels {
   readonly #own: number
-  #identities: ReadonlyMap<number, number> = new Map()
+  #four: RouteTable4 = new RouteTable4()
+  #six: RouteTable6 = new RouteTable6()
 
   /** @param own identity of the node, and of whom no other is known. Throws a RangeError for what is none. */
   constructor(own: number) {
     this.#own = checkIdentity(own)
   }
 
-  /** Says who has which identity, by `Port.id`. */
-  setIdentities(identities: ReadonlyMap<number, number>): void {
-    for (const identity of identities.values()) checkIdentity(identity)
-    this.#identities = identities
+  /** Says who has which identity, by address without prefix. Throws a RangeError for an identity that is none. */
+  setIdentities(identities: ReadonlyMap<string, number>): void {
+    const [four, six] = [new RouteTable4(), new RouteTable6()]
+    for (const [address, identity] of identities) {
+      if (address.includes(':')) six.set(`${address}/128`, checkIdentity(identity))
+      else four.set(`${address}/32`, checkIdentity(identity))
+    }
+    this.#four = four
+    this.#six = six
   }
 
-  mark(b: Uint8Array, o: number, _end: number, port: number): void {
-    const identity = this.#identities.get(port) ?? this.#own
+  mark(b: Uint8Array, o: number, end: number): void {
+    const identity = this.#identityOf(b, end)
     b[o + 4] = identity >>> 16
     b[o + 5] = identity >>> 8
     b[o + 6] = identity
+  }
+
+  /** Whose frame it is at `o`. What was wrapped has an Ethernet header, and one of IP where its type says so. */
+  #identityOf(b: Uint8Array, o: number): number {
+    const type = u16(b, o + eth.TYPE)
+    const l3 = o + eth.HLEN
+    let found = -1
+    if (type === eth.EtherType.IPv4) found = this.#four.lookup(u32(b, l3 + 12))
+    else if (type === eth.EtherType.IPv6) found = this.#six.lookup(b, l3 + 8)
+    return found === -1 ? this.#own : found
   }
 
   wayOf(): typeof NETWORK {

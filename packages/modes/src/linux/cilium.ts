@@ -69,7 +69,7 @@ export function cilium(ground: Ground, options: CiliumOptions): RoutedNode<Ciliu
   const labels = new IdentityLabels(options.hostIdentity ?? CILIUM_HOST)
   const settings = (next: CiliumSettings): HostSettings => {
     const { pods, uplinks, peers = [], routes = [], portMappings = [], services = [] } = next
-    labels.setIdentities(new Map(pods.map(({ port, identity }) => [port.id, identity])))
+    labels.setIdentities(new Map(pods.flatMap(({ ips, identity }) => ips.map((ip) => [ip, identity] as const))))
     const inside = [podCidr].flat()
     const exceptions = peers.flatMap((peer) => peer.subnets)
     const links = pods.map(({ identity: _, ...pod }): L3Pod => pod)
