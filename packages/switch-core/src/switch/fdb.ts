@@ -214,6 +214,28 @@ export class Fdb {
     this.counters.refused++
   }
 
+  /** Notes what another table knows: that an address was heard on `port`, `age` milliseconds ago. What was heard last counts; an
+   * entry that does not move stays where it is. */
+  merge(hi: number, lo: number, port: number, age: number): void {
+    if (age >= this.#ageing) return
+    const t = this.table
+    const heard = (this.#now - Math.max(0, age)) | 0
+    const known = this.#find(hi, lo)
+    if (known < 0) {
+      this.#insert(hi, lo, port, 0)
+      const made = this.#find(hi, lo)
+      if (made >= 0) t[(made << 2) + 3] = heard
+      return
+    }
+    const at = known << 2
+    if (((t[at + 2] as number) & KIND) !== 0 || ((heard - (t[at + 3] as number)) | 0) <= 0) return
+    t[at + 3] = heard
+    if (((t[at + 2] as number) & ENTRY_PORT) - 1 === port) return
+    t[at + 2] = port + 1
+    this.counters.moved++
+    this.#tell('moved', known)
+  }
+
   /** Adds or replaces an entry by configuration; false where the table is full. Throws a RangeError for an address that no
    * station can have, a port or a kind that is none. */
   add(mac: readonly [hi: number, lo: number], port: number, kind: FdbKind = 'static'): boolean {
