@@ -114,3 +114,32 @@ describe('flannel’s UDP backend', () => {
     expect(dropped).toMatchObject({ MartianSource: 1, NoRoute: 2 })
   })
 })
+
+describe('azure, tunnel', () => {
+  it('sends all to the fabric, which brings back what is for a pod of the node', async () => {
+    await using lab = await topology(
+      `name: tunnel
+nodes:
+  vm:
+    mode: azure
+    variant: tunnel
+    hostMac: 00:0d:3a:00:00:01
+    gateway: 10.240.0.1
+    endpoints:
+      web: { mac: 02:00:00:00:00:0b, ip: 10.240.0.11/24 }
+      db: { mac: 02:00:00:00:00:0c, ip: 10.240.0.12/24 }
+      host: { mac: 00:0d:3a:00:00:01, ip: 10.240.0.4/24 }
+    uplink: {}
+  fabric:
+    mode: fabric
+    ports: { vm: { vmMac: 00:0d:3a:00:00:01, ips: [10.240.0.4, 10.240.0.11, 10.240.0.12] } }
+links: [[vm/uplink, fabric/vm]]
+`,
+      { world: 'memory' },
+    )
+    const frames = await seen(lab, 'vm/uplink', { ping: { from: 'web', to: 'db', count: 1 } })
+    expect(frames.filter((f) => f.includes('icmp.type 8'))).toEqual([
+      expect.stringMatching(/^eth.dst 12:34:56:78:9a:bc, eth.src 00:0d:3a:00:00:01, .*ip.ttl 64, .*ip.dst 10.240.0.12/),
+    ])
+  })
+})
