@@ -53,6 +53,7 @@ export {
   type FlannelSettings,
   flannel,
 } from './linux/flannel.ts'
+export type { HybridPeer } from './linux/hybrid-bridge.ts'
 export {
   type IpvlanL2Node,
   type IpvlanL2Options,
@@ -79,7 +80,6 @@ export {
   ovn,
   ROUTER_KEY,
 } from './linux/ovn.ts'
-export type { HybridPeer } from './linux/hybrid-bridge.ts'
 export {
   HYBRID_VNI,
   type OvnHybridNode,
