@@ -1,7 +1,7 @@
 /**
  * The package that touches the operating system. Read in this order: `tap` (a port on a TAP or TUN device), `tap-options`
  * and `tap-error` (what can be asked for, and what is said when it cannot be had), `af-packet` (a port on an interface that exists),
- * `udp-underlay` (a port on UDP sockets, for tunnels), `run-event-loop` and `run-blocking` (who
+ * `udp-underlay` (a port on UDP sockets, for tunnels), `run-event-loop`, `run-blocking` and `workers` (who
  * turns the loop), `ping` (an ICMP echo client for machines without one), `file-lock`. Native code is behind one door, `native`, and its
  * C is in addon/. NICs by way of the optional peers are behind `@l2l3/tap-io/cap` and `@l2l3/tap-io/raw-socket`.
  */
@@ -19,3 +19,12 @@ export type { TapOptions } from './tap-options.ts'
 export { type UdpUnderlayInfo, UdpUnderlayPort } from './udp-underlay.ts'
 export type { UdpInside, UdpUnderlayOptions } from './udp-underlay-options.ts'
 export type { Pollable } from './wait-set.ts'
+export {
+  runWorker,
+  startWorkers,
+  type WorkerPlace,
+  type WorkerSwitch,
+  Workers,
+  type WorkersOptions,
+  workerPlace,
+} from './workers.ts'

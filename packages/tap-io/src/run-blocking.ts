@@ -7,7 +7,7 @@ import { type Pollable, WaitSet } from './wait-set.ts'
  *
  *     turn, turn, ... idle -> spin with sched_yield, up to 50 us -> poll, until readable, the next ticker, or 50 ms
  *
- * Spinning pays only where the answer comes soon. It is skipped while super-frames flow, whose sender needs the core, and
+ * Busy polling turns without ever waiting. Spinning pays only where the answer comes soon. It is skipped while super-frames flow, whose sender needs the core, and
  * while the recent gaps were far longer than a spin.
  */
 
@@ -17,7 +17,8 @@ export type Until = (() => boolean) | { readonly aborted: boolean } | Int32Array
 
 /** Settings of `runBlocking`. */
 export interface BlockingOptions {
-  /** How long to spin before sleeping, 0 to 1,000,000 microseconds. Default 50. */
+  /** How long to spin before sleeping, 0 (never) to 1,000,000 microseconds; or Infinity: busy polling, which never sleeps and
+   * takes a whole core. Default 50. */
   spinMicros?: number
   /** When to stop. */
   until: Until
@@ -42,7 +43,8 @@ function asFunction(until: Until): () => boolean {
 
 /** Runs a loop on this thread and does not return before `until` says so. For a worker thread: nothing else happens on it. */
 export function runBlocking(loop: Loop, ports: Iterable<Pollable>, options: BlockingOptions): void {
-  const spin = checkRange('spinMicros', options.spinMicros ?? 50, 0, 1_000_000) * 1000
+  const isBusy = options.spinMicros === Number.POSITIVE_INFINITY
+  const spin = isBusy ? 0 : checkRange('spinMicros', options.spinMicros ?? 50, 0, 1_000_000) * 1000
   const over = asFunction(options.until)
   const set = new WaitSet(ports)
   const nobody = new WaitSet([])
@@ -66,6 +68,7 @@ export function runBlocking(loop: Loop, ports: Iterable<Pollable>, options: Bloc
         set.checkAll()
         checkAt = start + CHECK
       }
+      if (isBusy) continue
       const sleep = Math.min(SLEEP, Math.max(0, loop.nextTick - loop.clock.now))
       if (inVain >= IN_VAIN) {
         // Something is readable that no port of the loop reads.

@@ -183,10 +183,10 @@ describe('blocking', () => {
     runBlocking(loop, [], { until: shared, spinMicros: 0 })
   })
 
-  async function switchInWorker() {
+  async function switchInWorker(options?: { spinMicros: number }) {
     const [alice, bob] = [namespace(), namespace()]
     const over = new Int32Array(new SharedArrayBuffer(4))
-    const worker = workerOf('worker-cable.ts', { alice, bob, over })
+    const worker = workerOf('worker-cable.ts', { alice, bob, over, options })
     const said: { ready?: boolean; report?: unknown; failed?: string[] }[] = []
     const ended = new Promise<number>((resolve, reject) => worker.on('exit', resolve).on('error', reject))
     worker.on('message', (message) => said.push(message))
@@ -209,6 +209,19 @@ describe('blocking', () => {
     expect(await ended).toBe(0)
     expect(said[1]?.report).toMatchObject({ held: 0, balanced: true })
     expect(descriptors()).toBeLessThanOrEqual(before)
+  })
+
+  it('never sleeps where it is to poll busily, and still sees its flag', async () => {
+    const { alice, over, said, ended } = await switchInWorker({ spinMicros: Number.POSITIVE_INFINITY })
+    expect(await ping({ to: '10.1.0.2', netns: alice, count: 5, intervalMs: 1 })).toMatchObject({ received: 5 })
+    const { user, system } = process.cpuUsage()
+    await new Promise((done) => setTimeout(done, 1000))
+    const spent = process.cpuUsage({ user, system })
+    // Others may want the core as well. One that rests takes 20 ms at most.
+    expect((spent.user + spent.system) / 1000).toBeGreaterThan(150)
+    Atomics.store(over, 0, 1)
+    expect(await ended).toBe(0)
+    expect(said[1]?.report).toMatchObject({ held: 0, balanced: true })
   })
 
   it('goes on in a worker thread when one device is deleted', async () => {
