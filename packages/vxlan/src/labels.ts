@@ -80,6 +80,8 @@ export class IdentityLabels implements Labels {
   readonly #own: number
   #four: RouteTable4 = new RouteTable4()
   #six: RouteTable6 = new RouteTable6()
+  /** What the tables' values stand for: they have 23 bits. */
+  #known: readonly number[] = []
 
   /** @param own identity of the node, and of whom no other is known. Throws a RangeError for what is none. */
   constructor(own: number) {
@@ -89,12 +91,14 @@ export class IdentityLabels implements Labels {
   /** Says who has which identity, by address without prefix. Throws a RangeError for an identity that is none. */
   setIdentities(identities: ReadonlyMap<string, number>): void {
     const [four, six] = [new RouteTable4(), new RouteTable6()]
-    for (const [address, identity] of identities) {
-      if (address.includes(':')) six.set(`${address}/128`, checkIdentity(identity))
-      else four.set(`${address}/32`, checkIdentity(identity))
+    const known = [...identities.values()].map(checkIdentity)
+    for (const [i, address] of [...identities.keys()].entries()) {
+      if (address.includes(':')) six.set(`${address}/128`, i)
+      else four.set(`${address}/32`, i)
     }
     this.#four = four
     this.#six = six
+    this.#known = known
   }
 
   mark(b: Uint8Array, o: number, end: number): void {
@@ -111,7 +115,7 @@ export class IdentityLabels implements Labels {
     let found = -1
     if (type === eth.EtherType.IPv4) found = this.#four.lookup(u32(b, l3 + 12))
     else if (type === eth.EtherType.IPv6) found = this.#six.lookup(b, l3 + 8)
-    return found === -1 ? this.#own : found
+    return found === -1 ? this.#own : (this.#known[found] as number)
   }
 
   wayOf(): typeof NETWORK {
