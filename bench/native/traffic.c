@@ -3,13 +3,15 @@
  * so that the delay of a datagram is known one way.
  *
  *   traffic udp-sink PORT                              counts datagrams and their delay
- *   traffic udp-send ADDRESS PORT SIZE SECONDS RATE    datagrams of SIZE bytes of payload; RATE a second, 0: flat out
+ *   traffic udp-send ADDRESS PORT SIZE SECONDS RATE FLOWS    datagrams of SIZE bytes of payload; RATE a second, 0: flat out;
+ *                                                      FLOWS sockets in turn, which have a port each
  *   traffic tcp-sink PORT                              counts bytes
  *   traffic tcp-send ADDRESS PORT STREAMS SECONDS      writes of 128 KiB, all streams from one thread
  *   traffic echo     PORT                              sends datagrams back
  *   traffic udp-rtt  ADDRESS PORT COUNT SECONDS        round trips one after the other, COUNT of them or SECONDS long
- *   traffic icmp-rtt ADDRESS COUNT SECONDS             the same with ICMP echo: the far kernel answers, not a process;
- *                                                      as `ping -f`, it looks for the answer instead of sleeping until then
+ *   traffic icmp-rtt ADDRESS COUNT SECONDS GAP         the same with ICMP echo: the far kernel answers, not a process;
+ *                                                      as `ping -f`, it looks for the answer instead of sleeping until then;
+ *                                                      GAP microseconds of sleep between two
  *
  * Sinks and echo say "ready" and run until SIGTERM. Everyone ends with one line of JSON; times in it are microseconds.
  */
@@ -30,7 +32,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BATCH = 32, DATAGRAM = 2048, BLOCK = 128 << 10, STREAMS = 16, ICMP_FILTER_OPTION = 1 };
+enum { BATCH = 32, DATAGRAM = 2048, BLOCK = 128 << 10, STREAMS = 16, FLOWS = 64, ICMP_FILTER_OPTION = 1 };
 enum { PATIENCE_US = 100000 }; /* for an answer */
 
 struct stamp {
@@ -161,14 +163,16 @@ static void udp_sink(int port) {
   printf("}\n");
 }
 
-static void udp_send(const char *host, int port, size_t size, double seconds, double rate) {
-  const int s = connected(SOCK_DGRAM, host, port);
+static void udp_send(const char *host, int port, size_t size, double seconds, double rate, int flows) {
+  int sockets[FLOWS];
+  if (flows < 1 || flows > FLOWS) flows = 1;
+  for (int i = 0; i < flows; i++) sockets[i] = connected(SOCK_DGRAM, host, port);
   if (size < sizeof(struct stamp)) size = sizeof(struct stamp);
   if (size > DATAGRAM) size = DATAGRAM;
   prepare(size);
   const uint64_t start = now_ns(), end = start + (uint64_t)(seconds * 1e9);
   uint64_t count = 0, t;
-  while ((t = now_ns()) < end && !over) {
+  for (int next = 0; (t = now_ns()) < end && !over; next = (next + 1) % flows) {
     int n = BATCH;
     if (rate > 0) {
       const double due = (double)(t - start) / 1e9 * rate - (double)count;
@@ -176,7 +180,7 @@ static void udp_send(const char *host, int port, size_t size, double seconds, do
       if (due < n) n = (int)due;
     }
     for (int i = 0; i < n; i++) *(struct stamp *)datagrams[i] = (struct stamp){t, count + (uint64_t)i};
-    const int sent = sendmmsg(s, messages, (unsigned)n, 0);
+    const int sent = sendmmsg(sockets[next], messages, (unsigned)n, 0);
     if (sent > 0) count += (uint64_t)sent;
   }
   printf("{\"datagrams\":%lu,\"seconds\":%.6f}\n", count, (double)(t - start) / 1e9);
@@ -247,7 +251,7 @@ static bool icmp_trip(int s, uint64_t number) {
   return false;
 }
 
-static void round_trips(int s, bool (*trip)(int, uint64_t), long count, double seconds) {
+static void round_trips(int s, bool (*trip)(int, uint64_t), long count, double seconds, long gap_us) {
   const uint64_t start = now_ns(), end = start + (uint64_t)(seconds * 1e9);
   long lost = 0, done = 0;
   patience(s, PATIENCE_US);
@@ -255,6 +259,7 @@ static void round_trips(int s, bool (*trip)(int, uint64_t), long count, double s
     const uint64_t before = now_ns();
     if (trip(s, (uint64_t)done)) note(now_ns() - before);
     else lost++;
+    if (gap_us > 0) nanosleep(&(struct timespec){gap_us / 1000000, gap_us % 1000000 * 1000}, NULL);
   }
   printf("{\"trips\":%lu,\"lost\":%ld,", samples, lost);
   print_times("");
@@ -322,9 +327,9 @@ static void tcp_send(const char *host, int port, int streams, double seconds) {
 }
 
 static int usage(void) {
-  fprintf(stderr, "usage: traffic udp-sink PORT | udp-send ADDRESS PORT SIZE SECONDS RATE | tcp-sink PORT\n"
+  fprintf(stderr, "usage: traffic udp-sink PORT | udp-send ADDRESS PORT SIZE SECONDS RATE FLOWS | tcp-sink PORT\n"
                   "       | tcp-send ADDRESS PORT STREAMS SECONDS | echo PORT | udp-rtt ADDRESS PORT COUNT SECONDS\n"
-                  "       | icmp-rtt ADDRESS COUNT SECONDS\n");
+                  "       | icmp-rtt ADDRESS COUNT SECONDS GAP\n");
   return 2;
 }
 
@@ -337,12 +342,12 @@ int main(int argc, char **argv) {
   char **arg = argv + 2;
   const int given = argc - 2;
   if (!strcmp(mode, "udp-sink") && given == 1) udp_sink(atoi(arg[0]));
-  else if (!strcmp(mode, "udp-send") && given == 5) udp_send(arg[0], atoi(arg[1]), (size_t)atoi(arg[2]), atof(arg[3]), atof(arg[4]));
+  else if (!strcmp(mode, "udp-send") && given == 6) udp_send(arg[0], atoi(arg[1]), (size_t)atoi(arg[2]), atof(arg[3]), atof(arg[4]), atoi(arg[5]));
   else if (!strcmp(mode, "tcp-sink") && given == 1) tcp_sink(atoi(arg[0]));
   else if (!strcmp(mode, "tcp-send") && given == 4) tcp_send(arg[0], atoi(arg[1]), atoi(arg[2]), atof(arg[3]));
   else if (!strcmp(mode, "echo") && given == 1) echo(atoi(arg[0]));
-  else if (!strcmp(mode, "udp-rtt") && given == 4) round_trips(connected(SOCK_DGRAM, arg[0], atoi(arg[1])), udp_trip, atol(arg[2]), atof(arg[3]));
-  else if (!strcmp(mode, "icmp-rtt") && given == 3) round_trips(icmp_socket(arg[0]), icmp_trip, atol(arg[1]), atof(arg[2]));
+  else if (!strcmp(mode, "udp-rtt") && given == 4) round_trips(connected(SOCK_DGRAM, arg[0], atoi(arg[1])), udp_trip, atol(arg[2]), atof(arg[3]), 0);
+  else if (!strcmp(mode, "icmp-rtt") && given == 4) round_trips(icmp_socket(arg[0]), icmp_trip, atol(arg[1]), atof(arg[2]), atol(arg[3]));
   else return usage();
   return 0;
 }

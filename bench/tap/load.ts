@@ -23,10 +23,17 @@ export const METRICS = {
   udpFrame: ['us', 'CPU of the switch, a frame'],
   udpAll: ['us', 'CPU of all, a frame'],
   udpDelay: ['ms', 'one-way delay flat out, p99'],
+  udpFlows: ['kpps', 'UDP 64 B of 16 flows, delivered'],
+  udpFlowsFrame: ['us', 'CPU of the switch, a frame of 16 flows'],
   lossless: ['kpps', 'UDP 64 B, highest rate with < 0.1 % loss'],
   pingMean: ['us', 'flood ping, mean'],
   pingP50: ['us', 'flood ping, p50'],
+  pingSlow: ['us', 'ping each millisecond, p50'],
+  pingSlowP99: ['us', 'ping each millisecond, p99'],
   besideTcp: ['us', 'UDP round trip beside TCP, p50'],
+  besideTcpP99: ['us', 'UDP round trip beside TCP, p99'],
+  besideUdp: ['us', 'UDP round trip beside 50,000 datagrams a second, p50'],
+  besideUdpP99: ['us', 'UDP round trip beside 50,000 datagrams a second, p99'],
   idle: ['%', 'CPU of the idle switch'],
 } as const satisfies Record<string, readonly [unit: string, title: string]>
 
@@ -56,6 +63,7 @@ interface Received {
 interface Trips {
   mean: number
   p50: number
+  p99: number
 }
 
 const PORT = '5201'
@@ -95,6 +103,30 @@ export class Load {
       (at) => this.#streams(at, 4),
       (at) => this.#besideTcp(at),
       (at) => this.#datagrams(at, this.settings.trials),
+      (at) => this.#ping(at),
+      (at) => this.#idle(at),
+    ]
+  }
+
+  /** Those that say how long a frame takes. */
+  get delays(): Measure[] {
+    return [
+      (at) => this.#ping(at),
+      (at) => this.#pingSlowly(at),
+      (at) => this.#besideTcp(at),
+      (at) => this.#besideUdp(at),
+      (at) => this.#streams(at, 1),
+      (at) => this.#idle(at),
+    ]
+  }
+
+  /** Those that several workers are measured by: one flow, which one of them has, and several. */
+  get acrossWorkers(): Measure[] {
+    return [
+      (at) => this.#streams(at, 1),
+      (at) => this.#streams(at, 4),
+      (at) => this.#datagrams(at, 0),
+      (at) => this.#flows(at),
       (at) => this.#ping(at),
       (at) => this.#idle(at),
     ]
@@ -159,9 +191,10 @@ export class Load {
   }
 
   /** Datagrams at a rate (0: flat out) for a while. */
-  async #flood(at: Contender, seconds: number, rate: number): Promise<{ sent: Sent; got: Received }> {
+  async #flood(at: Contender, seconds: number, rate: number, flows = 1): Promise<{ sent: Sent; got: Received }> {
     const sink = await this.#far(at, 'udp-sink')
-    const sent = await this.#near(at, 'udp-send', at.far, PORT, SIZE, String(seconds), String(rate)).result<Sent>()
+    const args = [SIZE, seconds, rate, flows].map(String)
+    const sent = await this.#near(at, 'udp-send', at.far, PORT, ...args).result<Sent>()
     await sleep(DRAIN)
     return { sent, got: await sink.stop<Received>() }
   }
@@ -177,6 +210,14 @@ export class Load {
       const rate = await this.#lossless(at, trials, got.datagrams / sent.seconds, sent.datagrams / sent.seconds)
       if (rate > 0) figures.lossless = rate / 1e3
     }
+    return figures
+  }
+
+  async #flows(at: Contender): Promise<Figures> {
+    const before = cpuNow(at)
+    const { sent, got } = await this.#flood(at, this.settings.seconds, 0, 16)
+    const figures: Figures = { udpFlows: got.datagrams / sent.seconds / 1e3 }
+    if (at.process !== null) figures.udpFlowsFrame = (cpuSince(at, before).works / got.datagrams) * 1e6
     return figures
   }
 
@@ -199,8 +240,15 @@ export class Load {
 
   async #ping(at: Contender): Promise<Figures> {
     const seconds = String(this.settings.seconds / 3)
-    const { mean, p50 } = await this.#near(at, 'icmp-rtt', at.far, '50000', seconds).result<Trips>()
+    const { mean, p50 } = await this.#near(at, 'icmp-rtt', at.far, '50000', seconds, '0').result<Trips>()
     return { pingMean: mean, pingP50: p50 }
+  }
+
+  /** A ping each millisecond: the switch has gone to sleep since the last one. */
+  async #pingSlowly(at: Contender): Promise<Figures> {
+    const seconds = String(this.settings.seconds)
+    const { p50, p99 } = await this.#near(at, 'icmp-rtt', at.far, '50000', seconds, '1000').result<Trips>()
+    return { pingSlow: p50, pingSlowP99: p99 }
   }
 
   /** Round trips while a stream flows. */
@@ -212,7 +260,20 @@ export class Load {
     const trips = await this.#near(at, 'udp-rtt', at.far, PORT, '2000', String(seconds / 2)).result<Trips>()
     await stream.result()
     await Promise.all([sink.stop(), echo.stop()])
-    return { besideTcp: trips.p50 }
+    return { besideTcp: trips.p50, besideTcpP99: trips.p99 }
+  }
+
+  /** Round trips while datagrams flow, at a rate that all can carry. */
+  async #besideUdp(at: Contender): Promise<Figures> {
+    const { seconds } = this.settings
+    const echo = await this.#far(at, 'echo')
+    // To a port where nobody reads: what is measured is the switch, not another receiver.
+    const flood = this.#near(at, 'udp-send', at.far, '9', SIZE, String(seconds), '50000', '1')
+    await sleep(seconds * 250)
+    const trips = await this.#near(at, 'udp-rtt', at.far, PORT, '5000', String(seconds / 2)).result<Trips>()
+    await flood.output()
+    await echo.stop()
+    return { besideUdp: trips.p50, besideUdpP99: trips.p99 }
   }
 
   async #idle(at: Contender): Promise<Figures> {

@@ -97,18 +97,26 @@ const COLUMNS: readonly (readonly [Metric, string])[] = [
   ['udpFrame', 'switch\nus/frame'],
   ['udpAll', 'all CPU\nus/frame'],
   ['udpDelay', 'delay p99\nms'],
+  ['udpFlows', '16 flows\nkpps'],
+  ['udpFlowsFrame', 'switch\nus/frame'],
   ['lossless', 'lossless\nkpps'],
   ['pingMean', 'ping\nus'],
+  ['pingSlow', 'ping 1/ms\nus'],
+  ['pingSlowP99', 'its p99\nus'],
   ['besideTcp', 'RTT by TCP\nus'],
+  ['besideTcpP99', 'its p99\nus'],
+  ['besideUdp', 'RTT by UDP\nus'],
+  ['besideUdpP99', 'its p99\nus'],
   ['idle', 'idle\n% CPU'],
 ]
 
 /** The report as one table for a terminal. */
 export function tableOf(scenes: readonly Scene[], rows: readonly Row[]): string {
   const right = 'right' as const
+  const columns = COLUMNS.filter(([metric]) => rows.some((row) => row.metric === metric))
   const table = new Table({
-    head: ['', ...COLUMNS.map(([, title]) => title)],
-    colAligns: ['left', ...COLUMNS.map(() => right)],
+    head: ['', ...columns.map(([, title]) => title)],
+    colAligns: ['left', ...columns.map(() => right)],
     style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
   })
   for (const { name, title, players, beside } of scenes) {
@@ -117,9 +125,9 @@ export function tableOf(scenes: readonly Scene[], rows: readonly Row[]): string 
     const others = beside.filter((other) => present.some((player) => player.name === other))
     const titles = others.map((other) => present.find((player) => player.name === other)?.title)
     const below = titles.length === 0 ? '' : `; below each figure, times ${titles.join(' | ')}`
-    table.push([{ colSpan: COLUMNS.length + 1, content: `${title.toUpperCase()}${below}` }])
+    table.push([{ colSpan: columns.length + 1, content: `${title.toUpperCase()}${below}` }])
     for (const player of present) {
-      const cells = COLUMNS.map(([metric]) => {
+      const cells = columns.map(([metric]) => {
         const row = rows.find((r) => r.scene === name && r.contender === player.name && r.metric === metric)
         if (row === undefined) return '-'
         const ratios = others.map((other) => row.ratios[other]?.toFixed(2) ?? '-')

@@ -7,12 +7,12 @@
  *     --quick       three short rounds, without the search for the lossless rate: noisy
  *     --rounds N    rounds; default 5
  *     --seconds S   length of one measurement; default 0.5, with --quick 0.25
- *     --scene A,B   of switch, nat, tunnel
+ *     --scene A,B   of switch, nat, tunnel; latency and workers are measured only so
  *     --only A,B    contenders, as SCENE/NAME or NAME: l2l3, bridge, nat/kernel ...
  *     --peers       with Open vSwitch, VDE, pasta and slirp4netns, where they are installed; says what is missing
  *     --iperf3      TCP load by iperf3 instead of a sender of our own
- *     --no-start    without the time that a start and a thousand endpoints take
- *     --json FILE   where the figures go; default bench/results/tap.json, or peers.json
+ *     --no-start    without the time that a start and a thousand endpoints take, which is taken when all scenes are
+ *     --json FILE   where the figures go; default bench/results/tap.json, peers.json, or SCENE.json
  *
  * A round makes each measurement on each contender in turn before it goes on to the next: figures that are compared were taken
  * within seconds of each other. A full run takes less than six minutes, with peers nine; it needs root, for the namespaces.
@@ -28,6 +28,7 @@ import { startAll, type Weighed } from '../weigh.ts'
 import { Lab } from './lab.ts'
 import { Load, type LoadSettings } from './load.ts'
 import { type Machine, machine } from './machine.ts'
+import { LATENCY, WORKERS } from './modes.ts'
 import { NAT } from './nat.ts'
 import { type Rounds, type Row, rowsOf, type Target, tableOf, targetLines, targetsOf } from './report.ts'
 import { type Stage, turn, turnsOf } from './rounds.ts'
@@ -36,6 +37,8 @@ import { SWITCH } from './switch.ts'
 import { TUNNEL } from './tunnel.ts'
 
 export const SCENES: readonly Scene[] = [SWITCH, NAT, TUNNEL]
+/** Those that are measured only when they are asked for. */
+const MORE_SCENES: readonly Scene[] = [LATENCY, WORKERS]
 
 /** Settings of a run. */
 export interface TapBenchOptions {
@@ -120,7 +123,8 @@ async function run(lab: Lab, options: TapBenchOptions): Promise<TapReport> {
   const settings: LoadSettings = { seconds, trials: quick ? 0 : 5, iperf3: options.iperf3 ?? false }
   const began = performance.now()
   const load = new Load(lab, settings)
-  const scenes = SCENES.filter(({ name }) => options.scenes?.includes(name) ?? true)
+  const { scenes: asked } = options
+  const scenes = asked === undefined ? SCENES : [...SCENES, ...MORE_SCENES].filter(({ name }) => asked.includes(name))
   const missing: string[] = []
   const stages: Stage[] = []
   for (const scene of scenes) {
@@ -164,13 +168,13 @@ function print(report: TapReport): void {
   say(
     `\nEnd to end, medians of ${settings.rounds} rounds; ${report.machine.cores} cores for senders, receivers and switch`,
   )
-  say(tableOf(SCENES, report.rows))
+  say(tableOf([...SCENES, ...MORE_SCENES], report.rows))
   say(
     'A bridge works inside the sender, a TAP switch on a core of its own. 64 B is the payload of a datagram. CPU of all is that of\n' +
       'sender, receiver and switch: seconds for a gigabyte, microseconds for a frame that was delivered.',
   )
   for (const { what, entries, value } of start) say(`${what}, ${entries}: ${number(value)} ms`)
-  say(`Wanted:\n${targetLines(targets)}`)
+  if (targets.length > 0) say(`Wanted:\n${targetLines(targets)}`)
   if (missing.length > 0) say(`Not measured:\n${missing.map((line) => `  ${line}`).join('\n')}`)
   say(
     `Others used ${others.median.toFixed(2)} cores meanwhile (median), ${others.max.toFixed(2)} at most. ${report.took} s.`,
@@ -178,8 +182,9 @@ function print(report: TapReport): void {
 }
 
 async function main(): Promise<void> {
-  const peers = process.argv.includes('--peers')
-  const options = benchOptions(peers ? 'peers' : 'tap', {
+  const { argv } = process
+  const asked = argv.includes('--scene') ? argv[argv.indexOf('--scene') + 1]?.replaceAll(',', '-') : undefined
+  const options = benchOptions(asked ?? (argv.includes('--peers') ? 'peers' : 'tap'), {
     seconds: { type: 'string' },
     scene: { type: 'string' },
     only: { type: 'string' },
@@ -188,10 +193,11 @@ async function main(): Promise<void> {
     'no-start': { type: 'boolean', default: false },
   })
   const scenes = options.scene?.split(',')
-  const names = SCENES.map(({ name }) => name)
+  const all = [...SCENES, ...MORE_SCENES]
+  const names = all.map(({ name }) => name)
   for (const name of scenes ?? []) if (!names.includes(name)) usage(`--scene takes ${names.join(', ')}, not ${name}`)
   const only = options.only?.split(',')
-  const known = SCENES.flatMap((scene) => scene.players.flatMap(({ name }) => [name, `${scene.name}/${name}`]))
+  const known = all.flatMap((scene) => scene.players.flatMap(({ name }) => [name, `${scene.name}/${name}`]))
   for (const name of only ?? [])
     if (!known.includes(name)) usage(`--only: there is no ${name}; there is ${known.join(', ')}`)
   if (options.iperf3 && !installed('iperf3')) usage('iperf3 is missing: apt-get install iperf3')
@@ -201,7 +207,13 @@ async function main(): Promise<void> {
     process.exit(1)
   }
   const report = await benchTap({
-    ...{ quick: options.quick, rounds: options.rounds, iperf3: options.iperf3, start: !options['no-start'], peers },
+    ...{
+      quick: options.quick,
+      rounds: options.rounds,
+      iperf3: options.iperf3,
+      start: !options['no-start'] && scenes === undefined,
+    },
+    peers: options.peers,
     ...(options.seconds !== undefined && { seconds: positive('seconds', options.seconds) }),
     ...(scenes && { scenes }),
     ...(only && { only }),

@@ -60,7 +60,13 @@ const ACROSS = ['tcp1', 'tcp1Cores', 'tcp1All', 'tcp4', 'tcp4Cores', 'tcp4All', 
 /** Metrics of a player, in the order of a report. The lossless rate is not searched for when it is to be quick. */
 function metricsOf(scene: string, isProcess: boolean): string[] {
   const all = Object.keys(METRICS).filter((metric) => metric !== 'lossless')
-  const measured = scene === 'switch' ? all : all.filter((m) => ACROSS.includes(m) || m.startsWith('ping'))
+  const across = [
+    'pingMean',
+    'pingP50',
+    ...ACROSS,
+    ...(scene === 'switch' ? ['besideTcp', 'besideTcpP99', 'idle'] : []),
+  ]
+  const measured = all.filter((metric) => across.includes(metric))
   return measured.filter((metric) => isProcess || !OF_PROCESSES.has(metric))
 }
 
@@ -114,6 +120,24 @@ describe.runIf(why === null)('the bench on TAP devices', () => {
     }
     expect(missing).toHaveLength(peers.length - here.length)
     for (const line of missing) expect(line).toMatch(/apt-get install \w/)
+  })
+
+  it('measures ways of waiting, and worker threads', { timeout: 180_000 }, async () => {
+    const { rows, ledgers } = await report('--scene', 'latency,workers')
+    const metrics = (scene: string, name: string) =>
+      rows.filter((row) => row.scene === scene && row.contender === name).map((row) => row.metric)
+    for (const name of ['event-loop', 'spin-0', 'spin-50', 'spin-500', 'busy']) {
+      expect(metrics('latency', `l2l3-${name}`)).toEqual(
+        expect.arrayContaining(['pingMean', 'pingSlow', 'besideUdp', 'idle']),
+      )
+    }
+    for (const name of ['l2l3', 'l2l3-workers-1', 'l2l3-workers-2']) {
+      expect(metrics('workers', name)).toEqual(expect.arrayContaining(['tcp4', 'udp', 'udpFlows', 'pingMean']))
+    }
+    expect(Object.keys(ledgers)).toHaveLength(8)
+    for (const [name, ledger] of Object.entries(ledgers)) {
+      expect(ledger, name).toMatchObject({ balanced: true, held: 0 })
+    }
   })
 
   it('leaves nothing behind when it is interrupted', { timeout: 60_000 }, async () => {

@@ -18,8 +18,7 @@ import { address, type Contender, cable, plainBridge, type Scene, type Works } f
 
 const FAR = '10.0.0.2'
 
-function bridge(lab: Lab, a: string, b: string): void {
-  const middle = lab.namespace('bridge-s')
+function bridge(middle: string, a: string, b: string): void {
   cable(a, 'e0', middle, 'p1')
   cable(b, 'e0', middle, 'p2')
   plainBridge(middle, 'br0', ['p1', 'p2'])
@@ -33,32 +32,32 @@ function moveTaps(from: string, names: readonly [string, string], a: string, b: 
   }
 }
 
-async function openVSwitch(lab: Lab, name: string, a: string, b: string): Promise<Works> {
-  const middle = lab.namespace(`${name}-s`)
-  const ovs = await Ovs.start(lab, middle, { tso: name === 'ovs-tso' })
+async function openVSwitch(lab: Lab, middle: string, tso: boolean, a: string, b: string): Promise<Works> {
+  const ovs = await Ovs.start(lab, middle, { tso })
   ovs.vsctl('add-br', 'br0', '--', 'set', 'bridge', 'br0', 'datapath_type=netdev')
   for (const tap of ['t1', 't2']) ovs.vsctl('add-port', 'br0', tap, '--', 'set', 'interface', tap, 'type=tap')
   moveTaps(middle, ['t1', 't2'], a, b)
   return ovs
 }
 
-async function join(lab: Lab, name: string, a: string, b: string): Promise<Works | null> {
+/** @param middle name of the namespace that a switch has of its own, where it needs one */
+async function join(lab: Lab, name: string, a: string, b: string, middle: string): Promise<Works | null> {
   switch (name) {
     case 'veth':
       cable(a, 'e0', b, 'e0')
       return null
     case 'bridge':
-      bridge(lab, a, b)
+      bridge(lab.namespace(middle), a, b)
       return null
     case 'c':
       return lab.start(null, program('tap-switch'), a, b).ready()
     case 'ovs':
     case 'ovs-tso':
-      return openVSwitch(lab, name, a, b)
+      return openVSwitch(lab, lab.namespace(middle), name === 'ovs-tso', a, b)
     case 'vde': {
-      const middle = lab.namespace('vde-s')
-      const vde = await vdeSwitch(lab, middle, ['t1', 't2'])
-      moveTaps(middle, ['t1', 't2'], a, b)
+      const netns = lab.namespace(middle)
+      const vde = await vdeSwitch(lab, netns, ['t1', 't2'])
+      moveTaps(netns, ['t1', 't2'], a, b)
       return vde
     }
     default:
@@ -68,6 +67,18 @@ async function join(lab: Lab, name: string, a: string, b: string): Promise<Works
 
 function mac(netns: string): string {
   return execFileSync('ip', ['netns', 'exec', netns, 'cat', '/sys/class/net/e0/address']).toString().trim()
+}
+
+/** Joins two namespaces by a player's switch.
+ * @param prefix of their names, which tells scenes apart */
+export async function setUpSegment(lab: Lab, name: string, prefix: string): Promise<Contender> {
+  const [a, b] = [lab.namespace(`${prefix}${name}-a`), lab.namespace(`${prefix}${name}-b`)]
+  const works = await join(lab, name, a, b, `${prefix}${name}-s`)
+  for (const [i, netns] of [a, b].entries()) address(netns, `10.0.0.${i + 1}/24`)
+  // Addresses are known beforehand, so that no measurement begins or stalls with a question for one.
+  ip('-n', a, 'neigh', 'replace', FAR, 'lladdr', mac(b), 'dev', 'e0')
+  ip('-n', b, 'neigh', 'replace', '10.0.0.1', 'lladdr', mac(a), 'dev', 'e0')
+  return { name, a, b, far: FAR, process: works }
 }
 
 export const SWITCH: Scene = {
@@ -102,13 +113,5 @@ export const SWITCH: Scene = {
     { who: 'l2l3-event-loop', metric: 'pingMean', to: 'c', sign: '<=', bound: 1 },
   ],
   measurements: (load) => load.acrossSwitch,
-  async setUp(lab, name): Promise<Contender> {
-    const [a, b] = [lab.namespace(`${name}-a`), lab.namespace(`${name}-b`)]
-    const works = await join(lab, name, a, b)
-    for (const [i, netns] of [a, b].entries()) address(netns, `10.0.0.${i + 1}/24`)
-    // Addresses are known beforehand, so that no measurement begins or stalls with a question for one.
-    ip('-n', a, 'neigh', 'replace', FAR, 'lladdr', mac(b), 'dev', 'e0')
-    ip('-n', b, 'neigh', 'replace', '10.0.0.1', 'lladdr', mac(a), 'dev', 'e0')
-    return { name, a, b, far: FAR, process: works }
-  },
+  setUp: (lab, name) => setUpSegment(lab, name, ''),
 }
