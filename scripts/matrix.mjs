@@ -29,9 +29,9 @@ function write(rows) {
   const table = [
     `| mode | modes.md | ${flows.join(' | ')} |`,
     `|---|---|${flows.map(() => '---').join('|')}|`,
-    ...rows.map(({ mode, sections, flows: of }) => {
+    ...rows.map(({ mode, page, sections, flows: of }) => {
       const cells = flows.map((flow) => cell(of[flow], notes))
-      return `| [${mode}](modes/${mode}.md) | ${sections.join(', ')} | ${cells.join(' | ')} |`
+      return `| [${mode}](modes/${page}.md) | ${sections.join(', ')} | ${cells.join(' | ')} |`
     }),
   ]
   const list = Array.from(notes, ([why, number]) => `${number}. ${why}`)

@@ -14,13 +14,8 @@ const rows = Array.from(
   },
 )
 const folder = join(root, 'packages/topology/test/conformance')
-const tried = readdirSync(folder).flatMap((file) => {
-  if (!file.endsWith('.test.ts')) return []
-  return Array.from(
-    readFileSync(join(folder, file), 'utf8').matchAll(/^ {2}mode: '([\w-]+)'/gm),
-    ([, mode = '']) => mode,
-  )
-})
+// A mode has a file of its name there, and so has each of its variants.
+const tried = readdirSync(folder).flatMap((file) => (file.endsWith('.test.ts') ? [file.slice(0, -8)] : []))
 
 it('has every mode that is tried, once, and a page for it', () => {
   expect(rows.map((row) => row.mode)).toEqual([...tried].sort())

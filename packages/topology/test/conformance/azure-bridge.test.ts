@@ -41,6 +41,7 @@ const ARP = '0806 0001 0800 06 04'
 
 conform({
   mode: 'azure-bridge',
+  page: 'azure',
   topology: TOPOLOGY,
   absent: { 'pod to service': 'services are the node’s own: kube-proxy is in its stack, which is the host here' },
   cases: [

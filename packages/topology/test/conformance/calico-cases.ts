@@ -55,6 +55,7 @@ export function calicoCases(
 ): ModeConformance {
   return {
     mode: name,
+    page: 'calico',
     topology,
     absent: { broadcast: 'a pod is alone on its link, and nothing is forwarded from it' },
     cases: [

@@ -68,6 +68,8 @@ export interface ModeCase {
 /** A mode, and the topology by which it is tried. */
 export interface ModeConformance {
   readonly mode: string
+  /** Its page in docs/modes, without `.md`. Default: the mode's name. */
+  readonly page?: string
   /** An example's name, without `.yaml`; or a topology's text. */
   readonly topology: string
   readonly cases: readonly ModeCase[]
@@ -164,7 +166,7 @@ export function conform(mode: ModeConformance): void {
     const sections = [...new Set(mode.cases.map((one) => one.section))]
     writeFileSync(
       join(directory, `${mode.mode}.json`),
-      JSON.stringify({ mode: mode.mode, sections, flows: row }, null, 2),
+      JSON.stringify({ mode: mode.mode, page: mode.page ?? mode.mode, sections, flows: row }, null, 2),
     )
   })
 }

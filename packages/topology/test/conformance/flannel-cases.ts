@@ -33,6 +33,7 @@ export interface Backend {
 export function flannelCases({ name, topology, between, inner, ttl, via }: Backend): ModeConformance {
   return {
     mode: name,
+    page: 'flannel',
     topology,
     cases: [
       {

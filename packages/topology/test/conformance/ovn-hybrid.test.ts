@@ -7,6 +7,7 @@ const WIN = '00:15:5d:00:10:04'
 
 conform({
   mode: 'ovn-hybrid',
+  page: 'hybrid-overlay',
   topology: 'hybrid-overlay',
   cases: [
     {

@@ -31,6 +31,7 @@ checks:
 
 conform({
   mode: 'ovn-vxlan',
+  page: 'ovn',
   topology: TOPOLOGY,
   absent: {
     'pod to service': 'as of ovn',
