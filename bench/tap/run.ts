@@ -11,7 +11,7 @@
  *     --only A,B    contenders, as SCENE/NAME or NAME: l2l3, bridge, nat/kernel ...
  *     --peers       with Open vSwitch, VDE, pasta and slirp4netns, where they are installed; says what is missing
  *     --iperf3      TCP load by iperf3 instead of a sender of our own
- *     --no-start    without the time that a start and a thousand endpoints take, which is taken when all scenes are
+ *     --no-start    without the time of a start, which is taken when all scenes are; bench:start says more
  *     --json FILE   where the figures go; default bench/results/tap.json, peers.json, or SCENE.json
  *
  * A round makes each measurement on each contender in turn before it goes on to the next: figures that are compared were taken
@@ -145,7 +145,7 @@ async function run(lab: Lab, options: TapBenchOptions): Promise<TapReport> {
   }
   const facts = scenes.map((scene, i) => ({ scene, rounds: (stages[i] as Stage).rounds }))
   const rows = facts.flatMap(({ scene, rounds }) => rowsOf(scene, rounds))
-  const startRounds = { memory: false, rounds: quick ? 1 : 3, endpoints: quick ? 100 : 1000 }
+  const startRounds = { memory: false, rounds: quick ? 1 : 3, endpoints: 100 }
   const start = options.start === false ? [] : await startAll(startRounds, progress)
   progress('')
   return {
