@@ -16,6 +16,8 @@ import { IPV6, isTranslatable, Proto, QUERY, Tuple } from './tuple.ts'
  */
 
 const BY = 'NAT'
+/** Why ICMP stays as it is: what VFP cannot do (modes.md 2.4). */
+const UNTRANSPOSED = 'ICMP is not translated here'
 
 /** An address of a tuple as text. */
 export function addressText(addresses: Addresses6, kind: number, address: number): string {
@@ -86,9 +88,15 @@ export class Explain {
     if (this.follows(f)) this.#pool.trace?.note(f, BY, why)
   }
 
-  /** First half of a new flow: where it goes. */
-  opened(f: Frame, q: NewFlow): void {
+  /** First half of a new flow: where it goes.
+   * @param asked whether destination policies were asked: about ICMP they are not, where nobody translates it */
+  opened(f: Frame, q: NewFlow, asked = true): void {
     if (!this.follows(f)) return
+    if (!asked) {
+      const what = tupleText(this.#addresses, q.original)
+      this.say(f, `new flow ${what}: destination stays (${UNTRANSPOSED}: no port mapping and no service is asked)`)
+      return
+    }
     const parts = [q.why === '' ? '' : q.why]
     if (q.toAddress !== 0) parts.push(`destination becomes ${this.#end(q.tuple, 'dst')}`)
     else if (q.routeBy !== 0) {
@@ -106,11 +114,16 @@ export class Explain {
     else this.say(f, q.why === '' ? `no new flow ${what}` : `no new flow ${what}: ${q.why}`)
   }
 
-  /** Second half of a new flow: under which source it leaves. */
-  settled(f: Frame, q: NewFlow, flow: number): void {
+  /** Second half of a new flow: under which source it leaves.
+   * @param asked whether source policies were asked, as with `opened` */
+  settled(f: Frame, q: NewFlow, flow: number, asked = true): void {
     if (!this.follows(f)) return
     const { records } = this.#conntrack
     const what = tupleText(this.#addresses, q.original)
+    if (!asked) {
+      this.say(f, `new flow ${what}: source stays (${UNTRANSPOSED}: no outbound rule is asked)`)
+      return
+    }
     if (((records[(flow << R.RECORD_SHIFT) + R.STATE] as number) & R.SNAT) === 0) {
       this.say(f, `new flow ${what}: source stays${q.why === '' ? '' : ` (${q.why})`}`)
       return
@@ -157,6 +170,13 @@ export class Explain {
     if (!this.follows(f)) return
     const known = (t.kind & IPV6) === 0 || (t.src !== 0 && t.dst !== 0)
     this.say(f, `${known ? tupleText(this.#addresses, t) : 'it'} belongs to no flow, and cannot begin one`)
+  }
+
+  /** An ICMP error about a packet that was translated, and that nobody translates. */
+  untransposed(f: Frame, who: number, dropped: boolean): void {
+    if (!this.follows(f)) return
+    const then = dropped ? 'it ends here' : 'it stays as it is, and who sent that packet does not hear it'
+    this.say(f, `ICMP error about a packet of ${this.#flow(who)}: ${UNTRANSPOSED}: ${then}`)
   }
 
   /** An ICMP error, and whose packet it is about; `who` below 0: nobody's. */

@@ -405,7 +405,7 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
       rewrite(this.pool, g, this.#l3, place, DESTINATION, dst, dstPort, this.addresses)
     }
     if (q.routeBy !== 0) this.#routeBy(tuple.kind, q.routeBy)
-    if (q.tells) this.#explain.opened(g, q)
+    if (q.tells) this.#explain.opened(g, q, how === 'translate')
     this.#openerIsFragment = false
     return this.#underWay(g, OPEN)
   }
@@ -433,7 +433,11 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
     }
     // A way that is better on one side of a translation means nothing on the other.
     if (errors.isRedirect) return this.#invalid(f)
-    if (this.#transposition !== 'translate') return this.#transposition === 'pass' ? f : -2 - Drop.NatUnsupported
+    if (this.#transposition !== 'translate') {
+      const dropped = this.#transposition === 'drop'
+      if (this.pool.trace !== null) this.#explain.untransposed(f, who, dropped)
+      return dropped ? -2 - Drop.NatUnsupported : f
+    }
     const g = this.#own(f)
     if (g === NO_FRAME) return g
     if (g !== f) errors.reread(g, this.#l3, this.#place, side.zone)
@@ -507,7 +511,7 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
     if (this.#openerIsFragment) fragments.bind(flow << 1, conntrack.id(flow))
     conntrack.count(flow << 1, place.end - this.#l3)
     this.#sourceHalf(f, flow << 1)
-    if (q.tells) this.#explain.settled(f, q, flow)
+    if (q.tells) this.#explain.settled(f, q, flow, (q.original.kind & QUERY) === 0 || this.#transposition !== 'pass')
     if (this.#events.wanted) this.#events.note('new', this.#info(flow))
     return NO_FRAME
   }

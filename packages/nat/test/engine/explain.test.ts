@@ -281,3 +281,21 @@ function framed(inside: boolean, p: Uint8Array): Uint8Array {
   const type = (p[0] as number) >>> 4 === 6 ? '86dd' : '0800'
   return Uint8Array.from([...hex(`0200000000${inside ? 'a0' : 'b0'} 02000000000${inside ? 'a' : 'b'} ${type}`), ...p])
 }
+
+describe('where ICMP is not translated', () => {
+  it('it is said of a query that no policy was asked, and of an error that who is meant does not hear it', () => {
+    const { lab } = node({ icmpTransposition: false })
+    const flow = 'icmp echo 10.22.0.12 > 203.0.113.2 id 7'
+    expect(said(lab, INSIDE, echo('10.22.0.12#7 > 203.0.113.2'))).toEqual([
+      `NAT: new flow ${flow}: destination stays (ICMP is not translated here: no port mapping and no service is asked)`,
+      `NAT: new flow ${flow}: source stays (ICMP is not translated here: no outbound rule is asked)`,
+    ])
+    lab.send(INSIDE, udpPacket('10.22.0.12#5000 > 203.0.113.2#53'))
+    const quoted = hex(udpPacket('203.0.113.1#5000 > 203.0.113.2#53')).subarray(0, 28)
+    const error = icmpPacket({ src: '203.0.113.2', dst: '203.0.113.1' }, 3, 3, 0, quoted)
+    expect(said(lab, OUTSIDE, error)).toEqual([
+      'NAT: ICMP error about a packet of flow udp 10.22.0.12:5000 > 203.0.113.2:53: ICMP is not translated here: it stays as it is, ' +
+        'and who sent that packet does not hear it',
+    ])
+  })
+})
