@@ -85,7 +85,7 @@ export class HostStack {
         ? null
         : join('hostEndpoint', endpoint.mac, endpoint.addresses, (link) => {
             const ips = endpoint.addresses.map((address) => address.split('/')[0] as string)
-            pod = engine.addPod(link, { mac: endpoint.mac, ips })
+            pod = engine.addPod(link, { mac: endpoint.mac, ips, port: { name: 'hostEndpoint' } })
             return pod
           })
     this.pod = pod

@@ -149,7 +149,7 @@ export function l2bridge(ground: Ground, options: L2BridgeModeOptions): L2Bridge
       const { name, port: plug, mac, ips, mtu } = spec
       const layers = port === null ? null : new PortPolicies(port, spec, plug)
       const link = wires.link(layers?.in ?? plug, spec.label ?? plug.name)
-      const pod = engine.addPod(link, { mac, ips, ...(mtu === undefined ? {} : { port: { mtu } }) })
+      const pod = engine.addPod(link, { mac, ips, port: { name, ...(mtu === undefined ? {} : { mtu }) } })
       if (layers !== null) layers.toSwitch = pod
       loop.add(plug, layers?.out ?? pod)
       return {

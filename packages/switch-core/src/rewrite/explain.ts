@@ -30,15 +30,14 @@ export function outward(pool: FramePool, f: Frame, deep: boolean): void {
 }
 
 /** Whose frame it is that came in, and that it has his MAC now. */
-export function inward(pool: FramePool, f: Frame, address: string, owner: number): void {
+export function inward(pool: FramePool, f: Frame, address: string, owner: string): void {
   if (!pool.trace?.follows(f)) return
-  bridge(pool, f, `${address} is pod ${owner}'s: destination MAC is ${formatMac(pool.bytes, pool.off[f] as number)}`)
+  bridge(pool, f, `${address} is ${owner}'s: destination MAC is ${formatMac(pool.bytes, pool.off[f] as number)}`)
 }
 
 /** That an ARP request has become its answer. */
-export function answered(pool: FramePool, f: Frame, address: string, owner: number, mac: Uint8Array): void {
-  const whose = owner === 0 ? "the host's" : `pod ${owner}'s`
-  bridge(pool, f, `who has ${address}? It is ${whose}: the request turns round, ${address} is at ${formatMac(mac)}`)
+export function answered(pool: FramePool, f: Frame, address: string, owner: string, mac: Uint8Array): void {
+  bridge(pool, f, `who has ${address}? It is ${owner}'s: the request turns round, ${address} is at ${formatMac(mac)}`)
 }
 
 /** Which rule of a MAC rewrite matched, and what was written. */

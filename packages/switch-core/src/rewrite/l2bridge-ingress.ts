@@ -69,7 +69,8 @@ export class L2BridgeIngress implements Element {
       if (g === NO_FRAME) return NO_FRAME
       const asked = pool.trace === null ? '' : explain.forWhom(pool, this.#found)
       answerArp(pool, g as Frame, (off[g] as number) + l3, engine.answerAbroad(owner))
-      if (pool.trace !== null) explain.answered(pool, g as Frame, asked, owner, engine.answerAbroad(owner))
+      if (pool.trace !== null)
+        explain.answered(pool, g as Frame, asked, engine.nameOf(owner), engine.answerAbroad(owner))
       engine.toUplink.push(g as Frame)
       return NO_FRAME
     }
@@ -105,7 +106,7 @@ export class L2BridgeIngress implements Element {
       if (g === NO_FRAME) return g
       putMac(pool.data, pool.off[g] as number, mac)
     }
-    if (pool.trace !== null) explain.inward(pool, g as Frame, address, owner)
+    if (pool.trace !== null) explain.inward(pool, g as Frame, address, this.#engine.nameOf(owner))
     return g
   }
 

@@ -92,7 +92,7 @@ export class L2BridgePod implements Element {
     const g = pool.own(f)
     if (g === NO_FRAME) return true
     answerArp(pool, g as Frame, (off[g] as number) + l3, engine.answerAtHome(owner))
-    if (pool.trace !== null) explain.answered(pool, g as Frame, asked, owner, engine.answerAtHome(owner))
+    if (pool.trace !== null) explain.answered(pool, g as Frame, asked, engine.nameOf(owner), engine.answerAtHome(owner))
     this.#link.push(g as Frame)
     return true
   }

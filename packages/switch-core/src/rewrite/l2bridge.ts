@@ -48,7 +48,7 @@ export interface L2BridgePodOptions {
   ips: readonly string[]
   /** Whether the link-local address that follows from the MAC (RFC 4291, appendix A) is the pod's too. Default true. */
   linkLocal?: boolean
-  /** Settings of its switch port, which win over the engine's. */
+  /** Settings of its switch port, which win over the engine's; its name is the pod's in traces (`pod 1` where nothing is said). */
   port?: SwitchPortOptions
 }
 
@@ -109,6 +109,11 @@ export class L2BridgeEngine implements Ticker {
   /** Pods, in order of their numbers. */
   get pods(): readonly L2BridgePod[] {
     return this.#pods.filter((pod) => pod !== undefined)
+  }
+
+  /** What an owner of addresses is called in traces: the host, or the name of a pod's port. */
+  nameOf(owner: number): string {
+    return owner === 0 ? 'the host' : (this.#pods[owner]?.port.name ?? `pod ${owner}`)
   }
 
   /** Adds the host's own interface, whose frames leave by `link`: gives the element for the frames that it sends. */
