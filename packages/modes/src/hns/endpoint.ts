@@ -133,8 +133,14 @@ const endpoint1 = shape<Endpoint1>(
       'EnableInternalDNS',
       'SharedContainers',
       'CreateProcessingStartTime',
+      'StartTime',
       'Flags',
       'SchemaVersion',
+      // What `Get-HnsEndpoint` says besides.
+      'IPSubnetId',
+      'IPv6SubnetId',
+      'Type',
+      'InterfaceConstraint',
     ],
   },
 )

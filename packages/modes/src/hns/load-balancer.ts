@@ -153,7 +153,8 @@ interface PolicyList {
 const policyList = shape<PolicyList>(
   { ID: guid, References: listOf(reference), Policies: listOf(anything) },
   ['Policies'],
-  { passed: [...BASE_KEYS, 'Name', 'SchemaVersion'] },
+  // What `Get-HnsPolicyList` says besides.
+  { passed: [...BASE_KEYS, 'Name', 'SchemaVersion', 'HostComputeNetwork', 'IsApplied', 'Flags'] },
 )
 interface Elb {
   Type: 'ELB'

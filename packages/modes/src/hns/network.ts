@@ -278,6 +278,8 @@ function fromFirst(at: At, value: unknown, options: HnsReadOptions): HnsNetwork 
   // Docker says it of the network, and means its subnets.
   const ofAll = (kind: 'vlan' | 'vsid'): number | null =>
     policies.flatMap((p) => (p.kind === kind ? [(p as { id: number }).id] : []))[0] ?? null
+  // HNS says VLAN 1 of every network of type NAT: of its internal switch, where it means nothing.
+  const vlanOfAll = d.Type === 'NAT' && ofAll('vlan') === 1 ? null : ofAll('vlan')
   const subnets = (d.Subnets ?? []).flatMap((s, i): HnsSubnet[] => {
     const place = under(under(at, 'Subnets'), i)
     const own = readSubnetPolicies(under(place, 'Policies'), s.Policies, 1)
@@ -292,7 +294,7 @@ function fromFirst(at: At, value: unknown, options: HnsReadOptions): HnsNetwork 
         prefix: s.AddressPrefix,
         gateway,
         routes: [routeOf({ NextHop: gateway })],
-        vlan: own.vlan ?? ofAll('vlan'),
+        vlan: own.vlan ?? vlanOfAll,
         vsid: own.vsid ?? ofAll('vsid'),
         reservesGateway: (s.Flags ?? 0) === 0,
         parts: [],

@@ -50,6 +50,27 @@ describe('networks', () => {
     })
   })
 
+  it('of Docker’s nat, as Get-HnsNetwork says it: VLAN 1 of its internal switch means nothing', () => {
+    const nat = {
+      ...{ ActivityId: ID, AdditionalParams: {}, CurrentEndpointCount: 1, Extensions: [], Flags: 8, Health: {}, ID },
+      ...{ IPv6: false, LayeredOn: ID, MaxConcurrentEndpoints: 1, Name: 'nat', NatName: 'NAT48C0', State: 1 },
+      MacPools: [{ EndMacAddress: '00-15-5D-2B-FF-FF', StartMacAddress: '00-15-5D-2B-F0-00' }],
+      Policies: [{ Type: 'VLAN', VLAN: 1 }],
+      Subnets: [
+        {
+          ...{ AddressPrefix: '172.29.144.0/20', Flags: 0, GatewayAddress: '172.29.144.1', ID, ObjectType: 5 },
+          IpSubnets: [{ ID, IpAddressPrefix: '172.29.144.0/20', Flags: 3, ObjectType: 6, Policies: [], State: 0 }],
+          Policies: [],
+        },
+      ],
+      ...{ SwitchGuid: ID, TotalEndpoints: 3, Type: 'nat', Version: 64424509440 },
+    }
+    expect(readNetwork(nat)).toMatchObject({ type: 'NAT', subnets: [{ prefix: '172.29.144.0/20', vlan: null }] })
+    expect(refused(() => readNetwork({ ...nat, Policies: [{ Type: 'VLAN', VLAN: 2 }] }))).toContain(
+      'VLAN 2 on a network',
+    )
+  })
+
   it('of flannel VXLAN: the second schema, with what HNS has filled in and remote nodes', () => {
     const network = readNetwork({
       ID: ID.toUpperCase(),
@@ -355,6 +376,39 @@ describe('endpoints', () => {
     expect(endpoint.policies[5]).toMatchObject({ policy: { Protocol: 6, LocalPorts: '80' } })
   })
 
+  it('as Get-HnsEndpoint says it of itself', () => {
+    const endpoint = readEndpoint({
+      ActivityId: ID,
+      AdditionalParams: {},
+      CreateProcessingStartTime: 133318808183134000,
+      DNSServerList: '10.96.0.10',
+      DNSSuffix: 'internal.example.com',
+      EncapOverhead: 50,
+      Flags: 0,
+      GatewayAddress: '10.244.3.1',
+      Health: { LastErrorCode: 0, LastUpdateTime: 133318808183134000 },
+      ID: POD,
+      IPAddress: '10.244.3.7',
+      IPSubnetId: ID,
+      InterfaceConstraint: { InterfaceGuid: '00000000-0000-0000-0000-000000000000' },
+      MacAddress: '0E-2A-0A-F4-03-07',
+      Name: 'default-test',
+      Namespace: { ID },
+      Policies: [{ ExceptionList: ['10.244.0.0/16'], Type: 'OutBoundNAT' }],
+      PrefixLength: 24,
+      Resources: { AllocationOrder: 1, ID, State: 1, parentId: ID },
+      SharedContainers: [ID],
+      StartTime: 133318808183134000,
+      State: 3,
+      Type: 'overlay',
+      Version: 64424509440,
+      VirtualNetwork: ID,
+      VirtualNetworkName: 'vxlan0',
+    })
+    expect(endpoint).toMatchObject({ schema: 1, id: POD, mac: '0e:2a:0a:f4:03:07', namespace: ID, unsupported: [] })
+    expect(endpoint.policies.map((p) => p.kind)).toEqual(['outbound-nat', 'encap-overhead'])
+  })
+
   it('of kube-proxy: remote', () => {
     const endpoint = readEndpoint({
       Name: 'remote',
@@ -481,6 +535,10 @@ describe('load balancers', () => {
       vips: ['10.96.0.20'],
       ports: [{ protocol: 6, internal: true }],
       dsr: false,
+    })
+    const said = { HostComputeNetwork: ID, IsApplied: false, Flags: 0, State: 2, Version: 64424509440, Resources: {} }
+    expect(readPolicyList({ ...list({ ...elb, IsDSR: true, SourceVIP: '10.244.3.2' }), ...said })).toMatchObject({
+      ...{ schema: 1, dsr: true, sourceVip: '10.244.3.2' },
     })
     expect(readPolicyList(list({ Type: 'ROUTE', DestinationPrefix: '10.96.0.0/12', NeedEncap: true }))).toEqual({
       id: null,
