@@ -39,9 +39,10 @@ export class FollowedRow<Run> {
   label: string
   /** The branch that an element is at work on; -1 between. */
   current = -1
-  /** Holders when the element got it, and how often it was in the batch. */
+  /** Holders when the element got it, how often it was in the batch, and the branches of those behind the first. */
   before = 0
   given = 0
+  also: number[] = []
   /** How often the element has dropped it. */
   dropped = 0
   /** What was copied of it while the element had it. */
@@ -67,6 +68,11 @@ export class FollowedRow<Run> {
   get branch(): number {
     if (this.#oneOf !== null) this.#choose(() => false)
     return this.current >= 0 ? this.current : (this.#line[0]?.branch ?? 0)
+  }
+
+  /** The branches that the element got and has not dropped. */
+  get passed(): number[] {
+    return [this.current, ...this.also].slice(this.dropped)
   }
 
   /** Adds holders to the line. */

@@ -174,18 +174,21 @@ class Follower implements LoopObserver, FrameObserver, FrameTrace {
   /** An element has done with a row: counts who holds it now. */
   #settle(f: Frame, row: Row, port: Port | null): void {
     const n = (this.#fabric.ground.pool.refs[f] as number) - (row.before - row.given)
-    const branch = row.current
+    const { current, passed } = row
     if (n <= 0) this.#gone(f, row)
     else if (port !== null && row.dropped < row.given) this.#leave(f, row, port)
     row.current = -1
     row.copies = []
-    if (n > 0 && (port === null || this.#fabric.cables.has(port))) row.wait(branch, n, port)
-    else if (n <= 0 && !row.held) this.#forget(f)
+    if (n > 0 && (port === null || this.#fabric.cables.has(port))) {
+      const others = port === null ? [] : passed.slice(1)
+      row.wait(port === null ? current : (passed[0] ?? current), n - others.length, port)
+      for (const one of others) row.wait(one, 1, port)
+    } else if (n <= 0 && !row.held) this.#forget(f)
   }
 
   /** The holder at work has let go of a row: it was dropped, or goes on in a copy, or ended in several, or has left. */
   #gone(f: Frame, row: Row): void {
-    if (row.dropped > 0) return
+    if (row.dropped > 0 && row.passed.length === 0) return
     const [copy] = row.copies
     if (copy !== undefined && row.copies.length === 1 && !copy.explained) this.#moved(copy, row)
     else if (row.copies.length === 0 && this.#port !== null) this.#leave(f, row, this.#port)
@@ -199,7 +202,8 @@ class Follower implements LoopObserver, FrameObserver, FrameTrace {
 
   #leave(f: Frame, row: Row, port: Port): void {
     const far = this.#fabric.cables.get(port)
-    this.#step(f, row, 'leave', this.#label(port), '', far === undefined ? '' : `by cable to ${this.#label(far)}`)
+    const why = far === undefined ? '' : `by cable to ${this.#label(far)}`
+    for (const branch of row.passed) this.#step(f, row, 'leave', this.#label(port), '', why, undefined, branch)
   }
 
   /* What the pool says. */
@@ -226,7 +230,8 @@ class Follower implements LoopObserver, FrameObserver, FrameTrace {
     const row = this.#rows.get(f)
     if (row === undefined) return
     this.#atWork(f, row)
-    this.#step(f, row, 'drop', row.label, DROP_NAMES[why] as string, dropSentence(why))
+    const branch = row.current < 0 ? row.branch : (row.passed[0] ?? row.branch)
+    this.#step(f, row, 'drop', row.label, DROP_NAMES[why] as string, dropSentence(why), undefined, branch)
     row.dropped++
     if (row.current < 0) row.next(ANYWHERE)
   }
@@ -306,14 +311,21 @@ class Follower implements LoopObserver, FrameObserver, FrameTrace {
   #give(f: Frame, row: Row, port: Port | null = null): void {
     const { cables, ground } = this.#fabric
     const { branch, split } = row.next(port === null ? ANYWHERE : (from) => cables.get(from) === port)
+    const own = split ? row.run.path.branch(branch) : branch
     if (row.current >= 0) {
+      // Twice in a batch: a frame and its mirrored copy, say, of which each leaves by itself. Inside nodes they stay together.
+      if (this.#port !== null) {
+        row.also.push(own)
+        if (split) this.#step(f, row, 'copy', row.label, '', '', branch, own)
+      }
       row.given++
       return
     }
-    row.current = split ? row.run.path.branch(branch) : branch
+    row.current = own
     if (split) this.#step(f, row, 'copy', row.label, '', '', branch)
     row.before = ground.pool.refs[f] as number
     row.given = 1
+    row.also = []
     row.dropped = 0
     row.copies = []
     this.#work.push(f)
