@@ -1,5 +1,10 @@
 /* The words of a filter, each with its place, and what is said where one is wrong. */
 
+/** Words of a filter at most: each may be a call within another for every frame. */
+const MOST = 500
+/** Characters of a filter that are shown where it is wrong. */
+const LINE = 200
+
 /** A filter that cannot be read: says what is wrong, and where. */
 export class FilterError extends Error {
   /** The character that it is about, from 0. */
@@ -8,7 +13,9 @@ export class FilterError extends Error {
   readonly reason: string
 
   constructor(filter: string, at: number, reason: string) {
-    super(`the filter is wrong at character ${at + 1}: ${reason}\n  ${filter}\n  ${' '.repeat(at)}^`)
+    const from = filter.length <= LINE ? 0 : Math.max(0, at - LINE / 2)
+    const part = filter.slice(from, from + LINE)
+    super(`the filter is wrong at character ${at + 1}: ${reason}\n  ${part}\n  ${' '.repeat(at - from)}^`)
     this.name = 'FilterError'
     this.at = at
     this.reason = reason
@@ -34,6 +41,8 @@ export class Words {
       text: SIGNS[match[0]] ?? match[0],
       at: match.index,
     }))
+    const beyond = this.#words[MOST]
+    if (beyond !== undefined) throw new FilterError(filter, beyond.at, `it has more than ${MOST} words`)
   }
 
   /** The next word, which stays; '' at the end. */

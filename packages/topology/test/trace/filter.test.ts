@@ -139,4 +139,17 @@ describe('a filter', () => {
       expect((error as FilterError).message).toContain(`${filter}\n  ${' '.repeat(at)}^`)
     })
   }
+
+  it('has so many words at most, nested or in a row, and says so in few characters', () => {
+    const bytes = new Uint8Array(64)
+    for (const long of ['arp or '.repeat(249), 'not '.repeat(499), `${'('.repeat(248)}arp${')'.repeat(248)} or `]) {
+      expect(frameFilter(`${long}arp`)(bytes, 'a/b')).toBe(long.startsWith('not'))
+    }
+    for (const long of ['arp or '.repeat(60_000), '('.repeat(100_000), 'not '.repeat(100_000)]) {
+      expect(() => frameFilter(`${long}arp`)).toThrow(
+        /^the filter is wrong at character \d+: it has more than 500 words/,
+      )
+      expect(() => frameFilter(`${long}arp`)).toThrow(/^.{0,600}$/s)
+    }
+  })
 })
