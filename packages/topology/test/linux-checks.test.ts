@@ -124,6 +124,18 @@ it.each<[string, Partial<CheckSpec>, Partial<CheckSpec>, RegExp]>([
     { servers: [foreign] },
     /server did not start/,
   ],
+  [
+    'what cannot be tried, since the server does not start, where it is to fail',
+    { kind: 'tcp', to: 'outside' },
+    { servers: [foreign], expect: 'fail' },
+    /could not be tried: the server did not start/,
+  ],
+  [
+    'what cannot be tried, since the host is gone, where it is to fail',
+    { kind: 'ping' },
+    { from: { ...foreign, name: 'ghost' }, expect: 'fail' },
+    /could not be tried: network namespace \S+\.ghost is gone/,
+  ],
 ])('fails for %s', async (_, wanted, other, detail) => {
   const result = await world.check(check(wanted, other))
   expect(result).toMatchObject({ ok: false })

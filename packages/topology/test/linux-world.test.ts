@@ -35,6 +35,18 @@ it('draws a seed for its tables, another one in every run', async () => {
   expect(seeds[0]).not.toBe(seeds[1])
 })
 
+it('has as many hosts as it likes follow one signal', async () => {
+  const warnings: string[] = []
+  const hear = (warning: Error): number => warnings.push(String(warning))
+  process.on('warning', hear)
+  const hosts = Array.from({ length: 12 }, (_, i) => `h${i}: { ip: 10.76.0.${i + 1}/24 }`).join(', ')
+  const many = `name: ${NAME}\nnodes: { sw1: { mode: switch, endpoints: { ${hosts} } } }`
+  await using world = await upOnLinux(parseTopology(many, 'net.yaml'), { signal: new AbortController().signal })
+  await new Promise((resolve) => setImmediate(resolve))
+  process.off('warning', hear)
+  expect([world.topology.endpoints.length, warnings]).toEqual([12, []])
+})
+
 it('keeps on record what it cannot remove', () => {
   // A directory stands in for a namespace that `ip netns del` fails on.
   const stuck = `l2l3-${NAME}.stuck`

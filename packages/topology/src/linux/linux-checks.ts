@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import type { LedgerReport } from '@l2l3/switch-core'
 import { type CheckResult, judge, judgeArp, judgeDrops, judgeNeighbour, judgeTrace, skip } from '../check-result.ts'
 import type { CheckKind, CheckSpec } from '../topology.ts'
@@ -5,7 +6,7 @@ import type { PathWatch } from '../trace/check-path.ts'
 import { arpProbe } from './arp-probe.ts'
 import { Inside } from './inside.ts'
 import { installed } from './ip.ts'
-import { httpCheck, tcpCheck, udpCheck } from './service-checks.ts'
+import { httpCheck, tcpCheck, udpCheck, untried } from './service-checks.ts'
 
 /*
  * Checks between namespaces, by programs that run inside them: the system's `ping`, `traceroute` and `curl` where they are
@@ -28,8 +29,11 @@ export interface CheckPlace {
 /** How a kind of check is tried. */
 export type Trial = (check: CheckSpec, place: CheckPlace) => Promise<CheckResult>
 
-/** Tries a check. Rejects with the signal's reason when it is told to stop. */
+/** Tries a check. Rejects with the signal's reason when it is told to stop. One that cannot be tried is not ok, whatever is
+ * expected. */
 export async function linuxCheck(check: CheckSpec, place: CheckPlace): Promise<CheckResult> {
+  const gone = [place.from, ...place.servers].find((namespace) => !existsSync(`/run/netns/${namespace}`))
+  if (gone !== undefined) return untried(check, `network namespace ${gone} is gone`)
   const counts = typeof check.expect !== 'string'
   const before = counts ? await place.ledger() : null
   const watch = place.watch(check)

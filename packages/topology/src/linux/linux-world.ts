@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import type { CaptureSink } from '@l2l3/switch-core/pcap'
 import type { Fabric, Snapshot } from '../fabric.ts'
 import type { CheckSpec, Topology } from '../topology.ts'
@@ -117,18 +118,28 @@ export async function upOnLinux(topology: Topology, options: LinuxOptions & { re
 export async function upOnLinux(topology: Topology, options?: LinuxOptions & { real?: false }): Promise<LinuxWorld>
 export async function upOnLinux(topology: Topology, options?: LinuxOptions): Promise<LinuxWorld | RealWorld>
 export async function upOnLinux(topology: Topology, options: LinuxOptions = {}): Promise<LinuxWorld | RealWorld> {
-  const { signal, onProgress = () => {} } = options
+  const { onProgress = () => {} } = options
+  const signal = ownSignal(options.signal)
   const problem = await linuxProblem()
   if (problem !== null) throw new Error(problem)
   signal?.throwIfAborted()
   const site = Site.claim(topology.name, onProgress)
   try {
-    if (options.real) return await RealWorld.build(topology, site, options)
-    return await inThisProcess(topology, site, options)
+    const own = signal === undefined ? options : { ...options, signal }
+    if (options.real) return await RealWorld.build(topology, site, own)
+    return await inThisProcess(topology, site, own)
   } catch (error) {
     site.remove()
     throw error
   }
+}
+
+/** A signal that says the same, and takes a listener for each host that is being set up, without a warning of Node. */
+function ownSignal(signal: AbortSignal | undefined): AbortSignal | undefined {
+  if (signal === undefined) return undefined
+  const own = AbortSignal.any([signal])
+  setMaxListeners(0, own)
+  return own
 }
 
 async function inThisProcess(topology: Topology, site: Site, options: LinuxOptions): Promise<LinuxWorld> {

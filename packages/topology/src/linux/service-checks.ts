@@ -20,6 +20,11 @@ interface Serving {
   readonly program: Inside
 }
 
+/** What could not be tried has not failed: it is not ok where failing is expected, either. */
+export function untried(check: CheckSpec, why: string): CheckResult {
+  return { ...judge(check, false, `could not be tried: ${why}`), ok: false }
+}
+
 /** Starts the servers: `program serve ADDRESS PORT ...`, with port 0 for one that it chooses. They say their port. */
 function serve(
   check: CheckSpec,
@@ -48,7 +53,7 @@ async function withServers(
     const ready = await Promise.all(serving.map(({ program }) => program.next<{ port: number }>()))
     const dead = serving[ready.indexOf(undefined)]
     if (dead !== undefined) {
-      return judge(check, false, `the server did not start: ${(await dead.program.finished).said}`)
+      return untried(check, `the server did not start: ${(await dead.program.finished).said}`)
     }
     return await client(ready[0]?.port ?? null)
   } finally {
