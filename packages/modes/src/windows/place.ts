@@ -20,6 +20,9 @@ import {
  *
  * Every port has a zone of its own, since the same flow is seen at several. Services and mappings are the same in all zones of their
  * place: while they are asked, the zone is taken off.
+ *
+ * From here read on in this order: `services` (what kube-proxy has HNS do, and what not), `vfp-nat` (the flows of a node and who
+ * decides), `port-policies` (a pod's port) with `address-fix-up`, `host-redirect` and `broadcast-guard`.
  */
 
 /** Where in the node a flow begins. */

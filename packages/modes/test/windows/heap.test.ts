@@ -2,7 +2,8 @@ import { Filter } from '@l2l3/nat'
 import { Batch, type Element, type Frame, FramePool, Loop, stationMac, VirtualClock } from '@l2l3/switch-core'
 import { describe, expect, it } from 'vitest'
 import { HEAP_LIMIT, heapGrowth } from '../../../../test-support/heap.ts'
-import { PortPolicies, VfpNat } from '../../src/windows/index.ts'
+import { PortPolicies } from '../../src/windows/port-policies.ts'
+import { VfpNat } from '../../src/windows/vfp-nat.ts'
 import { datagram } from './packets.ts'
 
 /* Frames through the layers at a pod's port leave nothing on the heap: those of a service, of a ROUTE, and all others. */
