@@ -71,6 +71,7 @@ export class HostNode {
   readonly #tunnels: Tunnels
   readonly #routes: Routes
   readonly #balancer: BalancerOptions
+  readonly #ownAddresses: readonly string[]
   #settings: HostSettings = {}
 
   /** Throws a TypeError or RangeError with key and value for settings that make no sense. */
@@ -95,6 +96,7 @@ export class HostNode {
     this.#tunnels = new Tunnels(wires, router, router, () => this.#uplinks.list.map((link) => link.iface))
     this.#routes = new Routes(router)
     this.#balancer = options.nat?.balancer ?? {}
+    this.#ownAddresses = options.nat?.ownAddresses ?? []
     const bridged = networksOf(gatewayAddresses(settings))
     this.nat =
       options.nat === undefined ? null : new NatGate(ground, router, bridged, options.nat, settings.policies?.outbound)
@@ -183,10 +185,10 @@ export class HostNode {
   #addresses(settings: HostSettings): NodeAddresses | null {
     if (this.nat === null) return null
     const { uplinks = [], routes = [], policies: { outbound = [] } = {} } = settings
-    const own = new NodeAddresses(
-      gatewayAddresses(settings),
-      uplinks.flatMap((link) => link.addresses),
-    )
+    const own = new NodeAddresses(gatewayAddresses(settings), [
+      ...uplinks.flatMap((link) => link.addresses),
+      ...this.#ownAddresses,
+    ])
     own.checkGateways(routes, { outbound })
     return own
   }

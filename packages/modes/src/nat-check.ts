@@ -11,7 +11,15 @@ const NODE_KEYS = keysOf<NatModeOptions>({
   ...ICMP_KEYS,
   ...{ gateway: true, inside: true, uplinks: true, routes: true },
   ...{ outbound: true, portMappings: true, portMappingRules: true, services: true, balancer: true },
-  ...{ conntrack: true, fragments: true, mss: true, invalid: true, icmpTransposition: true, untransposed: true },
+  ...{
+    ownAddresses: true,
+    conntrack: true,
+    fragments: true,
+    mss: true,
+    invalid: true,
+    icmpTransposition: true,
+    untransposed: true,
+  },
 })
 
 const INSIDE_KEYS = keysOf<InsidePort>({ ...SIDE_KEYS, name: true, label: true, port: true })

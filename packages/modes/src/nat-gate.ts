@@ -50,6 +50,9 @@ export interface NatPolicies {
 
 /** Settings of NAT that stay. */
 export interface NatGateOptions {
+  /** Addresses of the node besides those of its links: at ports that nothing is plugged in to. Port mappings and node ports may be
+   * at them, where nobody comes by now. Default: none. */
+  readonly ownAddresses?: readonly string[]
   /** Which port mappings there may be. Default `linux`. */
   readonly portMappingRules?: PortMappingRules
   /** What holds for all services. */

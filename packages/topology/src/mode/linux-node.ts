@@ -5,6 +5,7 @@ import type { EndpointSpec, NodeSpec } from '../topology.ts'
 import { HostModeNode } from './host-mode-node.ts'
 import type { Plugged } from './mode-node.ts'
 import { options as natOptions } from './nat-schema.ts'
+import { ownAddresses } from './policies.ts'
 import { routedPort } from './routed.ts'
 import { tunnelFdb, tunnelNeighbours, tunnelRows } from './tunnels.ts'
 
@@ -71,7 +72,8 @@ export class LinuxModeNode<S> extends HostModeNode {
 /** Those settings of the NAT that stay as long as the node runs. */
 export function gateOptions(node: NodeSpec): Record<string, unknown> {
   const keys = ['balancer', 'conntrack', 'mss', 'invalid']
-  return Object.fromEntries(keys.flatMap((key) => (key in node.options ? [[key, node.options[key]]] : [])))
+  const given = Object.fromEntries(keys.flatMap((key) => (key in node.options ? [[key, node.options[key]]] : [])))
+  return { ...given, ownAddresses: ownAddresses(node) }
 }
 
 /** The node's uplinks among what is plugged in. */
@@ -111,6 +113,12 @@ export function checkAlone(node: NodeSpec, report: Report): void {
       if (prefix !== whole) report([...path, 'ip'], `expected ${text}/${whole}: a pod is alone on its link`)
     }
   }
+}
+
+/** Reports keys that the file gives and that mean nothing to the node as it is.
+ * @param why completes "vni ..." */
+export function checkUnused(node: NodeSpec, keys: readonly string[], why: string, report: Report): void {
+  for (const key of keys) if (key in node.options) report([key], why, 'key')
 }
 
 /** Builds a node for a moment, where nothing was found wrong with it, and reports why that fails. */

@@ -5,7 +5,7 @@ import type { FdbRow, FlowRow, Mode, NeighbourRow, PortRow, Report, RouteRow, Se
 import type { EndpointSpec, NodeSpec, PortSpec } from '../topology.ts'
 import { ModeNode } from './mode-node.ts'
 import { endpointOptions, options } from './nat-schema.ts'
-import { checkPolicies, flowRows, policiesOf, type RawPolicies, serviceRows } from './policies.ts'
+import { checkPolicies, flowRows, ownAddresses, policiesOf, type RawPolicies, serviceRows } from './policies.ts'
 import { checkRouted, icmpOf, mtu, type RoutedOptions, routedPort, routesOf, uplinkKeys } from './routed.ts'
 
 /* mode: nat - see `nat` in @l2l3/modes. */
@@ -92,6 +92,7 @@ class NatModeNode extends ModeNode {
     const { mac = derivedMac('inside', spec.name, 'gateway', 'interface'), mtu: longest } = inside as RawInside
     return {
       ...icmpOf(spec),
+      ownAddresses: ownAddresses(spec),
       gateway: {
         mac: parseMac(mac),
         addresses: gatewayAddresses(spec).map(({ text, prefix }) => `${text}/${prefix}`),

@@ -40,6 +40,12 @@ export interface RawPolicies
   services?: Record<string, RawService>
 }
 
+/** The node's addresses at ports without a host, whether something is plugged in there or not. */
+export function ownAddresses(node: NodeSpec): string[] {
+  const ports = node.ports.filter((p) => p.endpoint === null)
+  return ports.flatMap((p) => p.interface.addresses.map(({ text, prefix }) => `${text}/${prefix}`))
+}
+
 /** Port mappings and services of a node, as the modes' functions take them. */
 export function policiesOf(node: NodeSpec): { portMappings: PortMappingOptions[]; services: ServiceOptions[] } {
   const { portMappings = [], services = {} } = node.options as RawPolicies
@@ -131,7 +137,7 @@ export function checkPolicies(node: NodeSpec, gateways: readonly Address[], repo
   const trial = natTrial({
     inside: gateways.filter((g) => !isLinkLocal(g)).map((g) => `${g.text}/${g.prefix}`),
     uplinks: uplinks.map((p) => p.name),
-    outside: uplinks.flatMap((p) => p.interface.addresses.map((a) => `${a.text}/${a.prefix}`)),
+    outside: ownAddresses(node),
     routes: options.routes ?? [],
   })
   outbound.forEach((rule, i) => {
