@@ -89,6 +89,11 @@ describe('options of the modes', () => {
     expect(node('calico', '    pools: [{ cidr: 10.244.0.1/16 }]\n')).toEqual([
       '5:21 nodes.n.pools[0].cidr: 10.244.0.1/16 has host bits: the network is 10.244.0.0/16',
     ])
+    expect(node('calico', '    vni: 7\n    crossSubnet: true\n    natPortRange: 1-9\n')).toEqual([
+      '5:5 nodes.n.vni: is of encapsulation vxlan, not none',
+      '6:5 nodes.n.crossSubnet: is of encapsulation ipip or vxlan, and there is none',
+      '7:5 nodes.n.natPortRange: is of pools with natOutgoing, and there is none',
+    ])
     expect(node('calico', '    encapsulation: gre\n')[0]).toContain('expected "none", "ipip" or "vxlan"')
     expect(
       node('calico', '    natPortRange: 9-5\n    pools: [{ cidr: 10.244.0.0/16, natOutgoing: true }]\n')[0],
@@ -110,15 +115,43 @@ describe('options of the modes', () => {
         '    backend: host-gw\n    routes: [{ to: 0.0.0.0/0, via: 192.0.2.254 }]\n    peers: [{ node: x, subnets: [10.244.2.0/24], address: 203.0.113.1 }]\n',
       ),
     ).toEqual(['9:59 nodes.n.peers[0].address: 203.0.113.1 of x is on no link of the node, as host-gw needs it'])
+    expect(of('    backend: host-gw\n    vni: 7\n    backendPort: 77\n    directRouting: true\n')).toEqual([
+      '8:5 nodes.n.vni: is of backend vxlan, not host-gw',
+      '9:5 nodes.n.backendPort: is of backend vxlan or udp, not host-gw',
+      '10:5 nodes.n.directRouting: is of backend vxlan or ipip, not host-gw',
+    ])
+    expect(of('    ipMasq: false\n    randomFully: true\n')).toEqual([
+      '8:5 nodes.n.randomFully: is of ipMasq, which is false',
+    ])
     expect(node('flannel', '    network: 10.244.0.0/16\n    subnet: 10.9.1.0/24\n')).toEqual([
       '6:13 nodes.n.subnet: 10.9.1.0/24 is in no network of flannel',
     ])
+  })
+
+  it('macvlan and ipvlan', () => {
+    for (const mode of ['macvlan', 'ipvlan']) {
+      const of = (gateway: string): string[] =>
+        problems(
+          `nodes:\n  n:\n    mode: ${mode}\n    gateway: ${gateway}\n    endpoints: { a: { ip: 192.0.2.5/24 } }\n`,
+        )
+      expect(of('[192.0.2.1, "fe80::1"]')).toEqual([])
+      expect(of('[192.0.2.1, 192.0.2.2]')).toEqual([
+        '4:14 nodes.n.gateway: 192.0.2.2 is the second of IPv4: pods have one',
+      ])
+      expect(of('192.0.2.5')).toEqual(['5:27 nodes.n.endpoints.a.ip: 192.0.2.5 is the address of the gateway'])
+      expect(of('203.0.113.1')).toEqual([
+        '5:27 nodes.n.endpoints.a.ip: the gateway, 203.0.113.1, is in no network of a',
+      ])
+    }
   })
 
   it('aws-vpc and azure', () => {
     expect(node('aws-vpc', '')).toEqual(['3:5 nodes.n: the key "vpc" is missing: CIDRs of the VPC'])
     expect(node('aws-vpc', '    vpc: [10.0.0.0/16]\n    branchEnis: [eth1]\n')).toEqual([
       '6:18 nodes.n.branchEnis[0]: node n has no port "eth1"',
+    ])
+    expect(node('aws-vpc', '    vpc: [10.0.0.0/16]\n    externalSnat: true\n    randomizeSnat: none\n')).toEqual([
+      '7:5 nodes.n.randomizeSnat: means nothing where externalSnat is true',
     ])
     expect(node('azure', '    hostMac: 00:0d:3a:00:00:01\n')).toEqual([
       '5:5 nodes.n.hostMac: has no meaning in variant transparent',

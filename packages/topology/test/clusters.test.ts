@@ -82,7 +82,39 @@ describe('IPv6 between nodes', () => {
   })
 })
 
+describe('MACs of VTEPs that the file gives', () => {
+  const macs = 'vtepMac: [02:00:00:00:00:04, 02:00:00:00:00:06]'
+  const second = ({ each: [one, other], ...cluster }: Two): Two => ({
+    ...cluster,
+    each: [one, `${other}\n    ${macs}`],
+  })
+  /** The nodes without their IPv4 addresses. */
+  const sixAlone = (text: string): string =>
+    text.replace(/\[192\.0\.2\.[12]\/24, ("[^"]+")\]/g, '$1').replaceAll('{ to: 0.0.0.0/0, via: 192.0.2.254 }, ', '')
+
+  it.each([
+    ['calico', calico('encapsulation: vxlan')],
+    ['flannel', flannel('backend: vxlan')],
+  ])('%s: each IP version’s, also where a node has but the second', async (_, cluster) => {
+    const text = two(second(cluster))
+    await using both = await topology(text, { world: 'memory' })
+    const four = { ping: { from: 'web', to: 'api', family: 4, count: 1 } }
+    expect((await seen(both, 'node1/uplink', four)).join('\n')).toContain('eth.dst 02:00:00:00:00:04')
+    expect((await seen(both, 'node1/uplink', SIX)).join('\n')).toContain('eth.dst 02:00:00:00:00:06')
+    await using one = await topology(sixAlone(text), { world: 'memory' })
+    expect((await seen(one, 'node1/uplink', SIX)).join('\n')).toContain('eth.dst 02:00:00:00:00:06')
+  })
+})
+
 describe('settings of Calico', () => {
+  it('another address for what leaves is of its own IP version', async () => {
+    const pools = 'pools: [{ cidr: 10.244.0.0/16, natOutgoing: true }, { cidr: "fd44::/16", natOutgoing: true }]'
+    await using lab = await topology(two(calico(`natOutgoingAddress: 192.0.2.1\n    ${pools}`)), { world: 'memory' })
+    const check = (family: 4 | 6): object => ({ ping: { from: 'web', to: 'outside', family, count: 1 } })
+    expect((await seen(lab, 'node1/uplink', { ...check(4) })).join('\n')).toContain('ip.src 192.0.2.1')
+    expect((await seen(lab, 'node1/uplink', { ...check(6) })).join('\n')).toContain('ipv6.src fd00:2::1')
+  })
+
   it('another address and ports for what leaves, and nodes that see pods as they are', async () => {
     const keys = [
       'pools: [{ cidr: 10.244.0.0/16, natOutgoing: true }]',

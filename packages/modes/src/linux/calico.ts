@@ -50,7 +50,7 @@ export interface CalicoOptions extends CalicoSettings, L3Link, NatGateOptions, O
   /** Whether nodes, too, see pods' own addresses (`natOutgoingExclusions: IPPoolsAndHostIPs`): prefixes of the nodes. Default:
    * none. */
   readonly natExclusions?: readonly string[]
-  /** Addresses in place of the uplink's (`natOutgoingAddress`). */
+  /** The address in place of the uplink's, of what is of its IP version (`natOutgoingAddress`). */
   readonly natOutgoingAddress?: string
   /** Ports of TCP and UDP that are translated to (`natPortRange`): `32768-60999`. */
   readonly natPortRange?: string
@@ -142,14 +142,15 @@ function tunnels(options: CalicoOptions, next: CalicoSettings, inside: readonly 
 function natOutgoing(options: CalicoOptions): Chain {
   const { pools = [], natExclusions: hosts = [], natOutgoingAddress: to, natPortRange: portRange } = options
   return ({ masquerade }) => {
-    const nat = masquerade(to === undefined ? {} : { to: [to] })
-    const ranged = portRange === undefined ? {} : { ranged: masquerade({ ...(to && { to: [to] }), portRange }) }
     const rules = ([4, 6] as const).flatMap((family) => {
+      // What is of the other version gets the node's address as ever.
+      const source = to !== undefined && familyOf(to) === family ? { to: [to] } : {}
       const of = (list: readonly string[]): string[] => list.filter((text) => familyOf(text) === family)
       const masqueradePools = of(pools.filter((pool) => pool.natOutgoing).map((pool) => pool.cidr))
       if (masqueradePools.length === 0) return []
       const about = { family, masqueradePools, allPools: of(pools.map((pool) => pool.cidr)), hosts: of(hosts) }
-      return calicoNatOutgoing({ ...about, nat, ...ranged })
+      const ranged = portRange === undefined ? {} : { ranged: masquerade({ ...source, portRange }) }
+      return calicoNatOutgoing({ ...about, nat: masquerade(source), ...ranged })
     })
     return [...markedMasquerade(masquerade()), ...rules]
   }

@@ -6,6 +6,7 @@ import type { NodeSpec, PortSpec } from '../topology.ts'
 import {
   type Build,
   checkAlone,
+  checkUnused,
   gateOptions,
   KUBE_CHANGES,
   kubeOptions,
@@ -111,6 +112,9 @@ function check(node: NodeSpec, report: Report): void {
   branchEnis.forEach((name, i) => {
     if (!enis(node).some((p) => p.name === name)) note(['branchEnis', i], `node ${node.name} has no port "${name}"`)
   })
+  if (of(node).externalSnat) {
+    checkUnused(node, ['excludeSnat', 'randomizeSnat', 'branchEnis'], 'means nothing where externalSnat is true', note)
+  }
   checkAlone(node, note)
   checkRouted(node, note)
   checkPolicies(node, [], note)

@@ -8,6 +8,7 @@ import { l3Mode } from './l3.ts'
 import {
   type Build,
   checkAlone,
+  checkUnused,
   gateOptions,
   KUBE_CHANGES,
   kubeOptions,
@@ -56,7 +57,10 @@ const options = {
     items: { type: 'string' },
     description: "Networks besides the pools that see pods' own addresses, such as the nodes'. Default: none.",
   },
-  natOutgoingAddress: { type: 'string', description: "The address in place of the node's." },
+  natOutgoingAddress: {
+    type: 'string',
+    description: "The address in place of the node's, of what is of its IP version.",
+  },
   natPortRange: {
     type: 'string',
     pattern: '^[0-9]{1,5}(-[0-9]{1,5})?$',
@@ -142,6 +146,17 @@ function check(node: NodeSpec, report: Report): void {
   if (natOutgoingAddress !== undefined) attempt(note, ['natOutgoingAddress'], () => parseIp(natOutgoingAddress))
   for (const text of [vtepMac].flat()) attempt(note, ['vtepMac'], () => parseMac(text))
   for (const text of [tunnelIp].flat()) attempt(note, ['tunnelIp'], () => parseIp(text))
+  const { encapsulation = 'none' } = of(node)
+  if (encapsulation !== 'vxlan') {
+    checkUnused(node, ['vni', 'vxlanPort', 'vtepMac'], `is of encapsulation vxlan, not ${encapsulation}`, note)
+  }
+  if (encapsulation === 'none') {
+    checkUnused(node, ['crossSubnet', 'tunnelIp'], 'is of encapsulation ipip or vxlan, and there is none', note)
+  }
+  if (!pools.some((pool) => pool.natOutgoing)) {
+    const ofNat = ['natExclusions', 'natOutgoingAddress', 'natPortRange']
+    checkUnused(node, ofNat, 'is of pools with natOutgoing, and there is none', note)
+  }
   checkAlone(node, note)
   checkRouted(node, note)
   checkPeers(node, note)

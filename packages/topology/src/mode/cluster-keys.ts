@@ -64,10 +64,17 @@ export function announcement(
 ): ClusterPeer | null {
   // What is wrong is reported where it stands.
   const subnets = networks.filter((text) => attempt(quiet, [], () => parseNetwork(text)) !== undefined)
-  const address = underlayAddresses(node).map((a) => a.text)
-  if (subnets.length === 0 || address.length === 0) return null
-  const told = Object.entries(more).filter(([, value]) => value !== undefined)
-  return { node: node.name, subnets, address, ...Object.fromEntries(told) }
+  const addresses = underlayAddresses(node)
+  if (subnets.length === 0 || addresses.length === 0) return null
+  // A node says its MACs in the order of IP versions, a peer has them in that of its addresses.
+  const macs = [more.vtepMac ?? []].flat()
+  const vtepMac = addresses.flatMap(({ family }) => macs[family === 6 ? 1 : 0] ?? [])
+  const { tunnelIp } = more
+  return {
+    ...{ node: node.name, subnets, address: addresses.map((a) => a.text) },
+    ...(vtepMac.length === 0 ? {} : { vtepMac }),
+    ...(tunnelIp === undefined ? {} : { tunnelIp }),
+  }
 }
 
 function quiet(): void {}

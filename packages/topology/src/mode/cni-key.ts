@@ -273,7 +273,8 @@ function isList(value: string | object): boolean {
 function mappings(to: string, { portMappings, snat, masqAll }: PortmapConf): object[] {
   return portMappings.map(({ hostPort: port, containerPort: toPort, protocol, hostIP }) => ({
     ...{ protocol, port, to, toPort },
-    ...(hostIP === null || /^(0\.0\.0\.0|::)$/.test(hostIP) ? {} : { hostIp: hostIP }),
+    // The unspecified address is all of the node's, of its IP version.
+    ...(hostIP === null ? {} : { hostIp: hostIP }),
     ...(snat ? (masqAll ? { hairpin: 'all' } : {}) : { hairpin: false }),
   }))
 }

@@ -22,6 +22,7 @@ import {
 } from './cluster-keys.ts'
 import {
   type Build,
+  checkUnused,
   gateOptions,
   KUBE_CHANGES,
   kubeOptions,
@@ -151,6 +152,15 @@ function check(node: NodeSpec, report: Report): void {
   const { backend = 'vxlan', vtepMac = [], bridge = {}, peers = [] } = of(node)
   for (const text of [vtepMac].flat()) attempt(note, ['vtepMac'], () => parseMac(text))
   if (bridge.mac !== undefined) attempt(note, ['bridge', 'mac'], () => parseMac(bridge.mac as string))
+  const unused = (keys: readonly string[], backends: readonly string[]): void => {
+    if (!backends.includes(backend)) {
+      checkUnused(node, keys, `is of backend ${backends.join(' or ')}, not ${backend}`, note)
+    }
+  }
+  unused(['vni', 'vtepMac'], ['vxlan'])
+  unused(['backendPort'], ['vxlan', 'udp'])
+  unused(['directRouting'], ['vxlan', 'ipip'])
+  if (of(node).ipMasq === false) checkUnused(node, ['randomFully'], 'is of ipMasq, which is false', note)
   const gateways = gatewaysOf(node)
   for (const { name, endpoint, path } of node.ports) {
     if (name === 'cni0') note(path, '"cni0" is the name of the bridge; choose another', 'key')

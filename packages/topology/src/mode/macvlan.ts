@@ -20,6 +20,9 @@ import {
 
 const VARIANTS = ['bridge', 'private', 'vepa', 'passthru'] as const
 
+/** The longest queue here; the plugin lets the kernel have any. */
+const MAX_QUEUE = 65_536
+
 const options = {
   ...sharedOptions,
   cni: cniKey,
@@ -32,7 +35,7 @@ const options = {
   bcqueuelen: {
     type: 'integer',
     minimum: 1,
-    maximum: 65_536,
+    maximum: MAX_QUEUE,
     description: 'Broadcasts from outside that wait to be copied at most. Default 1000.',
   },
 } as const
@@ -101,7 +104,7 @@ function fromCni({ plugin, networks, routes }: CniNode<MacvlanConf>): Expanded {
   return {
     node: {
       variant: plugin.mode,
-      ...(plugin.bcqueuelen === 0 ? {} : { bcqueuelen: plugin.bcqueuelen }),
+      ...(plugin.bcqueuelen === 0 ? {} : { bcqueuelen: Math.min(plugin.bcqueuelen, MAX_QUEUE) }),
       ...(gateway.length === 0 ? {} : { gateway }),
     },
     pod: (pod) => {

@@ -1,5 +1,5 @@
 import type { Plug } from '@l2l3/modes'
-import { type Address, derivedMac, parseIp, parseMac } from '../address.ts'
+import { type Address, derivedMac, isLinkLocal, onLink, parseIp, parseMac } from '../address.ts'
 import { attempt } from '../attempt.ts'
 import type { FdbRow, PortRow, Report, Schema } from '../mode.ts'
 import type { NodeSpec, PortSpec } from '../topology.ts'
@@ -50,7 +50,11 @@ export function sharedGateways(node: NodeSpec, report: Report = () => {}): Addre
 export function checkShared(node: NodeSpec, report: Report): void {
   const { parent, parentMac: mac } = of(node)
   if (mac !== undefined) attempt(report, ['parentMac'], () => parseMac(mac))
-  sharedGateways(node, report)
+  const gateways = sharedGateways(node, report)
+  gateways.forEach(({ family, text }, i) => {
+    if (gateways.findIndex((other) => other.family === family) < i)
+      report(['gateway'], `${text} is the second of IPv${family}: pods have one`)
+  })
   const hosts = node.ports.filter((p) => p.endpoint !== null).map((p) => p.name)
   if (parent !== undefined && !hosts.includes(parent)) {
     report(['parent'], `there is no endpoint "${parent}" on node ${node.name}; it has ${hosts.join(', ') || 'none'}`)
@@ -58,6 +62,13 @@ export function checkShared(node: NodeSpec, report: Report): void {
   for (const { endpoint, path, name } of node.ports) {
     if (endpoint === null && name !== 'uplink')
       report(path, 'there is one port without a host, the uplink: the interface')
+    for (const gateway of gateways) {
+      const { text, family, bytes } = gateway
+      const own = endpoint?.addresses.filter((a) => a.family === family) ?? []
+      if (own.some((a) => a.text === text)) report([...path, 'ip'], `${text} is the address of the gateway`)
+      else if (own.length > 0 && !isLinkLocal(gateway) && !own.some((a) => onLink(a, bytes)))
+        report([...path, 'ip'], `the gateway, ${text}, is in no network of ${endpoint?.name}`)
+    }
   }
 }
 

@@ -104,6 +104,10 @@ describe('a configuration as a node', () => {
     expect(topologyOf({ mode: 'macvlan', cni: macvlan, endpoints: { a: {} } }).nodes[0]?.options).toEqual({
       ...{ variant: 'vepa', bcqueuelen: 50, gateway: ['10.5.0.1'] },
     })
+    // The kernel's queue may be longer than any here.
+    const long = topologyOf({ mode: 'macvlan', cni: { ...macvlan, bcqueuelen: 100_000 }, endpoints: { a: {} } })
+    expect(long.nodes[0]?.options.bcqueuelen).toBe(65_536)
+    buildInMemory(long)
     const ipvlan = { cniVersion: '1.0.0', name: 'i', type: 'ipvlan', master: 'eth0', mode: 'l3s', ipam }
     const topology = topologyOf({ mode: 'ipvlan', cni: ipvlan, endpoints: { a: {}, b: {} } })
     expect(topology.nodes[0]?.options).toEqual({ variant: 'l3s' })
@@ -126,6 +130,7 @@ describe('a configuration as a node', () => {
       portMappings: [
         { hostPort: 8080, containerPort: 80, protocol: 'TCP' },
         { hostPort: 5353, containerPort: 53, protocol: 'udp', hostIP: '192.0.2.1' },
+        { hostPort: 8443, containerPort: 443, hostIP: '0.0.0.0' },
       ],
     }
     const node = {
@@ -139,11 +144,14 @@ describe('a configuration as a node', () => {
     expect(topology.nodes[0]?.options.portMappings).toEqual([
       { protocol: 'tcp', port: 8080, to: 'a', toPort: 80, hairpin: false },
       { protocol: 'udp', port: 5353, to: 'a', toPort: 53, hostIp: '192.0.2.1', hairpin: false },
+      // All addresses, but of one IP version.
+      { protocol: 'tcp', port: 8443, to: 'a', toPort: 443, hostIp: '0.0.0.0', hairpin: false },
     ])
     const world = buildInMemory(topology)
     expect(world.fabric.nodes[0]?.services?.().map((row) => row.frontends[0])).toEqual([
       'HostPort *:8080',
       'HostPort 192.0.2.1:5353',
+      'HostPort *:8443',
     ])
   })
 })
