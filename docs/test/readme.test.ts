@@ -8,6 +8,10 @@ import { expect, it } from 'vitest'
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 const readme = readFileSync(join(root, 'README.md'), 'utf8')
 
+const documents = ['.', 'docs', 'docs/modes', 'examples'].flatMap((folder) =>
+  readdirSync(join(root, folder)).flatMap((name) => (name.endsWith('.md') ? [join(folder, name)] : [])),
+)
+
 it('shows examples/hello-switch.ts, within 30 lines', () => {
   const shown = /```ts\n([\s\S]+?)```/.exec(readme)
   expect(shown?.[1]).toBe(readFileSync(join(root, 'examples/hello-switch.ts'), 'utf8'))
@@ -26,13 +30,22 @@ it('names scripts, files and packages that exist', () => {
   const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
     scripts: Record<string, string>
   }
-  const documents = ['README.md', 'CONTRIBUTING.md', ...readdirSync(join(root, 'docs')).map((d) => `docs/${d}`)]
-  for (const document of documents.filter((d) => d.endsWith('.md'))) {
+  for (const document of documents) {
     const text = readFileSync(join(root, document), 'utf8')
     for (const [, name] of text.matchAll(/npm run ([\w:-]+)/g)) expect([document, scripts]).toHaveProperty(`1.${name}`)
     for (const [, target] of text.matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)) {
       const file = join(root, dirname(document), target ?? '')
       expect([document, target, existsSync(file)]).toEqual([document, target, true])
     }
+  }
+})
+
+it('leads to every document, and the list of examples to every example', () => {
+  const list = readFileSync(join(root, 'examples/README.md'), 'utf8')
+  for (const name of readdirSync(join(root, 'docs')))
+    if (name.endsWith('.md')) expect(readme).toContain(`(docs/${name})`)
+  for (const name of readdirSync(join(root, 'docs/modes'))) expect(readme).toContain(`(docs/modes/${name})`)
+  for (const name of readdirSync(join(root, 'examples'))) {
+    if (/\.(yaml|ts)$/.test(name)) expect(list).toContain(`(${name})`)
   }
 })
