@@ -238,7 +238,30 @@ describe('hns', () => {
   })
 })
 
+it.each<[unknown, string]>([
+  [null, '$: must be an object with networks'],
+  [[], '$: must be an object with networks'],
+  [{ networks: 5 }, '$.networks: must be a list'],
+  [{ networks: [null] }, '$.networks[0]: must be an object'],
+  [{ endpoints: { web: null } }, '$.endpoints.web: must be an object'],
+  [{ network: [] }, '$.network: unknown key "network"'],
+  [{}, '$: there is no network'],
+])('refuses a file with %j', (documents, message) => {
+  writeFileSync(join(directory, 'odd.json'), JSON.stringify(documents))
+  expect(problems(yaml({ ...base, endpoints: { web: {} }, hns: 'odd.json' }))[0]).toContain(`odd.json: ${message}`)
+})
+
 describe('cni', () => {
+  it.each([
+    ['10.0.0.252/30', 'no IP addresses available'],
+    ['fd00::/64', 'of IPv6 no addresses are given out here'],
+  ])('refuses an ipam.subnet without addresses for pods: %s', (subnet, message) => {
+    const cni = { name: 'x', type: 'win-bridge', ipam: { subnet } }
+    expect(problems(yaml({ ...base, endpoints: { web: {} }, cni })).join('\n')).toContain(
+      `nodes.n.cni.ipam.subnet: ${message.startsWith('of') ? `${subnet}: ` : ''}${message}`,
+    )
+  })
+
   it('win-bridge: addresses from .3 on, policies of the conf and of what a runtime says', () => {
     const cni = {
       ...{ name: 'cbr0', type: 'win-bridge', ipMasqNetwork: '10.244.0.0/16', loopbackDSR: true },

@@ -105,6 +105,10 @@ export function expandHns(raw: RawNode, at: Expanding, keys: HnsKeys): RawNode {
   const place: Place = { key, from: source.from, at }
   const plan = hns === undefined ? planOfConf(source.value, raw, place, keys) : planOf(source.value, place)
   if (plan === null) return { ...rest, endpoints: plain(endpoints) }
+  if (plan.networks.length === 0) {
+    say(place, '$', 'there is no network: the key "networks"')
+    return { ...rest, endpoints: plain(endpoints) }
+  }
   if (plan.type !== null && !keys.types.includes(plan.type)) {
     say(place, '$', `a network of type ${plan.type}: mode ${raw.mode} is ${keys.types.join(' or ')}`)
     return { ...rest, endpoints: plain(endpoints) }
@@ -121,7 +125,13 @@ export function expandHns(raw: RawNode, at: Expanding, keys: HnsKeys): RawNode {
     const { mtu } = planned
     return [name, { ip, mac: planned.endpoint.mac, ...(mtu === null ? {} : { mtu }), ...keys.pod(planned), ...own }]
   })
-  return { ...rest, ...keys.node(plan, raw), ...stated(rest), endpoints: Object.fromEntries(pods) }
+  let made: Readonly<Record<string, unknown>> = {}
+  try {
+    made = keys.node(plan, raw)
+  } catch (error) {
+    caught(place, '$', error)
+  }
+  return { ...rest, ...made, ...stated(rest), endpoints: Object.fromEntries(pods) }
 }
 
 interface Place {
@@ -150,6 +160,11 @@ function planOf(value: string | object, place: Place): HnsPlan | null {
     documents = (typeof value === 'string' ? JSON.parse(value) : value) as Documents
   } catch (error) {
     say(place, '$', `is not JSON: ${(error as Error).message}`)
+    return null
+  }
+  const wrong = shapeOf(documents)
+  if (wrong !== null) {
+    say(place, ...wrong)
     return null
   }
   const { networks = [], endpoints = {}, loadBalancers = [] } = documents
@@ -181,6 +196,24 @@ function planOf(value: string | object, place: Place): HnsPlan | null {
   } catch (error) {
     return caught(place, documentOf(error, hns) ?? where, error)
   }
+}
+
+/** What is wrong with the shape of documents of a file, which no schema has looked at, by its path; null: nothing. */
+function shapeOf(documents: unknown): [path: string, message: string] | null {
+  const isObject = (value: unknown): value is object =>
+    typeof value === 'object' && value !== null && !Array.isArray(value)
+  if (!isObject(documents)) return ['$', 'must be an object with networks, endpoints and loadBalancers']
+  for (const [key, value] of Object.entries(documents)) {
+    const list = key === 'networks' || key === 'loadBalancers'
+    if (!list && key !== 'endpoints') {
+      return [`$.${key}`, `unknown key ${JSON.stringify(key)}: there are networks, endpoints and loadBalancers`]
+    }
+    if (list ? !Array.isArray(value) : !isObject(value)) return [`$.${key}`, `must be ${list ? 'a list' : 'an object'}`]
+    for (const [at, one] of Object.entries(value as object)) {
+      if (!isObject(one)) return [list ? `$.${key}[${at}]` : `$.${key}.${at}`, 'must be an object']
+    }
+  }
+  return null
 }
 
 /** Where the document stands that a plan complains of. */
@@ -232,11 +265,20 @@ function planOfConf(value: string | object, raw: RawNode, place: Place, keys: Hn
     }
     const { subnet } = conf.ipam
     const network = networkOfConf(conf.name, type, subnet, raw)
-    const plan = subnet === null ? null : new AddressPlan([[{ subnet, rangeStart: third(subnet) }]])
-    for (const [, pod] of pods) for (const ip of [pod?.ip ?? []].flat()) plan?.take(ip.split('/')[0] as string)
+    const plan = subnet === null ? null : planIn(subnet)
+    for (const [name, pod] of pods) {
+      for (const ip of [pod?.ip ?? []].flat()) {
+        try {
+          plan?.take(String(ip).split('/')[0] as string)
+        } catch (error) {
+          place.at.report(['endpoints', name, 'ip'], (error as Error).message)
+          return null
+        }
+      }
+    }
     const endpoints = pods.flatMap(([name, pod], i): CreatedEndpoint[] => {
       const own = withRuntime(value, pod?.runtimeConfig)
-      const ips = [pod?.ip ?? plan?.add().map((a) => a.address) ?? []].flat()
+      const ips = [pod?.ip ?? (plan === null ? [] : nextOf(plan, subnet as string))].flat()
       const [address, length] = (ips[0] ?? '').split('/')
       if (address === undefined || address === '') {
         place.at.report(['endpoints', name], 'has no address: the key "ip", or ipam.subnet of the conf', 'key')
@@ -264,6 +306,27 @@ function planOfConf(value: string | object, raw: RawNode, place: Place, keys: Hn
     return hnsPlan({ networks: [network], endpoints, loadBalancers: [] satisfies CreatedLoadBalancer[] })
   } catch (error) {
     return caught(place, '$', error)
+  }
+}
+
+/** Addresses for pods of a subnet, from the third on. Throws an HnsError for a subnet that has none. */
+function planIn(subnet: string): AddressPlan {
+  const at = { document: 'conf', path: '$.ipam.subnet' }
+  if (subnet.includes(':'))
+    throw new HnsError(at, subnet, `${subnet}: of IPv6 no addresses are given out here: the key "ip"`)
+  try {
+    return new AddressPlan([[{ subnet, rangeStart: third(subnet) }]])
+  } catch (error) {
+    throw new HnsError(at, subnet, (error as Error).message)
+  }
+}
+
+/** The next address of a plan. Throws an HnsError where there is none. */
+function nextOf(plan: AddressPlan, subnet: string): string[] {
+  try {
+    return plan.add().map((a) => a.address)
+  } catch (error) {
+    throw new HnsError({ document: 'conf', path: '$.ipam.subnet' }, subnet, (error as Error).message)
   }
 }
 

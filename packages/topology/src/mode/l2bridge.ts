@@ -7,7 +7,16 @@ import {
   type Route,
 } from '@l2l3/modes'
 import { type AclOptions, AclRules, checkOutboundNat, type OutboundNatPolicyV2, PrefixSet } from '@l2l3/nat'
-import { AZURE_FABRIC_MAC, AZURE_LINUX, type L2BridgeOptions, type SwitchPort } from '@l2l3/switch-core'
+import {
+  AZURE_FABRIC_MAC,
+  AZURE_LINUX,
+  FramePool,
+  type L2BridgeOptions,
+  Loop,
+  MemoryPort,
+  type SwitchPort,
+  VirtualClock,
+} from '@l2l3/switch-core'
 import { type Address, derivedMac, onLink, parseHostAddress, parseIp, parseMac, parseNetwork } from '../address.ts'
 import { attempt } from '../attempt.ts'
 import type { FdbRow, FlowRow, Mode, NeighbourRow, PortRow, Report, RouteRow, ServiceRow } from '../mode.ts'
@@ -89,7 +98,36 @@ function policyOf({ exceptions, destinations, virtualIp, maxPortPoolUsage }: Raw
   }
 }
 
-function check(node: NodeSpec, report: Report): void {
+function check(node: NodeSpec, whole: Report): void {
+  let fine = true
+  const report: Report = (path, message, at) => {
+    fine = false
+    whole(path, message, at)
+  }
+  checkKeys(node, report)
+  if (fine) tryToBuild(node, whole)
+}
+
+/** Builds the node for a moment, and reports why that fails, where it stands. */
+function tryToBuild(node: NodeSpec, report: Report): void {
+  const pool = new FramePool({ frames: 8, frameSize: 2048 })
+  const clock = new VirtualClock()
+  const small = { ...node, options: { ...node.options, conntrack: { maxFlows: 16 } } }
+  const trial = new L2BridgeModeNode(small, { pool, clock, loop: new Loop(pool, clock) })
+  for (const { name } of node.ports) trial.attach(name, new MemoryPort(pool, name))
+  try {
+    trial.ready()
+  } catch (error) {
+    const { message } = error as Error
+    const [, key, i, why] = /^(hostIps|sourceVips|nodePortAddresses)\[(\d+)\]:? (.*)$/s.exec(message) ?? []
+    const [, service, what] = /^service ([^:]+): (.*)$/s.exec(message) ?? []
+    if (key !== undefined) report(Array.isArray(node.options[key]) ? [key, Number(i)] : [], why as string)
+    else if (service !== undefined) report(['services', service], what as string)
+    else report([], message)
+  }
+}
+
+function checkKeys(node: NodeSpec, report: Report): void {
   const { hostMac, tunnelMac, hostIps = [], host, hostEndpoint, gateway = [] } = of(node)
   if (hostMac === undefined) report([], 'the key "hostMac" is missing')
   for (const [key, mac] of Object.entries({ hostMac, tunnelMac })) {
