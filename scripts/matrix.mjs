@@ -14,8 +14,8 @@ const status = await run(`${root}/node_modules/.bin/vitest`, ['run', 'packages/t
   L2L3_COMPILED: '1',
 })
 const modes = readdirSync(directory)
-  .sort()
   .map((file) => JSON.parse(readFileSync(join(directory, file), 'utf8')))
+  .sort((a, b) => (a.mode < b.mode ? -1 : 1))
 rmSync(directory, { recursive: true })
 if (process.getuid?.() !== 0)
   console.error('matrix: not root, so nothing was tried on Linux; docs/modes.md stays as it is')
@@ -27,11 +27,11 @@ function write(rows) {
   const flows = Object.keys(rows[0].flows)
   const notes = new Map()
   const table = [
-    `| mode | modes.md | ${flows.join(' | ')} |`,
+    `| mode | sections | ${flows.join(' | ')} |`,
     `|---|---|${flows.map(() => '---').join('|')}|`,
     ...rows.map(({ mode, page, sections, flows: of }) => {
       const cells = flows.map((flow) => cell(of[flow], notes))
-      return `| [${mode}](modes/${page}.md) | ${sections.join(', ')} | ${cells.join(' | ')} |`
+      return `| [${mode}](modes/${page}.md) | ${eachOnce(sections).join(', ')} | ${cells.join(' | ')} |`
     }),
   ]
   const list = Array.from(notes, ([why, number]) => `${number}. ${why}`)
@@ -45,6 +45,12 @@ function write(rows) {
     before.replace(marks, (_, begin, end) => `${begin}\n${text}\n\n${end}`),
   )
   console.log(`matrix: ${rows.length} modes in docs/modes.md`)
+}
+
+/** Sections, each once and in order: a case may name several, as "2.3, 17.1". */
+function eachOnce(sections) {
+  const all = sections.flatMap((text) => text.split(', ')).map((section) => section.replace('Appendix ', ''))
+  return [...new Set(all)].sort((a, b) => a.localeCompare(b, 'en', { numeric: true }))
 }
 
 /** What came of a flow in the three worlds: "pass" where all passed, else each by its letter. */

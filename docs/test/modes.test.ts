@@ -15,7 +15,11 @@ const rows = Array.from(
 )
 const folder = join(root, 'packages/topology/test/conformance')
 // A mode has a file of its name there, and so has each of its variants.
-const tried = readdirSync(folder).flatMap((file) => (file.endsWith('.test.ts') ? [file.slice(0, -8)] : []))
+const tried = readdirSync(folder).flatMap((file) => {
+  return file.endsWith('.test.ts') && readFileSync(join(folder, file), 'utf8').includes('\nconform(')
+    ? [file.slice(0, -8)]
+    : []
+})
 
 it('has every mode that is tried, once, and a page for it', () => {
   expect(rows.map((row) => row.mode)).toEqual([...tried].sort())

@@ -60,7 +60,7 @@ conform({
     },
     {
       flow: 'pod to pod, other node',
-      section: '7.1 rules 1, 5',
+      section: '7.1 rules 1 and 5',
       title: 'source := the node’s MAC, destination := the pod’s, TTL as it is',
       check: { traceroute: { from: 'web', to: 'api', via: [] } },
       sees: [
