@@ -60,7 +60,8 @@ export function serviceTable({ services }: Snapshot): string {
     ...[s.node, s.name, s.protocol, s.frontends.join(', '), s.backends.join(', ')],
     s.flows === null ? '-' : String(s.flows),
   ])
-  return table(['node', 'service', 'protocol', 'reached at', 'served by', 'flows'], rows)
+  const notes = services.flatMap(({ node, notes: own = [] }) => own.map((note) => `\n  ${node}: ${note}`))
+  return table(['node', 'service', 'protocol', 'reached at', 'served by', 'flows'], rows) + notes.join('')
 }
 
 export function dropTable(snapshot: Snapshot): string {

@@ -128,6 +128,8 @@ export interface ServiceRow {
   readonly backends: readonly string[]
   /** Flows that it was given; null where they are not counted. */
   readonly flows: number | null
+  /** What of it is not done as asked, or not at all, and why: what kube-proxy says of it on Windows. */
+  readonly notes?: readonly string[]
 }
 
 /** A node that runs. `ModeNode` has what is the same in all modes: its kinds say what becomes of `spec` and `plugged`. */

@@ -27,6 +27,7 @@ import { l2bridgeOptions, l2tunnelOptions, podKeys } from './l2bridge-schema.ts'
 import { ModeNode } from './mode-node.ts'
 import { flowRows, policiesOf, serviceRows, tried } from './policies.ts'
 import type { RoutedOptions } from './routed.ts'
+import { withNotes } from './service-notes.ts'
 
 /* modes: l2bridge and l2tunnel - see `l2bridge` in @l2l3/modes. */
 
@@ -410,9 +411,10 @@ class L2BridgeModeNode extends ModeNode {
     if (vfp === null) return []
     const { portMappings, balancers } = vfp
     const none = { list: () => [] } as never
-    return (['pod', 'uplink', 'host'] as const).flatMap((place) =>
+    const rows = (['pod', 'uplink', 'host'] as const).flatMap((place) =>
       serviceRows(this.spec.name, { portMappings: place === 'pod' ? portMappings : none, balancer: balancers[place] }),
     )
+    return withNotes(rows, vfp.notes)
   }
 
   #side(name: string): SwitchPort | undefined {

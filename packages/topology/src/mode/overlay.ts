@@ -21,6 +21,7 @@ import { ModeNode } from './mode-node.ts'
 import { options, outboundNat } from './overlay-schema.ts'
 import { flowRows, policiesOf, type RawPolicies, serviceRows } from './policies.ts'
 import { checkRouted, icmpOf, mtu, type RoutedOptions, routedPort, routesOf, uplinkKeys } from './routed.ts'
+import { withNotes } from './service-notes.ts'
 import { checkSourcePorts, outerOf, type RawOuter } from './tunnel-keys.ts'
 
 /* mode: overlay - see `overlay` in @l2l3/modes. */
@@ -308,10 +309,13 @@ class OverlayModeNode extends ModeNode {
   }
 
   services(): ServiceRow[] {
-    return (this.#node?.networks ?? []).flatMap(({ vfp, gate }) => [
-      ...serviceRows(this.spec.name, { portMappings: gate.portMappings, balancer: vfp.balancers.pod }),
-      ...serviceRows(this.spec.name, { portMappings: vfp.portMappings, balancer: gate.balancer }),
-    ])
+    return (this.#node?.networks ?? []).flatMap(({ vfp, gate }) => {
+      const rows = [
+        ...serviceRows(this.spec.name, { portMappings: gate.portMappings, balancer: vfp.balancers.pod }),
+        ...serviceRows(this.spec.name, { portMappings: vfp.portMappings, balancer: gate.balancer }),
+      ]
+      return withNotes(rows, vfp.notes)
+    })
   }
 }
 
