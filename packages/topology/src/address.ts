@@ -77,6 +77,15 @@ export function parseNetwork(text: string): Address {
   return { ...ip, prefix }
 }
 
+/** The first address of a network, with its prefix, where several modes have their gateways. Throws a RangeError for a network whose
+ * first address no host can have. */
+export function firstHost({ bytes, prefix, text }: Address): Address {
+  if (prefix >= bytes.length * 8) throw new RangeError(`${text}/${prefix} is one address: it has none for a gateway`)
+  const first = bytes.slice()
+  first[first.length - 1] = (first[first.length - 1] as number) | 1
+  return parseHostAddress(`${ipText(first)}/${prefix}`)
+}
+
 /** Tells whether an address is in fe80::/10. */
 export function isLinkLocal({ bytes }: Address): boolean {
   return bytes[0] === 0xfe && ((bytes[1] as number) & 0xc0) === 0x80

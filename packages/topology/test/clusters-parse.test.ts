@@ -145,6 +145,37 @@ describe('options of the modes', () => {
     }
   })
 
+  it.each([
+    [
+      'flannel',
+      '    network: 0.0.0.0/0\n    subnet: 0.0.0.0/0\n',
+      /^6:13 nodes\.n\.subnet: expected a prefix from \/1/,
+    ],
+    ['flannel', '    network: 224.0.0.0/4\n    subnet: 224.0.0.0/8\n', /^6:13 nodes\.n\.subnet: 224\.0\.0\.1 is not/],
+    ['flannel', '    network: 10.0.0.0/8\n    subnet: 10.0.0.1/32\n', /^6:13 nodes\.n\.subnet: 10\.0\.0\.1\/32 is one/],
+    ['antrea', '    podCidr: "::/0"\n', /^5:14 nodes\.n\.podCidr: expected a prefix from \/1/],
+    ['ovn-hybrid', '    subnet: 127.0.0.0/24\n', /^5:13 nodes\.n\.subnet: 127\.0\.0\.1 is not/],
+    ['fan', '    overlay: 10.0.0.0/33\n    underlay: 192.0.0.0/16\n', /nodes\.n\.overlay: /],
+    ['fan', '    overlay: "fd00::/8"\n    underlay: 192.0.0.0/16\n', /overlay must be an IPv4 prefix/],
+    ['fan', '    underlay: 192.0.0.0/16\n', /the key "overlay" is missing/],
+    [
+      'ipvlan',
+      '    variant: l3\n    parentMac: zz\n    endpoints: { a: { ip: 10.0.0.1/32 } }\n',
+      /nodes\.n\.parentMac: /,
+    ],
+    [
+      'ptp',
+      '    preset: kindnet\n    gateways: [10.1.0.1]\n    podCidrs: [10.1.0.0/24]\n    routes: [{ to: 0.0.0.0/0, via: 192.0.2.254 }]\n    peers: [{ node: x, subnets: [10.2.0.0/24], address: 203.0.113.1 }]\n',
+      /203\.0\.113\.1 of x is on no link of the node, as kindnet needs it/,
+    ],
+  ])('%s, where no node could be made of it: %j', (mode, lines, what) => {
+    const list = node(mode, lines)
+    expect(
+      list.some((text) => what.test(text)),
+      list.join('\n'),
+    ).toBe(true)
+  })
+
   it('aws-vpc and azure', () => {
     expect(node('aws-vpc', '')).toEqual(['3:5 nodes.n: the key "vpc" is missing: CIDRs of the VPC'])
     expect(node('aws-vpc', '    vpc: [10.0.0.0/16]\n    branchEnis: [eth1]\n')).toEqual([

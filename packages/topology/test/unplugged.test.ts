@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { buildInMemory, parseTopology } from '@l2l3/topology'
 import { describe, expect, it } from 'vitest'
 
@@ -40,5 +41,34 @@ describe('a host port and node ports at the address of an uplink', () => {
   it('and one that is nobody’s is refused', () => {
     const text = node('bridge', 'tap: {}').replace('hostIp: 192.0.2.1', 'hostIp: 192.0.2.9')
     expect(() => parseTopology(text, 'net.yaml')).toThrow('192.0.2.9 is no address of the node')
+  })
+})
+
+describe('nodes that know of others', () => {
+  const examples = [
+    'docker-overlay',
+    'ovn',
+    'antrea',
+    'cilium',
+    'weave',
+    'fan',
+    'calico',
+    'flannel',
+    'ptp',
+    'aws',
+    'azure',
+  ]
+  it.each(examples)('%s: are built where all uplinks are unplugged', (name) => {
+    const source = readFileSync(new URL(`../../../examples/${name}.yaml`, import.meta.url), 'utf8')
+    // Whatever joins nodes is away, and a TAP in its place, which memory does not plug in.
+    const alone = source
+      .replace(/^segments:[\s\S]*?(?=^\w)/m, '')
+      .replace(/^links:[\s\S]*?(?=^\w)/m, '')
+      .replace(/^checks:[\s\S]*/m, '')
+      .replace(/segment: [\w-]+/g, 'tap: {}')
+    const world = buildInMemory(parseTopology(alone, `${name}.yaml`))
+    expect(world.fabric.nodes.length).toBeGreaterThan(0)
+    world.advance(1e9)
+    expect(world.snapshot().ledger).toMatchObject({ balanced: true })
   })
 })

@@ -78,17 +78,20 @@ export function dockerOverlay(ground: Ground, options: DockerOverlayOptions): Br
     host.change({ uplinks: next.uplinks, routes: next.routes ?? [] })
     inside.change(bridgesOf(next))
     const network = networkOf(options, next)
-    tunnels.become(inside.bridges.map((bridge) => ({ bridge, network })))
+    tunnels.become(network === null ? [] : inside.bridges.map((bridge) => ({ bridge, network })))
   }
   become(options)
   return bridgedNode({ host, inside }, tunnels, become)
 }
 
-/** The vxlan device. */
-function networkOf(options: DockerOverlayOptions, { uplinks, peers = [] }: DockerOverlaySettings): OverlayNetwork {
+/** The vxlan device; null where the node has no IPv4 address that tunnels could go from: nothing is plugged in to its uplink. */
+function networkOf(
+  options: DockerOverlayOptions,
+  { uplinks, peers = [] }: DockerOverlaySettings,
+): OverlayNetwork | null {
   const { vni = 4096, port = 4789, mtu } = options
   const local = nodeAddress(uplinks, 4)
-  if (local === undefined) throw new TypeError('uplinks: an IPv4 address is needed, from which tunnels go')
+  if (local === undefined) return null
   return {
     ...{ name: `vxlan${vni}`, vni, port, local, answers: 'overlay', unknown: 'drop' },
     ...(mtu === undefined ? {} : { mtu }),

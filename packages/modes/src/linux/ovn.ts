@@ -131,10 +131,14 @@ export function ovn(ground: Ground, options: OvnOptions): BridgedNode<OvnSetting
       const bridge = host.bridges.find(({ name }) => name === own.name) as Bridge
       return { bridge, own, datapath: datapathOf(own.name) }
     })
-    tunnels.become(
-      logical.map(({ bridge, own, datapath }) => ({ bridge, network: networkOf(options, next, own, datapath.labels) })),
-    )
-    for (const { bridge, own, datapath } of logical) datapath.become(bridge, tunnels.sideOf(own.name), own.name, next)
+    const made = logical.flatMap(({ bridge, own, datapath }) => {
+      const network = networkOf(options, next, own, datapath.labels)
+      return network === null ? [] : [{ bridge, network }]
+    })
+    tunnels.become(made)
+    for (const { bridge, own, datapath } of logical) {
+      datapath.become(bridge, made.length === 0 ? null : tunnels.sideOf(own.name), own.name, next)
+    }
   }
   become(options)
   return bridgedNode({ host, inside: null }, tunnels, become)
@@ -146,13 +150,19 @@ function switchesOf({ switches, peers = [] }: OvnSettings): readonly LogicalSwit
   return all.filter(({ name }, i) => all.findIndex((other) => other.name === name) === i)
 }
 
-/** The way of a switch to other nodes. */
-function networkOf(options: OvnOptions, next: OvnSettings, own: LogicalSwitch, labels: OvnLabels): OverlayNetwork {
+/** The way of a switch to other nodes; null where the node has no IPv4 address that tunnels could go from: nothing is plugged in to
+ * its uplink. */
+function networkOf(
+  options: OvnOptions,
+  next: OvnSettings,
+  own: LogicalSwitch,
+  labels: OvnLabels,
+): OverlayNetwork | null {
   const { encapsulation = 'geneve', outer } = options
   const { name, key } = own
   const { uplinks, peers = [], pods } = next
   const local = nodeAddress(uplinks, 4)
-  if (local === undefined) throw new TypeError('uplinks: an IPv4 address is needed, from which tunnels go')
+  if (local === undefined) return null
   const all: Omit<OverlayNetwork, 'vni'> = {
     ...{ name, local, encapsulation, labels, isolated: true },
     ...{ profile: 'ovs', ...outer },
@@ -193,8 +203,8 @@ class Datapath {
     this.#router = encapsulation === 'geneve' ? ROUTER_KEY : 0
   }
 
-  /** @param tunnel the switch's port to other nodes */
-  become(bridge: Bridge, tunnel: SwitchPort, name: string, { pods, peers = [] }: OvnSettings): void {
+  /** @param tunnel the switch's port to other nodes; null where there is none */
+  become(bridge: Bridge, tunnel: SwitchPort | null, name: string, { pods, peers = [] }: OvnSettings): void {
     if (bridge !== this.#bridge) {
       this.#bridge = bridge
       this.#macs = []
@@ -208,8 +218,8 @@ class Datapath {
     })
     for (const mac of this.#macs) bridge.switch.deleteAddress(mac)
     for (const { mac, side } of near) bridge.switch.addStatic(mac, side)
-    for (const { mac } of far) bridge.switch.addStatic(mac, tunnel)
-    this.#macs = [...near, ...far].map(({ mac }) => mac)
+    if (tunnel !== null) for (const { mac } of far) bridge.switch.addStatic(mac, tunnel)
+    this.#macs = [...near, ...(tunnel === null ? [] : far)].map(({ mac }) => mac)
     const told = new Map([...near, ...far].flatMap(({ mac, ips }) => ips.map((ip) => [ip, mac] as const)))
     const router = bridge.gateway?.neighbours
     for (const ip of this.#told.keys()) {

@@ -83,7 +83,7 @@ export function ptp(ground: Ground, options: PtpOptions): RoutedNode<PtpSettings
     return {
       uplinks,
       pods: pods.map(({ hostMac, ...pod }) => ({ ...pod, gateway: { mac: hostMac, addresses } })),
-      routes: [...directRoutes(peerWays(peers, uplinks)), ...routes],
+      routes: [...directRoutes(peerWays(peers, uplinks).filter((way) => way.onLink)), ...routes],
       policies: { inside: podCidrs, chain: masqueradeBy(masquerade, pods, podCidrs, around), portMappings, services },
     }
   }

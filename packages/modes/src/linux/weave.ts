@@ -78,15 +78,15 @@ export function weave(ground: Ground, options: WeaveOptions): BridgedNode<WeaveS
   return bridgedNode({ host, inside: null }, tunnels, become)
 }
 
-/** Connections to all peers. */
+/** Connections to all peers; none where the node has no IPv4 address that they could go from: nothing is plugged in to its uplink. */
 function connections(options: WeaveOptions, { uplinks, peers = [] }: WeaveSettings, bridge: Bridge): BridgeTunnel[] {
   const { name, shortId, port = 6783 } = options
-  const local = nodeAddress(uplinks, 4)
-  if (local === undefined) throw new TypeError('uplinks: an IPv4 address is needed, from which connections go')
   for (const peer of peers) {
     const twice = peer.shortId === shortId || peers.some((other) => other !== peer && other.shortId === peer.shortId)
     if (twice) throw new RangeError(`shortId of ${peer.node}: ${peer.shortId} is another's too`)
   }
+  const local = nodeAddress(uplinks, 4)
+  if (local === undefined) return []
   const slow = (peer: WeavePeer): boolean => (options.sleeve ?? false) || (peer.sleeve ?? false)
   const fast = peers.filter((peer) => !slow(peer))
   const fastdp = {

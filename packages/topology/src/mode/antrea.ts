@@ -1,5 +1,5 @@
 import { type AntreaOptions, type AntreaSettings, antrea, antreaGatewayMac } from '@l2l3/modes'
-import { type Address, ipText, parseHostAddress, parseMac, parseNetwork } from '../address.ts'
+import { type Address, firstHost, parseMac, parseNetwork } from '../address.ts'
 import { attempt } from '../attempt.ts'
 import type { Mode, Report } from '../mode.ts'
 import type { NodeSpec } from '../topology.ts'
@@ -47,11 +47,7 @@ const of = (node: NodeSpec): Options => node.options as Options
 /** antrea-gw0: the first address of each of the node's networks. */
 function gateways(node: NodeSpec, report: Report = () => {}): Address[] {
   return [of(node).podCidr ?? []].flat().flatMap((text) => {
-    const network = attempt(report, ['podCidr'], () => parseNetwork(text))
-    if (network === undefined || network.prefix >= network.bytes.length * 8) return []
-    const first = network.bytes.slice()
-    first[first.length - 1] = (first[first.length - 1] as number) | 1
-    return [parseHostAddress(`${ipText(first)}/${network.prefix}`)]
+    return attempt(report, ['podCidr'], () => firstHost(parseNetwork(text))) ?? []
   })
 }
 

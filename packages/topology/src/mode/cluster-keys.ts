@@ -1,5 +1,5 @@
 import type { ClusterPeer } from '@l2l3/modes'
-import { type Address, isLinkLocal, parseIp, parseMac, parseNetwork } from '../address.ts'
+import { type Address, isLinkLocal, onLink, parseIp, parseMac, parseNetwork } from '../address.ts'
 import { attempt } from '../attempt.ts'
 import type { Report, Schema } from '../mode.ts'
 import type { NodeSpec } from '../topology.ts'
@@ -78,6 +78,21 @@ export function announcement(
 }
 
 function quiet(): void {}
+
+/** Reports peers that are on no link of the node.
+ * @param who needs them there */
+export function checkNear(node: NodeSpec, who: string, report: Report): void {
+  const near = node.ports.filter((p) => p.endpoint === null).flatMap((p) => p.interface.addresses)
+  const { peers = [] } = node.options as RawCluster
+  peers.forEach(({ node: name, address }, i) => {
+    for (const text of [address].flat()) {
+      const far = attempt(quiet, [], () => parseIp(text))
+      if (far === undefined || !near.some((a) => a.family === far.family)) continue
+      if (!near.some((a) => onLink(a, far.bytes)))
+        report(['peers', i, 'address'], `${text} of ${name} is on no link of the node, as ${who} needs it`)
+    }
+  })
+}
 
 /** Reports peers that are none, and those to which no route leads. */
 export function checkPeers(node: NodeSpec, report: Report): void {

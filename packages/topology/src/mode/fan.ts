@@ -56,10 +56,14 @@ const of = (node: NodeSpec): Options => node.options as Options
 /** The address of which the node's part is computed; undefined where there is none. */
 const localOf = (node: NodeSpec): string | undefined => underlayAddresses(node).find((a) => a.family === 4)?.text
 
-/** The pods' gateway. Throws where the prefixes make no FAN, or the node is not in the underlay. */
+/** The pods' gateway. Throws a RangeError where the prefixes make no FAN, or the node is not in the underlay. */
 function gatewayOf(node: NodeSpec): Address {
   const { overlay = '', underlay = '' } = of(node)
-  return parseHostAddress(fanGateway({ overlay, underlay }, localOf(node) ?? ''))
+  try {
+    return parseHostAddress(fanGateway({ overlay, underlay }, localOf(node) ?? ''))
+  } catch (error) {
+    throw new RangeError((error as Error).message, { cause: error })
+  }
 }
 
 function gateways(node: NodeSpec): Address[] {

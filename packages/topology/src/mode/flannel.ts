@@ -1,19 +1,11 @@
 import { type FlannelOptions, type FlannelSettings, flannel } from '@l2l3/modes'
-import {
-  type Address,
-  derivedMac,
-  ipText,
-  onLink,
-  parseHostAddress,
-  parseIp,
-  parseMac,
-  parseNetwork,
-} from '../address.ts'
+import { type Address, derivedMac, firstHost, onLink, parseMac, parseNetwork } from '../address.ts'
 import { attempt } from '../attempt.ts'
 import type { Mode, Report } from '../mode.ts'
 import type { NodeSpec } from '../topology.ts'
 import {
   announcement,
+  checkNear,
   checkPeers,
   clusterOptions,
   oneOrTwo,
@@ -100,12 +92,8 @@ function networks(node: NodeSpec, key: 'network' | 'subnet', report: Report = ()
 }
 
 /** The first address of each subnet: the bridge's. */
-function gatewaysOf(node: NodeSpec): Address[] {
-  return networks(node, 'subnet').flatMap(({ bytes, prefix }) => {
-    const first = bytes.slice()
-    first[first.length - 1] = (first[first.length - 1] as number) | 1
-    return prefix >= bytes.length * 8 ? [] : [parseHostAddress(`${ipText(first)}/${prefix}`)]
-  })
+function gatewaysOf(node: NodeSpec, report: Report = () => {}): Address[] {
+  return networks(node, 'subnet').flatMap((network) => attempt(report, ['subnet'], () => firstHost(network)) ?? [])
 }
 
 const settings: SettingsOf<FlannelSettings> = (spec, plugged) => ({
@@ -149,7 +137,7 @@ function check(node: NodeSpec, report: Report): void {
     const whole = all.find((network) => onLink(network, bytes))
     if (whole === undefined) note(['subnet'], `${text}/${prefix} is in no network of flannel`)
   }
-  const { backend = 'vxlan', vtepMac = [], bridge = {}, peers = [] } = of(node)
+  const { backend = 'vxlan', vtepMac = [], bridge = {} } = of(node)
   for (const text of [vtepMac].flat()) attempt(note, ['vtepMac'], () => parseMac(text))
   if (bridge.mac !== undefined) attempt(note, ['bridge', 'mac'], () => parseMac(bridge.mac as string))
   const unused = (keys: readonly string[], backends: readonly string[]): void => {
@@ -161,7 +149,7 @@ function check(node: NodeSpec, report: Report): void {
   unused(['backendPort'], ['vxlan', 'udp'])
   unused(['directRouting'], ['vxlan', 'ipip'])
   if (of(node).ipMasq === false) checkUnused(node, ['randomFully'], 'is of ipMasq, which is false', note)
-  const gateways = gatewaysOf(node)
+  const gateways = gatewaysOf(node, note)
   for (const { name, endpoint, path } of node.ports) {
     if (name === 'cni0') note(path, '"cni0" is the name of the bridge; choose another', 'key')
     for (const { text, prefix, bytes } of endpoint?.addresses ?? []) {
@@ -171,21 +159,7 @@ function check(node: NodeSpec, report: Report): void {
       }
     }
   }
-  if (backend === 'host-gw') {
-    const near = node.ports.filter((p) => p.endpoint === null).flatMap((p) => p.interface.addresses)
-    peers.forEach(({ node: name, address }, i) => {
-      for (const text of [address].flat()) {
-        const far = attempt(
-          () => {},
-          [],
-          () => parseIp(text),
-        )
-        if (far === undefined || !near.some((a) => a.family === far.family)) continue
-        if (!near.some((a) => onLink(a, far.bytes)))
-          note(['peers', i, 'address'], `${text} of ${name} is on no link of the node, as host-gw needs it`)
-      }
-    })
-  }
+  if (backend === 'host-gw') checkNear(node, 'host-gw', note)
   if (underlayAddresses(node).length === 0) note([], `node ${node.name} has no address at a port without a host`)
   checkRouted(node, note)
   checkPeers(node, note)

@@ -155,7 +155,9 @@ function expand(raw: RawNode, at: Expanding): RawNode {
 
 /** In l3 a pod sends all to the MAC that it has itself, as an interface without ARP does: what it calls its gateway is nobody's. */
 function gateways(node: NodeSpec, { endpoint }: PortSpec): Address[] {
-  const all = variantOf(node) === 'l2' ? sharedGateways(node) : [POD_GATEWAY, podGateway6(parentMac(node))].map(parseIp)
+  const mac = quietMac(node)
+  const told = mac === undefined ? [] : [POD_GATEWAY, podGateway6(mac)].map(parseIp)
+  const all = variantOf(node) === 'l2' ? sharedGateways(node) : told
   return all.filter(({ family }) => endpoint?.addresses.some((a) => a.family === family))
 }
 

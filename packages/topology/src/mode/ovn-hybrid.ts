@@ -8,7 +8,7 @@ import {
 } from '@l2l3/modes'
 import { FramePool, Loop, MemoryPort, VirtualClock } from '@l2l3/switch-core'
 import { ovnMac } from '@l2l3/vxlan'
-import { type Address, ipText, onLink, parseHostAddress, parseIp, parseMac, parseNetwork } from '../address.ts'
+import { type Address, firstHost, onLink, parseHostAddress, parseIp, parseMac, parseNetwork } from '../address.ts'
 import { attempt } from '../attempt.ts'
 import type { FdbRow, Ground, Mode, PortRow, Report } from '../mode.ts'
 import type { NodeSpec } from '../topology.ts'
@@ -74,18 +74,10 @@ interface Options
 const of = (node: NodeSpec): Options => node.options as Options
 
 /** The logical router's address; none where the subnet is none. */
-function gatewayOf(node: NodeSpec): Address[] {
+function gatewayOf(node: NodeSpec, report: Report = () => {}): Address[] {
   const { subnet } = of(node)
   if (subnet === undefined) return []
-  const network = attempt(
-    () => {},
-    [],
-    () => parseNetwork(subnet),
-  )
-  if (network === undefined || network.prefix >= network.bytes.length * 8) return []
-  const first = network.bytes.slice()
-  first[first.length - 1] = (first[first.length - 1] as number) | 1
-  return [parseHostAddress(`${ipText(first)}/${network.prefix}`)]
+  return attempt(report, ['subnet'], () => [firstHost(parseNetwork(subnet))]) ?? []
 }
 
 function check(node: NodeSpec, report: Report): void {
@@ -96,7 +88,7 @@ function check(node: NodeSpec, report: Report): void {
   }
   const { subnet, drIp, drMac, gatewayRouterIp, vxlan = {}, peers = [] } = of(node)
   if (subnet === undefined) note([], 'the key "subnet" is missing')
-  else attempt(note, ['subnet'], () => parseNetwork(subnet))
+  const gateways = gatewayOf(node, note)
   for (const [key, text] of Object.entries({ drIp, gatewayRouterIp })) {
     if (text !== undefined) attempt(note, [key], () => parseIp(text))
   }
@@ -107,7 +99,6 @@ function check(node: NodeSpec, report: Report): void {
     attempt(note, ['peers', i, 'address'], () => parseIp(peer.address))
     attempt(note, ['peers', i, 'drMac'], () => parseMac(peer.drMac))
   })
-  const gateways = gatewayOf(node)
   for (const { endpoint, path } of node.ports) {
     for (const { text, prefix, bytes, family } of endpoint?.addresses ?? []) {
       if (family === 6) note([...path, 'ip'], `${text}/${prefix}: the hybrid overlay has no IPv6`)
