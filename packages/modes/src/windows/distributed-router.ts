@@ -67,7 +67,7 @@ export interface OverlayPlace {
   /** What becomes of packets that NAT does not know: ICMP. */
   readonly untranslated: 'pass' | 'drop'
   readonly conntrack: ConntrackOptions
-  filter(): Filter
+  readonly filter: Filter
 }
 
 /** A network with its pods; `slot` is which share of the host's ports is its own. */
@@ -226,8 +226,7 @@ export class DistributedRouter implements Part {
       (pod) => this.#plug(pod),
       (side, pod, before) => {
         if (!same({ ...pod, acl: 0, outboundNat: 0 }, { ...before, acl: 0, outboundNat: 0 })) return false
-        if ((pod.acl === undefined) !== (before.acl === undefined)) return false
-        if (pod.acl !== undefined && !same(pod.acl, before.acl)) side.policies.setAcl(pod.acl)
+        if (!same(pod.acl, before.acl)) side.policies.setAcl(pod.acl ?? {})
         return true
       },
     )
@@ -345,10 +344,7 @@ export class DistributedRouter implements Part {
     const mac = macOf(pod)
     const toPort = wires.link(port, `${label} (answers)`)
     const policies = new PortPolicies(
-      {
-        ...{ ground: wires.ground, vfp: this.vfp, endpoints: this.#endpoints },
-        ...(acl === undefined ? {} : { filter: filter() }),
-      },
+      { ground: wires.ground, vfp: this.vfp, endpoints: this.#endpoints, filter },
       { name, mac, ips: [ip], ...(acl === undefined ? {} : { acl }), ...(guards === undefined ? {} : { guards }) },
       port,
     )

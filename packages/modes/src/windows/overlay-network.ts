@@ -65,6 +65,7 @@ export interface HnsOverlayPod {
   readonly ip: string
   /** OutBoundNAT besides the network's. */
   readonly outboundNat?: readonly OutboundNatPolicy[]
+  /** Default: HNS' default port ACLs. */
   readonly acl?: AclOptions
   readonly guards?: GuardOptions | false
 }

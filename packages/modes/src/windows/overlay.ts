@@ -100,12 +100,11 @@ export function overlay(ground: Ground, options: HnsOverlayModeOptions): HnsOver
   const host = new HostNode(ground, { uplinks: uplinks(options), routes: options.routes ?? [] }, icmp(options))
   const wires = new Wires(ground, 1)
   const ends = new VtepEnds(wires, host.router)
-  let filter: Filter | null = null
   const place = {
     ...{ wires, host, ends, drMac, hostMac, hostIp, drDecrementTtl, knownPeersOnly },
     ...{ icmp: icmp(options), untranslated: untransposed, conntrack: options.conntrack ?? {} },
     vxlan: { ...outer, ...(vxlanPort === undefined ? {} : { port: vxlanPort }) },
-    filter: () => (filter ??= new Filter(ground.loop, { seed: ground.seed ?? 0 })),
+    filter: new Filter(ground.loop, { seed: ground.seed ?? 0 }),
   }
   const networks = new Parts(
     (spec: OverlaySpec) => new DistributedRouter(place, spec),

@@ -141,6 +141,19 @@ describe('on the node', () => {
     expect(send('web', ask('0af40106'))).toEqual({ web: told(DB, '0af40106') })
   })
 
+  it('has HNS’ default port ACLs where nothing is said: from others TCP, UDP, ICMP and IGMP alone (modes.md 16)', () => {
+    const { send, pool } = node()
+    const udp = datagram(`${WEB} > ${DB}, 10.244.1.5#1 > 10.244.1.6#2`)
+    // The same as ESP, its header's checksum put right.
+    const b = Buffer.from(udp, 'hex')
+    b[23] = 50
+    b.writeUInt16BE(b.readUInt16BE(24) - (50 - 17), 24)
+    const esp = b.toString('hex')
+    expect(send('web', udp)).toEqual({ db: [udp] })
+    expect(send('web', esp)).toEqual({})
+    expect(pool.report().dropped).toMatchObject({ AclBlock: 1 })
+  })
+
   it('has no IPv6', () => {
     const { send, pool } = node()
     expect(send('web', `${DB}${WEB}86dd`.replaceAll(':', '') + '60'.padEnd(80, '0'))).toEqual({})
