@@ -149,25 +149,26 @@ for (const { name, at, lines } of growths) {
     for (const n of asked) found.push({ growth: name, line: line.name, n, ns: Number.NaN, rounds: [] })
   }
 }
-for (let round = 1; round <= rounds; round++) {
-  for (const point of found) {
-    const growth = growths.find(({ name }) => name === point.growth) as Growth
-    const line = growth.lines.find(({ name }) => name === point.line) as Line
-    progress(`growth, round ${round} of ${rounds}: ${point.growth}, ${point.line}, ${point.n}`)
-    const ns = once(line.run(point.n), time)
-    if (ns !== null) point.rounds.push(ns - (line.less === undefined ? 0 : (once(line.less, time) ?? 0)))
+/** What was measured until now: of the rounds the least. */
+function measured(): Found[] {
+  return found.filter((point) => point.rounds.length > 0).map((p) => ({ ...p, ns: Math.min(...p.rounds) }))
+}
+
+/** Draws and writes what was measured until now: a run that is interrupted leaves what it has. */
+function keep(done: number): void {
+  const points = measured()
+  mkdirSync(dirname(options.json), { recursive: true })
+  writeFileSync(options.json, `${JSON.stringify({ machine: machineFacts(), rounds: done, points }, null, 2)}\n`)
+  mkdirSync(folder, { recursive: true })
+  for (const growth of growths) {
+    const mine = points.filter((point) => point.growth === growth.name)
+    const drawn = mine.map(({ line, n, ns }) => ({ line, x: n, y: ns }))
+    writeFileSync(join(folder, `${growth.name}.svg`), draw({ ...growth, points: drawn }))
   }
 }
-progress('')
-const points = found.filter((point) => point.rounds.length > 0).map((p) => ({ ...p, ns: Math.min(...p.rounds) }))
 
-mkdirSync(dirname(options.json), { recursive: true })
-writeFileSync(options.json, `${JSON.stringify({ machine: machineFacts(), rounds, points }, null, 2)}\n`)
-mkdirSync(folder, { recursive: true })
-for (const growth of growths) {
-  const mine = points.filter((point) => point.growth === growth.name)
-  const drawn = mine.map(({ line, n, ns }) => ({ line, x: n, y: ns }))
-  writeFileSync(join(folder, `${growth.name}.svg`), draw({ ...growth, points: drawn }))
+function print(growth: Growth): void {
+  const mine = measured().filter((point) => point.growth === growth.name)
   const columns = [...new Set(mine.map(({ n }) => n))]
   const table = new Table({
     head: [growth.x, ...columns.map((n) => n.toLocaleString('en-US'))],
@@ -180,4 +181,17 @@ for (const growth of growths) {
   }
   process.stdout.write(`\n${growth.title}: ${growth.y}\n${table}\n`)
 }
+
+for (let round = 1; round <= rounds; round++) {
+  for (const point of found) {
+    const growth = growths.find(({ name }) => name === point.growth) as Growth
+    const line = growth.lines.find(({ name }) => name === point.line) as Line
+    progress(`growth, round ${round} of ${rounds}: ${point.growth}, ${point.line}, ${point.n}`)
+    const ns = once(line.run(point.n), time)
+    if (ns !== null) point.rounds.push(ns - (line.less === undefined ? 0 : (once(line.less, time) ?? 0)))
+  }
+  keep(round)
+}
+progress('')
+for (const growth of growths) print(growth)
 process.stdout.write(`\nplots in ${folder}, figures in ${options.json}\n`)
