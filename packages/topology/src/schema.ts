@@ -92,7 +92,18 @@ function nodeSchema(mode: Mode): Schema {
   }
 }
 
-/** Makes the JSON Schema (draft 07) of a topology file. */
+/** A node of a mode is as its definition says. */
+function nodesOf({ name }: Mode): Schema {
+  const of = { required: ['mode'], properties: { mode: { const: name } } }
+  // biome-ignore lint/suspicious/noThenProperty: the keyword of JSON Schema
+  return { if: of, then: { $ref: `#/definitions/${name}` } }
+}
+
+/**
+ * Makes the JSON Schema (draft 07) of a topology file.
+ *
+ * @param modes those whose nodes are described; others are known by name only
+ */
 export function topologySchema(modes: ReadonlyMap<string, Mode> = MODES): Schema {
   return {
     $schema: 'http://json-schema.org/draft-07/schema#',
@@ -112,12 +123,8 @@ export function topologySchema(modes: ReadonlyMap<string, Mode> = MODES): Schema
         additionalProperties: {
           type: 'object',
           required: ['mode'],
-          properties: { mode: { enum: [...modes.keys()], description: 'What the node is.' } },
-          allOf: Array.from(modes.values(), (mode) => ({
-            if: { required: ['mode'], properties: { mode: { const: mode.name } } },
-            // biome-ignore lint/suspicious/noThenProperty: the keyword of JSON Schema
-            then: { $ref: `#/definitions/${mode.name}` },
-          })),
+          properties: { mode: { enum: [...MODES.keys()], description: 'What the node is.' } },
+          ...(modes.size === 0 ? {} : { allOf: Array.from(modes.values(), nodesOf) }),
         },
       },
       segments: {

@@ -1,20 +1,33 @@
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
 import { didYouMean } from './did-you-mean.ts'
 import type { Path, TopologyDocument } from './document.ts'
+import { MODES } from './mode.ts'
 import { topologySchema } from './schema.ts'
 import type { Problem } from './topology-error.ts'
 
 /* Checks a document against the schema, and says what the validator found as a person would. */
 
-let compiled: ValidateFunction | undefined
+/** Validators by the modes that they know, since most of the time of a first one goes into modes that a file has not. */
+const validators = new Map<string, ValidateFunction>()
+
+function validatorFor(value: unknown): ValidateFunction {
+  const nodes = isRecord(value) && isRecord(value.nodes) ? Object.values(value.nodes) : []
+  const named = new Set(nodes.map((node) => (isRecord(node) ? node.mode : undefined)))
+  const modes = new Map(Array.from(MODES).filter(([name]) => named.has(name)))
+  const key = [...modes.keys()].join(' ')
+  let validator = validators.get(key)
+  if (validator === undefined) {
+    // Ajv's optimizer takes longer over a schema than all else that is done to read a file.
+    const options = { allErrors: true, verbose: true, allowUnionTypes: true, strictRequired: false }
+    validator = new Ajv({ ...options, code: { optimize: false } }).compile(topologySchema(modes))
+    validators.set(key, validator)
+  }
+  return validator
+}
 
 /** Problems that the schema finds; none where the document fits. */
 export function validate(doc: TopologyDocument): Problem[] {
-  // Ajv's optimizer takes longer over half a megabyte of schema than all else that is done to read a file.
-  const code = { optimize: false }
-  compiled ??= new Ajv({ allErrors: true, verbose: true, allowUnionTypes: true, strictRequired: false, code }).compile(
-    topologySchema(),
-  )
+  const compiled = validatorFor(doc.value)
   if (compiled(doc.value)) return []
   const problems: Problem[] = []
   for (const error of compiled.errors ?? []) {
