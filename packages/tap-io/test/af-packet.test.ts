@@ -211,7 +211,7 @@ describe('a packet socket that goes wrong', () => {
     for (const f of held) pool.sent(f)
   })
 
-  it('drops as PortDown while the interface is down, what is too big, and lives on', () => {
+  it('drops as PortDown while the interface is down, what is too big, and lives on', async () => {
     const netns = cable()
     const pool = new FramePool({ frames: 32, frameSize: 3000 })
     using a = AfPacketPort.open(pool, { device: 'va', netns })
@@ -224,6 +224,8 @@ describe('a packet socket that goes wrong', () => {
     expect(pool.report()).toMatchObject({ dropped: { TooBig: 1, PortDown: 2 }, balanced: true })
     expect([a.failure, b.failure]).toEqual([null, null])
     ip('-n', netns, 'link', 'set', 'va', 'up')
+    // The kernel takes note of carriers once a second, where many come and go.
+    for (const dev of ['va', 'vb']) await until(() => ip('-n', netns, 'link', 'show', dev).includes('state UP'))
     send(a, frameOf(pool, FRAME))
     expect(drain(b).length).toBe(1)
     send(b, frameOf(pool, FRAME))
