@@ -27,8 +27,8 @@ export default defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions } },
   test: {
-    // More than a few at once wait for each other in the kernel.
-    maxWorkers: Math.min(4, availableParallelism()),
+    // Many of them wait for time to pass, so one more than there are cores; more than a few wait for each other in the kernel.
+    maxWorkers: Math.min(4, availableParallelism() + 1),
     projects: [
       { extends: true, test: { ...test, name: 'together', include, exclude: ['**/node_modules/**', ...alone] } },
       // Of its own, and last.
