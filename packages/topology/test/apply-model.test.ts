@@ -150,6 +150,6 @@ it('what b was applied to is as what is built of b', { timeout: 300_000 }, async
         w.advance(SECOND)
       }
     }),
-    { numRuns: 60, interruptAfterTimeLimit: 60_000, markInterruptAsFailure: false },
+    { numRuns: 30, interruptAfterTimeLimit: 60_000, markInterruptAsFailure: false },
   )
 })

@@ -95,7 +95,7 @@ it('builds, or is refused by a TopologyError', { timeout: 240_000 }, async () =>
       await buildInMemory(parsed)
       built++
     }),
-    { numRuns: 150 },
+    { numRuns: 60 },
   )
   expect(built).toBeGreaterThan(10)
 })

@@ -98,7 +98,7 @@ describe.each(topologies)('%s', (_, topology) => {
         }
         if (traces.every((trace) => trace.end === 'done')) expect([...taken.values()].flat()).toEqual([])
       }),
-      { numRuns: 25 },
+      { numRuns: 8 },
     )
   }, 60_000)
 })
