@@ -592,6 +592,15 @@ static napi_value lock_file(napi_env env, napi_callback_info info) {
   return integer(&c, error);
 }
 
+static napi_value remove_netns(napi_env env, napi_callback_info info) {
+  struct call c;
+  char path[PATH_SIZE];
+  const char *given = NULL;
+  if (!begin(env, info, &c)) return NULL;
+  if (!get_path(&c, 0, path, &given) || given == NULL) return bad(&c, "removeNetns");
+  return integer(&c, netns_remove(given));
+}
+
 NAPI_MODULE_INIT() {
   static const struct {
     const char *name;
@@ -603,7 +612,7 @@ NAPI_MODULE_INIT() {
       {"close", close_handle},    {"waiter", waiter},        {"add", add_fd},          {"remove", remove_fd},
       {"errors", list_errors},    {"idle", idle},            {"watch", watch},         {"pause", pause_watch},
       {"openUdp", open_udp},      {"openPacket", open_packet}, {"icmp", icmp},             {"send", send_message},    {"receive", receive_message},
-      {"lockFile", lock_file},
+      {"lockFile", lock_file},    {"removeNetns", remove_netns},
   };
   struct instance *at = instance_new();
   if (at == NULL || napi_set_instance_data(env, at, instance_free, NULL) != napi_ok) {

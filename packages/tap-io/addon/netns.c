@@ -9,6 +9,8 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
+#include <unistd.h>
 
 struct visit {
   int ns;
@@ -45,4 +47,10 @@ int in_netns(int ns, void (*work)(void *), void *arg) {
   if (error != 0) return error;
   pthread_join(thread, NULL);
   return v.error;
+}
+
+int netns_remove(const char *path) {
+  /* EINVAL: a name without a namespace, as one leaves that died in the middle of this. */
+  if (umount2(path, MNT_DETACH) != 0 && errno != EINVAL) return errno;
+  return unlink(path) == 0 ? 0 : errno;
 }

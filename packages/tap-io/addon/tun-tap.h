@@ -91,6 +91,9 @@ void handle_close(napi_env env, struct instance *at, uint32_t number);
  * of getting there, not of the work. */
 int in_netns(int ns, void (*work)(void *), void *arg);
 
+/* Takes away the name of a network namespace, as `ip netns del` does: it ends when nothing uses it. Gives an errno. */
+int netns_remove(const char *path);
+
 /* ---- device.c ---- */
 
 /* What a failed call was doing; the order is that of STEPS in src/native.ts. */

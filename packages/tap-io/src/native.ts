@@ -199,6 +199,8 @@ export interface Native {
   receive(socket: number, into: Uint8Array): number
   /** flock(2), exclusive and without waiting, of a descriptor of Node's; 0 or an errno. The lock ends when that is closed. */
   lockFile(fd: number): number
+  /** Takes away the name of a network namespace, given as a path. Gives an errno. */
+  removeNetns(path: string): number
 }
 
 const FILE = join(dirname(dirname(fileURLToPath(import.meta.url))), 'build', 'tun-tap.node')

@@ -1,3 +1,4 @@
+import { native } from './native.ts'
 import { TapError } from './tap-error.ts'
 
 /*
@@ -28,4 +29,15 @@ export function netnsPath(target: Netns, key = 'netns'): string {
     throw new TapError('ERR_INVALID_ARG_VALUE', key, target, 'is neither the name of a namespace nor an absolute path')
   }
   return `/run/netns/${target}`
+}
+
+/**
+ * Removes a network namespace that has a name, as `ip netns del` does; what is in it goes when no process and no socket uses
+ * it any more. No other program is run, which a signal to the terminal's process group could end before it began.
+ *
+ * @throws TapError - for what cannot be a name
+ * @returns 0, or the errno of the system: ENOENT (2) where there is none, EPERM (1) without root
+ */
+export function removeNetns(name: string): number {
+  return native().removeNetns(netnsPath(name))
 }

@@ -1,12 +1,13 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
+import { removeNetns } from '@l2l3/tap-io'
 import { isAlive, type MadeNamespace, type MadeProcess, type RunState } from '../run-directory.ts'
 
 /*
  * What is done to the machine by way of iproute2: namespaces made and removed, addresses set. Each `ip` runs in a session
  * of its own (`detached`): Ctrl-C goes to all of the terminal's process group, and would else end an `ip` in the middle
- * of removing what this process is about to forget.
+ * of what it does. Removing runs no program at all: one that a signal meets before it has a session of its own does nothing.
  */
 
 /** Says whether a program can be found. */
@@ -21,20 +22,17 @@ export function environment(): NodeJS.ProcessEnv {
   return { ...process.env, LC_ALL: 'C', PATH: `${process.env.PATH ?? ''}${delimiter}/usr/sbin${delimiter}/sbin` }
 }
 
-/** Runs `ip` commands, one a line; throws an Error with what `ip` said. Synchronous, so that it works while a process
- * ends. With `force`, goes on after a command that fails, and does not throw: the caller looks at what came of it. */
-export function ipBatch(lines: readonly string[], force = false): void {
+/** Runs `ip` commands, one a line; throws an Error with what `ip` said. Synchronous: nothing comes between. */
+export function ipBatch(lines: readonly string[]): void {
   if (lines.length === 0) return
-  const args = force ? ['-force', '-batch', '-'] : ['-batch', '-']
   // Honoured by spawnSync as by spawn, which Node's types do not say.
   const own = { detached: true }
-  const { status, stderr, error } = spawnSync('ip', args, {
+  const { status, stderr, error } = spawnSync('ip', ['-batch', '-'], {
     ...own,
     input: `${lines.join('\n')}\n`,
     encoding: 'utf8',
     env: environment(),
   })
-  if (force) return
   if (error !== undefined) throw new Error(`ip could not be run: ${error.message}`)
   if (status !== 0) throw new Error(`ip failed: ${stderr.trim().split('\n')[0]}`)
 }
@@ -103,17 +101,8 @@ export function isThere({ name, inode }: MadeNamespace): boolean {
 /** Removes those of the namespaces that are still the ones that were made. Gives those that it could not remove, which
  * must not be forgotten. */
 export function removeNamespaces(made: readonly MadeNamespace[]): MadeNamespace[] {
-  let left = made.filter(isThere)
-  // An `ip` that a signal met before it had a session of its own, which takes a while on a busy machine, has done nothing or
-  // half of it: once more.
-  for (let i = 0; i < 8 && left.length > 0; i++) {
-    ipBatch(
-      left.map(({ name }) => `netns del ${name}`),
-      true,
-    )
-    left = left.filter(isThere)
-  }
-  return left
+  for (const one of made) if (isThere(one)) removeNetns(one.name)
+  return made.filter(isThere)
 }
 
 /** Milliseconds that processes whose parent is gone may take to end by themselves, and between two looks. */
@@ -152,10 +141,7 @@ export function probeNamespaces(): void {
   const dead = readdirSync('/run/netns').filter((name) => {
     return name.startsWith(PROBE) && /^\d+$/.test(name.slice(PROBE.length)) && !alive(name.slice(PROBE.length))
   })
-  ipBatch(
-    dead.map((name) => `netns del ${name}`),
-    true,
-  )
+  for (const name of dead) removeNetns(name)
 }
 
 function alive(pid: string): boolean {
