@@ -22,12 +22,13 @@ const of = (node: NodeSpec): ClusterOptions => node.options as ClusterOptions
 
 /** Nodes that know their peers. */
 export function withPeers(nodes: readonly NodeSpec[], modes: Modes): NodeSpec[] {
+  const known = new Map(nodes.map((node) => [node, modes.get(node.mode)?.announces?.(node)]))
   const told = nodes.flatMap((node) => {
-    const peer = of(node).announce === false ? null : (modes.get(node.mode)?.announces?.(node) ?? null)
-    return peer === null ? [] : [{ from: node, peer }]
+    const peer = known.get(node) ?? null
+    return peer === null || of(node).announce === false ? [] : [{ from: node, peer }]
   })
   return nodes.map((node) => {
-    if (modes.get(node.mode)?.announces === undefined) return node
+    if (known.get(node) === undefined) return node
     const own = of(node).peers ?? []
     const others = told.filter(({ from, peer }) => {
       const near = from.mode === node.mode && of(from).cluster === of(node).cluster

@@ -213,9 +213,9 @@ export interface Mode {
   gateways?(node: NodeSpec, port: PortSpec): readonly Address[]
   /** Neighbours that a host on the port is told of, and does not ask for. Default: none. */
   neighbours?(node: NodeSpec, port: PortSpec): readonly StaticNeighbour[]
-  /** What other nodes of its cluster know of it, as an item of their option `peers`; null where there is nothing to know. See
-   * `cluster.ts`. */
-  announces?(node: NodeSpec): { readonly node: string } | null
+  /** What other nodes of its cluster know of it, as an item of their option `peers`; null where there is nothing to know,
+   * undefined where the node is of no cluster: it is told of nobody either. See `cluster.ts`. */
+  announces?(node: NodeSpec): { readonly node: string } | null | undefined
   build(node: NodeSpec, ground: Ground): BuiltNode
 }
 

@@ -94,6 +94,19 @@ describe('options of the modes', () => {
       '6:5 nodes.n.crossSubnet: is of encapsulation ipip or vxlan, and there is none',
       '7:5 nodes.n.natPortRange: is of pools with natOutgoing, and there is none',
     ])
+    const outgoing = (to: string): string[] =>
+      node('calico', `    natOutgoingAddress: ${to}\n    pools: [{ cidr: 10.244.0.0/16, natOutgoing: true }]\n`)
+    expect(outgoing('192.0.2.1')).toEqual([])
+    expect(outgoing('203.0.113.7')).toEqual([])
+    expect(outgoing('192.0.2.7')).toEqual([
+      '5:25 nodes.n.natOutgoingAddress: 192.0.2.7 is in the network of 192.0.2.1/24, and no address of the node: nobody would answer for it',
+    ])
+    expect(outgoing('"fd00::7"')).toEqual([
+      '5:25 nodes.n.natOutgoingAddress: no pool with natOutgoing is of IPv6, as fd00::7 is',
+    ])
+    expect(node('calico', '    encapsulation: ipip\n    tunnelIp: [10.244.1.1, 10.244.1.2]\n')).toEqual([
+      '6:15 nodes.n.tunnelIp: 10.244.1.2 is the second of IPv4, after 10.244.1.1: there is one of each',
+    ])
     expect(node('calico', '    encapsulation: gre\n')[0]).toContain('expected "none", "ipip" or "vxlan"')
     expect(
       node('calico', '    natPortRange: 9-5\n    pools: [{ cidr: 10.244.0.0/16, natOutgoing: true }]\n')[0],
@@ -126,6 +139,12 @@ describe('options of the modes', () => {
     expect(node('flannel', '    network: 10.244.0.0/16\n    subnet: 10.9.1.0/24\n')).toEqual([
       '6:13 nodes.n.subnet: 10.9.1.0/24 is in no network of flannel',
     ])
+    expect(node('flannel', '    network: 10.244.0.0/16\n    subnet: [10.244.1.0/24, 10.244.2.0/24]\n')).toEqual([
+      '6:13 nodes.n.subnet: 10.244.2.0 is the second of IPv4, after 10.244.1.0: there is one of each',
+    ])
+    expect(of('    peers: [{ node: x, subnets: [10.244.2.0/24], address: [192.0.2.2, 192.0.2.3] }]\n')).toEqual([
+      '7:59 nodes.n.peers[0].address: 192.0.2.3 is the second of IPv4, after 192.0.2.2: there is one of each',
+    ])
   })
 
   it('macvlan and ipvlan', () => {
@@ -142,7 +161,60 @@ describe('options of the modes', () => {
       expect(of('203.0.113.1')).toEqual([
         '5:27 nodes.n.endpoints.a.ip: the gateway, 203.0.113.1, is in no network of a',
       ])
+      const stack = (mac: string, more = ''): string[] =>
+        problems(
+          `nodes:\n  n:\n    mode: ${mode}\n    parent: h\n    endpoints: { h: { ip: 192.0.2.5/24, mac: "${mac}" } }\n${more}`,
+        )
+      expect(stack('02:00:00:00:00:09')).toHaveLength(1)
+      expect(stack('02:00:00:00:00:09')[0]).toMatch(
+        /^5:46 nodes\.n\.endpoints\.h\.mac: .*the MAC of the interface, 02:/,
+      )
+      expect(stack('02:00:00:00:00:09', '    parentMac: 02-00-00-00-00-09\n')).toEqual([])
     }
+  })
+
+  it('ptp', () => {
+    const of = (lines: string): string[] =>
+      node('ptp', `    gateways: [10.1.0.1]\n    podCidrs: [10.1.0.0/24]\n${lines}`)
+    expect(of('    cluster: blue\n    announce: false\n    peers: []\n    noMasqueradeCidrs: []\n')).toEqual([
+      '7:5 nodes.n.cluster: is of kindnet: needs preset kindnet',
+      '8:5 nodes.n.announce: is of kindnet: needs preset kindnet',
+      '9:5 nodes.n.peers: is of kindnet: needs preset kindnet',
+      '10:5 nodes.n.noMasqueradeCidrs: is of kindnet: needs preset kindnet',
+    ])
+    expect(of('    ipMasqBackend: nftables\n')).toEqual(['7:5 nodes.n.ipMasqBackend: is of ipMasq, which is false'])
+    expect(of('    preset: kindnet\n    ipMasq: false\n    noMasqueradeCidrs: [10.9.0.0/16]\n')).toEqual([
+      '9:5 nodes.n.noMasqueradeCidrs: is of ipMasq, which is false',
+    ])
+  })
+
+  it('ptp is in no cluster with kindnet beside it', () => {
+    const uplink = (n: number): string => `uplink: { segment: lan, ip: 192.0.2.${n}/24 }`
+    const text = `segments: { lan: {} }
+nodes:
+  n1: { mode: ptp, gateways: [10.1.0.1], podCidrs: [10.1.0.0/24], ${uplink(1)} }
+  n2: { mode: ptp, preset: kindnet, gateways: [10.2.0.1], podCidrs: [10.2.0.0/24], ${uplink(2)} }
+`
+    const peers = parseTopology(text, 'net.yaml').nodes.map((n) => n.options.peers)
+    expect(peers.slice(0, 2)).toEqual([undefined, []])
+  })
+
+  it('bridge', () => {
+    const of = (lines: string, gateway = '{ ip: 10.1.0.1/24 }'): string[] =>
+      node('bridge', `${gateway === '' ? '' : `    gateway: ${gateway}\n`}${lines}`)
+    const pod = '    endpoints: { a: { ip: 10.1.0.5/24 } }\n'
+    expect(of(`    ipMasq: true\n    services: { s: { port: 80, clusterIps: [10.9.0.1] } }\n${pod}`, '')).toEqual([
+      '5:5 nodes.n.ipMasq: needs the key "gateway" beside it (isGateway): without, no pod reaches the node',
+      '6:5 nodes.n.services: needs the key "gateway" beside it (isGateway): without, no pod reaches the node',
+    ])
+    expect(of('    ipMasqBackend: nftables\n')).toEqual(['6:5 nodes.n.ipMasqBackend: is of ipMasq, which is false'])
+    expect(of('    preset: kubenet\n    ipMasq: false\n    nonMasqueradeCidrs: [10.0.0.0/8]\n')).toEqual([
+      '8:5 nodes.n.nonMasqueradeCidrs: is of ipMasq, which is false',
+    ])
+    expect(of(`    defaultGateway: [10.1.0.9, "fe80::1"]\n${pod}`)).toEqual([])
+    expect(of(`    defaultGateway: [10.7.0.9]\n${pod}`)).toEqual([
+      '7:27 nodes.n.endpoints.a.ip: its default gateway, 10.7.0.9, is not in the network of 10.1.0.5/24',
+    ])
   })
 
   it.each([

@@ -24,6 +24,7 @@ import { type CniNode, cniKey, type Expanded, expandCni, runtimeKey } from './cn
 import { defaultRouted, hostRoutes, hostRoutesKey } from './cni-routes.ts'
 import {
   type Build,
+  checkUnused,
   gateOptions,
   KUBE_CHANGES,
   kubeOptions,
@@ -123,6 +124,8 @@ interface Options
 
 const of = (node: NodeSpec): Options => node.options as Options
 
+const GATEWAY_NEEDED = 'needs the key "gateway" beside it (isGateway): without, no pod reaches the node'
+
 const NAMES = { cni: 'cni0', docker0: 'docker0', kubenet: 'cbr0' } as const
 
 const nameOf = (node: NodeSpec): string => of(node).bridge ?? NAMES[of(node).preset ?? 'cni']
@@ -219,7 +222,7 @@ function check(node: NodeSpec, report: Report): void {
     fine = false
     report(path, message, at)
   }
-  const { gateway, defaultGateway, preset = 'cni', icc, nonMasqueradeCidrs, ipMasqBackend } = of(node)
+  const { gateway, defaultGateway, preset = 'cni', icc, nonMasqueradeCidrs, ipMasq, ipMasqBackend } = of(node)
   const own = gatewayAddresses(node, note)
   const next = podGateways(node, note)
   if (gateway?.mac !== undefined) attempt(note, ['gateway', 'mac'], () => parseMac(gateway.mac as string))
@@ -232,6 +235,13 @@ function check(node: NodeSpec, report: Report): void {
   }
   if (ipMasqBackend !== undefined && preset !== 'cni')
     note(['ipMasqBackend'], 'is of the CNI plugin: needs preset cni', 'key')
+  else if (masquerade(of(node)) === 'off') {
+    checkUnused(node, ['ipMasqBackend', 'nonMasqueradeCidrs'], 'is of ipMasq, which is false', note)
+  }
+  if (gateway === undefined) {
+    if (ipMasq === true) note(['ipMasq'], GATEWAY_NEEDED, 'key')
+    checkUnused(node, ['services', 'portMappings'], GATEWAY_NEEDED, note)
+  }
   nonMasqueradeCidrs?.forEach((text, i) => void attempt(note, ['nonMasqueradeCidrs', i], () => parseNetwork(text)))
   for (const { label, path, options: port } of [{ label: node.name, path: [], options: node.options }, ...node.ports]) {
     const { vlan = 0, vlanTrunk = [] } = port as { vlan?: number; vlanTrunk?: unknown[] }
@@ -256,6 +266,7 @@ function check(node: NodeSpec, report: Report): void {
         note([...path, 'ip'], `${text}/${prefix} is not in the network of the gateway, ${networks.join(', ')}`)
       }
     }
+    checkReach(port, next, note)
   }
   for (const port of node.ports.filter((p) => p.endpoint === null)) {
     for (const { text, bytes } of port.interface.addresses) {
@@ -269,6 +280,16 @@ function check(node: NodeSpec, report: Report): void {
   if (fine) tryToBuild(node, settings, build, report)
 }
 
+/** Reports a host that has its default gateway in none of its networks. */
+function checkReach({ endpoint, path }: PortSpec, next: readonly Address[], report: Report): void {
+  for (const gateway of next) {
+    const own = endpoint?.addresses.filter((a) => a.family === gateway.family) ?? []
+    if (own.length === 0 || isLinkLocal(gateway) || own.some((a) => onLink(a, gateway.bytes))) continue
+    const [{ text, prefix }] = own as [Address]
+    report([...path, 'ip'], `its default gateway, ${gateway.text}, is not in the network of ${text}/${prefix}`)
+  }
+}
+
 /** Keys that a configuration decides. */
 const DECIDED = [
   ...['preset', 'bridge', 'gateway', 'defaultGateway', 'ipMasq', 'ipMasqBackend', 'nonMasqueradeCidrs', 'hairpinMode'],
@@ -280,12 +301,15 @@ function fromCni({ plugin, networks, routes }: CniNode<BridgeConf>): Expanded {
   const { bridge: name, isGateway, isDefaultGateway, ipMasq, ipMasqBackend, vlan, vlanTrunk } = plugin
   const { hairpinMode, preserveDefaultVlan, macspoofchk, portIsolation } = plugin
   const own = networks.map(({ gateway, subnet }) => `${gateway}/${subnet.split('/')[1]}`)
+  const leads = isGateway && own.length > 0
   const routed = isDefaultGateway ? networks.map((n) => n.gateway) : defaultRouted(networks, routes)
   return {
     node: {
-      ...{ bridge: name, ipMasq, hairpinMode, preserveDefaultVlan, macspoofchk, portIsolation, vlan, vlanTrunk },
-      ...(ipMasqBackend === null ? {} : { ipMasqBackend }),
-      ...(isGateway && own.length > 0 ? { gateway: { ip: own } } : {}),
+      ...{ bridge: name, hairpinMode, preserveDefaultVlan, macspoofchk, portIsolation, vlan, vlanTrunk },
+      ...(leads ? { gateway: { ip: own } } : {}),
+      // The plugin writes its rules without an address on the bridge, too: no packet comes to them.
+      ipMasq: ipMasq && leads,
+      ...(ipMasq && leads && ipMasqBackend !== null ? { ipMasqBackend } : {}),
       defaultGateway: routed.length === 0 ? false : routed,
     },
     pod: (pod) => {

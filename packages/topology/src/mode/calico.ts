@@ -1,9 +1,9 @@
 import { type CalicoOptions, type CalicoSettings, calico, POD_GATEWAY, POD_GATEWAY_MAC, podGateway6 } from '@l2l3/modes'
-import { parseIp, parseMac, parseNetwork } from '../address.ts'
+import { onLink, parseIp, parseMac, parseNetwork } from '../address.ts'
 import { attempt } from '../attempt.ts'
 import type { Mode, Report } from '../mode.ts'
 import type { NodeSpec } from '../topology.ts'
-import { announcement, checkPeers, clusterOptions, oneOrTwo, type RawCluster } from './cluster-keys.ts'
+import { announcement, checkOneOfEach, checkPeers, clusterOptions, oneOrTwo, type RawCluster } from './cluster-keys.ts'
 import { l3Mode } from './l3.ts'
 import {
   type Build,
@@ -130,22 +130,15 @@ function check(node: NodeSpec, report: Report): void {
     fine = false
     report(path, message, at)
   }
-  const {
-    gatewayMac,
-    blocks = [],
-    pools = [],
-    natExclusions = [],
-    natOutgoingAddress,
-    vtepMac = [],
-    tunnelIp = [],
-  } = of(node)
+  const { gatewayMac, blocks = [], pools = [], natExclusions = [], vtepMac = [], tunnelIp = [] } = of(node)
   if (gatewayMac !== undefined) attempt(note, ['gatewayMac'], () => parseMac(gatewayMac))
   blocks.forEach((text, i) => void attempt(note, ['blocks', i], () => parseNetwork(text)))
   pools.forEach(({ cidr }, i) => void attempt(note, ['pools', i, 'cidr'], () => parseNetwork(cidr)))
   natExclusions.forEach((text, i) => void attempt(note, ['natExclusions', i], () => parseNetwork(text)))
-  if (natOutgoingAddress !== undefined) attempt(note, ['natOutgoingAddress'], () => parseIp(natOutgoingAddress))
+  checkNatAddress(node, note)
   for (const text of [vtepMac].flat()) attempt(note, ['vtepMac'], () => parseMac(text))
-  for (const text of [tunnelIp].flat()) attempt(note, ['tunnelIp'], () => parseIp(text))
+  const inside = [tunnelIp].flat().flatMap((text) => attempt(note, ['tunnelIp'], () => parseIp(text)) ?? [])
+  checkOneOfEach('tunnelIp', inside, note)
   const { encapsulation = 'none' } = of(node)
   if (encapsulation !== 'vxlan') {
     checkUnused(node, ['vni', 'vxlanPort', 'vtepMac'], `is of encapsulation vxlan, not ${encapsulation}`, note)
@@ -162,6 +155,27 @@ function check(node: NodeSpec, report: Report): void {
   checkPeers(node, note)
   checkPolicies(node, [], note)
   if (fine) tryToBuild(node, settings, build, report)
+}
+
+/** Reports an address to translate to that nobody would answer for: it is of a link of the node, and not the node's. One that is on no
+ * link is for others' routes to lead here. */
+function checkNatAddress(node: NodeSpec, report: Report): void {
+  const { natOutgoingAddress: given, pools = [] } = of(node)
+  const at = ['natOutgoingAddress']
+  const to = given === undefined ? undefined : attempt(report, at, () => parseIp(given))
+  if (to === undefined) return
+  const near = node.ports.flatMap((p) => (p.endpoint === null ? p.interface.addresses : []))
+  const link = near.find((a) => onLink(a, to.bytes))
+  if (link !== undefined && !near.some((a) => a.text === to.text)) {
+    report(
+      at,
+      `${to.text} is in the network of ${link.text}/${link.prefix}, and no address of the node: nobody would answer for it`,
+    )
+  }
+  const pool = pools.find((p) => p.natOutgoing && p.cidr.includes(':') === (to.family === 6))
+  if (pool === undefined && pools.some((p) => p.natOutgoing)) {
+    report(at, `no pool with natOutgoing is of IPv${to.family}, as ${to.text} is`)
+  }
 }
 
 /** Pods as Calico has them. */

@@ -79,6 +79,15 @@ export function announcement(
 
 function quiet(): void {}
 
+/** Reports more than one of an IP version, where there is one each. */
+export function checkOneOfEach(key: string, list: readonly Address[], report: Report): void {
+  for (const [i, { family, text }] of list.entries()) {
+    const first = list.findIndex((other) => other.family === family)
+    if (first < i)
+      report([key], `${text} is the second of IPv${family}, after ${list[first]?.text}: there is one of each`)
+  }
+}
+
 /** Reports peers that are on no link of the node.
  * @param who needs them there */
 export function checkNear(node: NodeSpec, who: string, report: Report): void {
@@ -105,6 +114,8 @@ export function checkPeers(node: NodeSpec, report: Report): void {
     subnets.forEach((text, j) => void attempt(report, [...path, 'subnets', j], () => parseNetwork(text)))
     for (const text of [vtepMac].flat()) attempt(report, [...path, 'vtepMac'], () => parseMac(text))
     for (const text of [tunnelIp].flat()) attempt(report, [...path, 'tunnelIp'], () => parseIp(text))
+    const far = [address].flat().flatMap((text) => attempt(quiet, [], () => parseIp(text)) ?? [])
+    checkOneOfEach('address', far, (at, message) => report([...path, ...at], message))
     for (const text of [address].flat()) {
       const at = [...path, 'address']
       const far = attempt(report, at, () => parseIp(text))

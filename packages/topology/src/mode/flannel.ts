@@ -6,6 +6,7 @@ import type { NodeSpec } from '../topology.ts'
 import {
   announcement,
   checkNear,
+  checkOneOfEach,
   checkPeers,
   clusterOptions,
   oneOrTwo,
@@ -133,6 +134,8 @@ function check(node: NodeSpec, report: Report): void {
     if (of(node)[key] === undefined) note([], `the key "${key}" is missing`)
   }
   const [all, own] = [networks(node, 'network', note), networks(node, 'subnet', note)]
+  checkOneOfEach('network', all, note)
+  checkOneOfEach('subnet', own, note)
   for (const { text, prefix, bytes } of own) {
     const whole = all.find((network) => onLink(network, bytes))
     if (whole === undefined) note(['subnet'], `${text}/${prefix} is in no network of flannel`)

@@ -56,8 +56,14 @@ function check(node: NodeSpec, report: Report): void {
   if (modes.includes('passthru') && second !== undefined) {
     report(second.path, 'passthru takes one pod, and there are others', 'key')
   }
+  const own = quiet(() => parentMac(node))
+  const stack = node.ports.find((port) => isParent(node, port))
+  if (stack?.endpoint && own !== undefined && stack.endpoint.mac !== own) {
+    const what = `${stack.name} is the node's own stack, and has the MAC of the interface, ${own}`
+    report([...stack.path, 'mac'], `${what}: the key "parentMac" gives it another`)
+  }
   for (const { endpoint, path } of pods) {
-    if (endpoint?.mac === quiet(() => parentMac(node)) && variant !== 'passthru') {
+    if (endpoint?.mac === own && variant !== 'passthru') {
       report([...path, 'mac'], `${endpoint?.mac} is the interface's own: needs variant passthru`)
     }
   }

@@ -10,6 +10,7 @@ import { defaultRouted, hostRoutes, hostRoutesKey } from './cni-routes.ts'
 import {
   type Build,
   checkAlone,
+  checkUnused,
   gateOptions,
   KUBE_CHANGES,
   kubeOptions,
@@ -111,7 +112,7 @@ function check(node: NodeSpec, report: Report): void {
     fine = false
     report(path, message, at)
   }
-  const { preset = 'ptp', podCidrs = [], ipMasq, ipMasqBackend, noMasqueradeCidrs } = of(node)
+  const { preset = 'ptp', podCidrs = [], ipMasq, noMasqueradeCidrs } = of(node)
   if (of(node).gateways === undefined) note([], 'the key "gateways" is missing: an address for each IP version')
   const own = gateways(node, note)
   const cidrs = podCidrs.flatMap((text, i) => attempt(note, ['podCidrs', i], () => parseNetwork(text)) ?? [])
@@ -121,12 +122,15 @@ function check(node: NodeSpec, report: Report): void {
       note(['gateways', i], `${text} is the second of IPv${family}: pods have one`)
     }
   })
-  if (preset === 'kindnet' && ipMasqBackend !== undefined)
-    note(['ipMasqBackend'], 'is of the CNI plugin: needs preset ptp', 'key')
-  if (preset !== 'kindnet' && noMasqueradeCidrs !== undefined) {
-    note(['noMasqueradeCidrs'], 'is of kindnet: needs preset kindnet', 'key')
+  const kindnet = preset === 'kindnet'
+  if (kindnet) checkUnused(node, ['ipMasqBackend'], 'is of the CNI plugin: needs preset ptp', note)
+  else {
+    const ofKindnet = ['noMasqueradeCidrs', 'peers', 'cluster', 'announce']
+    checkUnused(node, ofKindnet, 'is of kindnet: needs preset kindnet', note)
   }
-  if ((ipMasq ?? preset === 'kindnet') && podCidrs.length === 0) {
+  if (!(ipMasq ?? kindnet)) {
+    checkUnused(node, [kindnet ? 'noMasqueradeCidrs' : 'ipMasqBackend'], 'is of ipMasq, which is false', note)
+  } else if (podCidrs.length === 0) {
     note([], 'the key "podCidrs" is missing: what is masqueraded is what leaves them')
   }
   for (const { endpoint, path } of node.ports) {
@@ -142,7 +146,7 @@ function check(node: NodeSpec, report: Report): void {
   checkAlone(node, note)
   checkRouted(node, note)
   checkPeers(node, note)
-  if (preset === 'kindnet') checkNear(node, 'kindnet', note)
+  if (kindnet) checkNear(node, 'kindnet', note)
   checkPolicies(node, [], note)
   if (fine) tryToBuild(node, settings, build, report)
 }
@@ -197,7 +201,7 @@ export const ptpMode: Mode = {
     of(node).defaultGateway === false
       ? []
       : gateways(node).filter(({ family }) => endpoint?.addresses.some((a) => a.family === family)),
-  announces: (node) => (of(node).preset === 'kindnet' ? announcement(node, of(node).podCidrs ?? []) : null),
+  announces: (node) => (of(node).preset === 'kindnet' ? announcement(node, of(node).podCidrs ?? []) : undefined),
   changes: ['routes', 'peers', ...KUBE_CHANGES],
   build: (node, ground) => new LinuxModeNode<PtpSettings>(node, ground, settings, build),
 }
