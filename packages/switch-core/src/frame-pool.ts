@@ -3,6 +3,7 @@ import { type FrameLoops, frameLoops } from './frame-loops.ts'
 import { Ledger, type LedgerReport } from './ledger.ts'
 import { TUNNEL } from './offload/kinds.ts'
 import type { FrameTrace } from './trace.ts'
+import { makeBuffer } from './wasm/memory.ts'
 
 /*
  * A frame is a number: a row in this pool. The bytes of all frames are one arena; what is known about a frame stands
@@ -142,9 +143,9 @@ export class FramePool {
     if (size > 2 ** 32 - 1) {
       throw new RangeError(`frames x frameSize is ${size} bytes; a pool takes at most 4 GiB`)
     }
-    const arena = options.shared ? new SharedArrayBuffer(size) : new ArrayBuffer(size)
-    this.bytes = new Uint8Array(arena)
-    this.data = new DataView(arena)
+    const arena = makeBuffer(size, options.shared ?? false)
+    this.bytes = new Uint8Array(arena, 0, size)
+    this.data = new DataView(arena, 0, size)
 
     const n = this.frames
     this.off = new Uint32Array(n)
