@@ -61,6 +61,33 @@ describe('hns', () => {
     })
   })
 
+  it('flags, parts of subnets and the management address hold in files, too', () => {
+    const of = (network: object, node: object = base) =>
+      yaml({ ...node, endpoints: { web: {} }, hns: { networks: [{ ...BRIDGE, ...network }], endpoints: { web } } })
+    const parts = (Flags: number) => ({
+      Subnets: [{ ...BRIDGE.Subnets[0], IpSubnets: [{ IpAddressPrefix: '10.244.3.0/28', Flags }] }],
+    })
+    expect(nodeOf(of(parts(0))).ports.web).toMatchObject({ guards: { blockBroadcast: true } })
+    expect(nodeOf(of(parts(1))).ports.web).toMatchObject({ guards: { blockBroadcast: false } })
+    expect(problems(of({ ManagementIP: '10.240.0.5' }))).toEqual([
+      "nodes.n.hns.networks[0]: the management address 10.240.0.5 is not the host's, 10.240.0.4",
+    ])
+    expect(problems(of({ ManagementIP: '10.240.0.4' }))).toEqual([])
+    expect(problems(of({ Flags: 1024 }))).toEqual([
+      'nodes.n.hns.networks[0].Flags: DisableHostPort leaves the host no port: the key "host" cannot be',
+    ])
+    const { host: _, ...hostless } = base
+    expect(nodeOf(of({ Flags: 1024 }, hostless)).options.hostEndpoint).toBeUndefined()
+    const plain = (network: object, node: object) =>
+      of({ Type: 'Transparent', ...network }, { mode: 'transparent', uplink: {}, ...node })
+    const interfaces = { management: { ip: '10.244.3.1/24' } }
+    expect(problems(plain({ ManagementIP: '10.244.3.9' }, { interfaces }))).toEqual([
+      "nodes.n.hns.networks[0]: the management address 10.244.3.9 is not the host's, 10.244.3.1",
+    ])
+    expect(problems(plain({ Flags: 1024 }, { interfaces }))).toHaveLength(1)
+    expect(problems(plain({ Flags: 1024 }, {}))).toEqual([])
+  })
+
   it('becomes keys of each mode, and keys of the file count', () => {
     const tunnel = { ...base, mode: 'l2tunnel', endpoints: { web: { mtu: 1400 } } }
     expect(

@@ -26,6 +26,7 @@ import { checkedAt } from './shape.ts'
  *     an ID, or an address on a network, a second time     it would not be one any more
  *     an address outside the network's subnets             it would not be reachable
  *     an IPv6 address on an overlay or NAT                 modes.md 2.1
+ *     EnableDhcp but on Transparent                        addresses are HNS' own there
  *     a switch rule of an ACL on Transparent or NAT        Windows Firewall alone is there (modes.md 16)
  *     to take off a network that has endpoints,            others would refer to what is not there
  *       or an endpoint that a load balancer has
@@ -344,8 +345,12 @@ export class Hns {
   #addresses(at: At, network: CreatedNetwork, read: HnsEndpoint): HnsEndpoint['addresses'] {
     const taken = new Set(this.listEndpoints(network.id).flatMap((e) => e.addresses.map((a) => canonical(a.address))))
     const wanted = read.addresses
+    if (read.dhcp && network.type !== 'Transparent') {
+      refuse(at, read.flags, `EnableDhcp on a network of type ${network.type}: its addresses are HNS' own`)
+    }
     if (wanted.length === 0) {
       if (read.remote) refuse(at, undefined, 'a remote endpoint has to have an address')
+      if (read.dhcp) return []
       const free = this.#freeAddress(at, network, taken)
       return free === null ? [] : [free]
     }
@@ -360,6 +365,10 @@ export class Hns {
       if (subnet === undefined && !read.remote && network.subnets.length > 0) {
         refuse(at, address, `the address ${address} is in no subnet of the network`)
       }
+      const part = subnet?.parts.find((p) => p.reservesNetworkAddress && includes(p.prefix, address))
+      if (part !== undefined && sameAddress(part.prefix, address)) {
+        refuse(at, address, `the address ${address} is that of the network ${part.prefix}, which reserves it`)
+      }
       if (subnet?.reservesGateway === true && subnet.gateway !== null && sameAddress(subnet.gateway, address)) {
         refuse(at, address, `the address ${address} is the gateway's`)
       }
@@ -370,18 +379,24 @@ export class Hns {
     })
   }
 
-  /** The next free address of the first IPv4 subnet: not the first two of an L2Bridge, which are the gateway's and the host's (modes.md
-   * 2.1), nor the last. Null where the network has no subnet: its endpoints ask a DHCP server. */
+  /** The next free address of the first IPv4 subnet, in its parts where it has some: not the first two of an L2Bridge, which are the
+   * gateway's and the host's (modes.md 2.1), nor the last, nor what a part reserves. Null where the network has no subnet, or a DHCP
+   * server is asked. */
   #freeAddress(at: At, network: HnsNetwork, taken: ReadonlySet<string>): HnsEndpoint['addresses'][number] | null {
     const subnet = network.subnets.find((s) => !s.prefix.includes(':'))
     if (subnet === undefined || network.ipam === 'dhcp') return null
-    const { words, length } = parsePrefix(subnet.prefix) as Prefix
-    const first = words[0] as number
-    const size = 2 ** (32 - length)
-    const begin = network.type === 'L2Bridge' || network.type === 'L2Tunnel' ? 3 : 2
-    for (let i = begin; i < Math.min(size - 1, MOST_TRIED); i++) {
-      const address = formatWords(Uint32Array.of(first + i))
-      if (!taken.has(address) && address !== subnet.gateway) return { address, prefixLength: length }
+    const whole = rangeOf(subnet.prefix)
+    const own = whole.first + (network.type === 'L2Bridge' || network.type === 'L2Tunnel' ? 3 : 2)
+    const ranges = subnet.parts.map(({ prefix, reservesNetworkAddress: keeps }) => {
+      const { first, last } = rangeOf(prefix)
+      return keeps ? { first: first + 1, last: last - 1 } : { first, last }
+    })
+    for (const range of ranges.length === 0 ? [whole] : ranges) {
+      const begin = Math.max(range.first, own)
+      for (let n = begin; n <= Math.min(range.last, whole.last - 1, begin + MOST_TRIED); n++) {
+        const address = formatWords(Uint32Array.of(n))
+        if (!taken.has(address) && address !== subnet.gateway) return { address, prefixLength: whole.length }
+      }
     }
     return refuse(at, subnet.prefix, `no address of ${subnet.prefix} is free`)
   }
@@ -456,6 +471,13 @@ function sameFrontend(a: HnsLoadBalancer, b: HnsLoadBalancer): string | null {
   }
   const others = new Set(fronts(b))
   return fronts(a).find((front) => others.has(front)) ?? null
+}
+
+/** The addresses of an IPv4 prefix. */
+function rangeOf(prefix: string): { readonly first: number; readonly last: number; readonly length: number } {
+  const { words, length } = parsePrefix(prefix) as Prefix
+  const first = words[0] as number
+  return { first, last: first + 2 ** (32 - length) - 1, length }
 }
 
 function canonical(address: string): string {

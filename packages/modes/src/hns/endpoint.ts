@@ -18,6 +18,7 @@ import {
 } from './common.ts'
 import { type HnsEndpointPolicy, readEndpointPolicies } from './endpoint-policies.ts'
 import { type At, refuse, under } from './error.ts'
+import { EndpointFlag, judgeEndpointFlags } from './flags.ts'
 import { schemaOf } from './network.ts'
 import {
   anything,
@@ -63,21 +64,14 @@ export interface HnsEndpoint {
   readonly remote: boolean
   /** It may not speak to other endpoints of its node (Docker's `icc=false`). */
   readonly isolated: boolean
-  /** Bits of `EndpointFlags`. */
+  /** It asks a DHCP server, and HNS gives it no address. */
+  readonly dhcp: boolean
+  /** Bits of `EndpointFlag`. */
   readonly flags: number
+  /** Flags that change nothing, and why. */
+  readonly withoutEffect: readonly Unsupported[]
   readonly unsupported: readonly Unsupported[]
 }
-
-/** Flags of endpoints. */
-export const EndpointFlag = {
-  None: 0,
-  RemoteEndpoint: 1,
-  DisableInterComputeCommunication: 2,
-  EnableMirroring: 4,
-  EnableLowInterfaceMetric: 8,
-  OverrideDNSServerOrder: 16,
-  EnableDhcp: 32,
-} as const
 
 interface Endpoint1 {
   ID?: string
@@ -233,6 +227,7 @@ function fromFirst(at: At, value: unknown, options: HnsReadOptions): HnsEndpoint
     }),
     policies,
     ...flagsOf(bits),
+    withoutEffect: judgeEndpointFlags(at, bits, unsupported, options),
     unsupported,
   }
 }
@@ -253,14 +248,16 @@ function fromSecond(at: At, value: unknown, options: HnsReadOptions): HnsEndpoin
     dns: dnsOf(d.Dns),
     policies: readEndpointPolicies(under(at, 'Policies'), d.Policies, 2, unsupported, options),
     ...flagsOf(d.Flags ?? 0),
+    withoutEffect: judgeEndpointFlags(under(at, 'Flags'), d.Flags ?? 0, unsupported, options),
     unsupported,
   }
 }
 
-function flagsOf(bits: number): Pick<HnsEndpoint, 'remote' | 'isolated' | 'flags'> {
+function flagsOf(bits: number): Pick<HnsEndpoint, 'remote' | 'isolated' | 'dhcp' | 'flags'> {
   return {
     remote: (bits & EndpointFlag.RemoteEndpoint) !== 0,
     isolated: (bits & EndpointFlag.DisableInterComputeCommunication) !== 0,
+    dhcp: (bits & EndpointFlag.EnableDhcp) !== 0,
     flags: bits,
   }
 }

@@ -18,6 +18,7 @@ import {
   version,
 } from './common.ts'
 import { type At, refuse, under } from './error.ts'
+import { judgeNetworkFlags, NetworkFlag } from './flags.ts'
 import { type HnsNetworkPolicy, readNetworkPolicies, readSubnetPolicies } from './network-policies.ts'
 import {
   anything,
@@ -49,6 +50,7 @@ import {
  *     an overlay's subnet without VSID, or with one below 4096 (modes.md 4.1)         VSID elsewhere, VLAN on an overlay or NAT
  *     RemoteSubnetRoute, VxlanPort, DrMacAddress and HostRoute elsewhere than on an overlay
  *     IPv6 subnets of overlays and NAT (modes.md 2.1)
+ *     IPAM of type DHCP but on Transparent (modes.md 2.1)                             DisableHostPort of overlays and NAT
  */
 
 /** Kinds of network that there are here. */
@@ -66,7 +68,8 @@ export interface HnsSubnet {
   readonly vsid: number | null
   /** Whether the gateway's address is HNS' own, and no endpoint's. */
   readonly reservesGateway: boolean
-  /** Parts of it, with flags of their own. */
+  /** Parts of it. Endpoints there send broadcasts where theirs has `EnableBroadcast`; without `ReserveNetworkAddress` its first and last
+   * address are endpoints' as others are. */
   readonly parts: readonly { prefix: string; broadcast: boolean; reservesNetworkAddress: boolean }[]
 }
 
@@ -86,26 +89,12 @@ export interface HnsNetwork {
   readonly adapter: string | null
   readonly managementIp: string | null
   readonly sourceMac: string | null
-  /** Bits of `NetworkFlags`. */
+  /** Bits of `NetworkFlag`. */
   readonly flags: number
+  /** Flags that change nothing, and why. */
+  readonly withoutEffect: readonly Unsupported[]
   readonly unsupported: readonly Unsupported[]
 }
-
-/** Flags of networks. */
-export const NetworkFlag = {
-  None: 0,
-  EnableDnsProxy: 1,
-  EnableDhcpServer: 2,
-  EnableMirroring: 4,
-  EnableNonPersistent: 8,
-  EnablePersistent: 16,
-  IsolateVSwitch: 32,
-  EnableFlowSteering: 64,
-  DisableSharing: 128,
-  EnableFirewall: 256,
-  DisableHostPort: 1024,
-  EnableIov: 8192,
-} as const
 
 const TYPES: readonly HnsNetworkType[] = ['NAT', 'Transparent', 'L2Bridge', 'L2Tunnel', 'Overlay']
 const OTHER_TYPES = ['ICS', 'Private', 'Internal', 'Mirrored', 'Infiniband', 'ConstrainedICS'] as const
@@ -117,17 +106,38 @@ interface MacRange {
 }
 const macRange = shape<MacRange>({ StartMacAddress: mac, EndMacAddress: mac }, ['StartMacAddress', 'EndMacAddress'])
 
+/** Flags of a part of a subnet (`IPSubnetFlags`). */
+const IpSubnetFlag = { None: 0, EnableBroadcast: 1, ReserveNetworkAddress: 2 } as const
+
+interface IpSubnet {
+  ID?: string
+  IpAddressPrefix: string
+  Flags?: number
+}
+const ipSubnet = shape<IpSubnet>(
+  { ID: guid, IpAddressPrefix: prefix, Flags: flags(IpSubnetFlag) },
+  ['IpAddressPrefix'],
+  { passed: [...BASE_KEYS, 'Name', 'Policies', 'SchemaVersion'] },
+)
 interface Subnet1 {
   ID?: string
   AddressPrefix?: string
   GatewayAddress?: string
   Policies?: unknown[]
+  IpSubnets?: IpSubnet[]
   Flags?: number
 }
 const subnet1 = shape<Subnet1>(
-  { ID: guid, AddressPrefix: prefix, GatewayAddress: host, Policies: listOf(anything), Flags: whole(0, 1) },
+  {
+    ID: guid,
+    AddressPrefix: prefix,
+    GatewayAddress: host,
+    Policies: listOf(anything),
+    IpSubnets: listOf(ipSubnet),
+    Flags: whole(0, 1),
+  },
   [],
-  { passed: [...BASE_KEYS, 'IpSubnets'] },
+  { passed: BASE_KEYS },
 )
 
 interface Network1 {
@@ -186,16 +196,6 @@ const network1 = shape<Network1>(
   },
 )
 
-interface IpSubnet {
-  ID?: string
-  IpAddressPrefix: string
-  Flags?: number
-}
-const ipSubnet = shape<IpSubnet>(
-  { ID: guid, IpAddressPrefix: prefix, Flags: flags({ None: 0, EnableBroadcast: 1, ReserveNetworkAddress: 2 }) },
-  ['IpAddressPrefix'],
-  { passed: [...BASE_KEYS, 'Name', 'SchemaVersion'] },
-)
 interface Subnet2 {
   ID?: string
   IpAddressPrefix: string
@@ -297,7 +297,7 @@ function fromFirst(at: At, value: unknown, options: HnsReadOptions): HnsNetwork 
         vlan: own.vlan ?? vlanOfAll,
         vsid: own.vsid ?? ofAll('vsid'),
         reservesGateway: (s.Flags ?? 0) === 0,
-        parts: [],
+        parts: partsOf(s.IpSubnets),
       },
     ]
   })
@@ -321,6 +321,7 @@ function fromFirst(at: At, value: unknown, options: HnsReadOptions): HnsNetwork 
     managementIp: d.ManagementIP ?? null,
     sourceMac: d.SourceMac ?? null,
     flags: d.Flags ?? 0,
+    withoutEffect: judgeNetworkFlags(under(at, 'Flags'), d.Flags ?? 0, unsupported, options),
     unsupported,
   }
 }
@@ -342,14 +343,7 @@ function fromSecond(at: At, value: unknown, options: HnsReadOptions): HnsNetwork
         routes,
         ...readSubnetPolicies(under(place, 'Policies'), s.Policies, 2),
         reservesGateway: (s.Flags ?? 0) === 0,
-        parts: (s.IpSubnets ?? []).map((part) => {
-          const bits = part.Flags ?? 0
-          return {
-            prefix: part.IpAddressPrefix,
-            broadcast: (bits & 1) !== 0,
-            reservesNetworkAddress: (bits & 2) !== 0,
-          }
-        }),
+        parts: partsOf(s.IpSubnets),
       }
     }),
   )
@@ -369,8 +363,17 @@ function fromSecond(at: At, value: unknown, options: HnsReadOptions): HnsNetwork
     managementIp: one('provider-address')?.address ?? null,
     sourceMac: one('source-mac')?.mac ?? null,
     flags: d.Flags ?? 0,
+    withoutEffect: judgeNetworkFlags(under(at, 'Flags'), d.Flags ?? 0, unsupported, options),
     unsupported,
   }
+}
+
+function partsOf(parts: readonly IpSubnet[] = []): HnsSubnet['parts'] {
+  return parts.map(({ IpAddressPrefix, Flags = 0 }) => ({
+    prefix: IpAddressPrefix,
+    broadcast: (Flags & IpSubnetFlag.EnableBroadcast) !== 0,
+    reservesNetworkAddress: (Flags & IpSubnetFlag.ReserveNetworkAddress) !== 0,
+  }))
 }
 
 function supported(at: At, what: AnyType, unsupported: Unsupported[], options: HnsReadOptions): HnsNetworkType | null {
@@ -394,6 +397,13 @@ function check(at: At, network: HnsNetwork): void {
     }
   }
   const subnets = under(at, network.schema === 1 ? 'Subnets' : 'Ipams')
+  if (network.ipam === 'dhcp' && network.type !== 'Transparent' && network.type !== null) {
+    refuse(subnets, 'Dhcp', `DHCP on a network of type ${network.type}: its addresses are HNS' own, Transparent has it`)
+  }
+  if ((network.flags & NetworkFlag.DisableHostPort) !== 0 && (overlay || network.type === 'NAT')) {
+    const why = overlay ? 'its tunnels end at the host' : 'its gateway is the host'
+    refuse(under(at, 'Flags'), network.flags, `DisableHostPort on a network of type ${network.type}: ${why}`)
+  }
   for (const s of network.subnets) {
     const six = s.prefix.includes(':')
     if (six && (overlay || network.type === 'NAT')) {

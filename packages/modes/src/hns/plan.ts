@@ -5,7 +5,8 @@ import type { CreatedEndpoint, CreatedLoadBalancer, CreatedNetwork } from './api
 import { aclOf } from './endpoint-acl.ts'
 import type { HnsEndpointPolicy } from './endpoint-policies.ts'
 import { type At, refuse } from './error.ts'
-import type { HnsNetworkType } from './network.ts'
+import { checkServiceWithoutHost, checkWithoutHost, hasHostPort } from './host-port.ts'
+import { type HnsNetworkType, includes } from './network.ts'
 import { checkedAt } from './shape.ts'
 
 /*
@@ -25,6 +26,8 @@ import { checkedAt } from './shape.ts'
  *     QOS                        refused: nobody here holds frames back
  *     EncapOverhead, MTU         the endpoint's MTU
  *     PortName                   passed over
+ *
+ *     a part of the network's subnet, without EnableBroadcast: broadcasts end at the port, where there is VFP (modes.md 2.2)
  *
  *     load balancer              becomes
  *     FrontendVIPs               ClusterIPs; with PreserveDIP addresses of a load balancer; with VipExternalIP external ones
@@ -57,6 +60,8 @@ export interface PlannedEndpoint {
   readonly vsid: number | null
   /** Null: as the network's. */
   readonly mtu: number | null
+  /** Whether its broadcasts end at its port; null: no document says so. */
+  readonly blockBroadcast: boolean | null
   readonly providerAddress: string | null
 }
 
@@ -122,8 +127,16 @@ function plannedEndpoint(network: CreatedNetwork, endpoint: CreatedEndpoint): Pl
     vlan: of('vlan')[0]?.id ?? network.subnets.find((s) => s.vlan !== null)?.vlan ?? null,
     vsid: of('vsid')[0]?.id ?? null,
     mtu: of('mtu')[0]?.bytes ?? (overhead === undefined ? null : MTU - overhead),
+    blockBroadcast: blocksBroadcast(network, ips),
     providerAddress: of('provider-address')[0]?.address ?? null,
   }
+}
+
+/** By the parts of subnets that an endpoint's addresses are in. */
+function blocksBroadcast({ type, subnets }: CreatedNetwork, ips: readonly string[]): boolean | null {
+  if (type === 'NAT' || type === 'Transparent') return null
+  const parts = subnets.flatMap((s) => s.parts).filter((part) => ips.some((ip) => includes(part.prefix, ip)))
+  return parts.length === 0 ? null : !parts.some((part) => part.broadcast)
 }
 
 /** Types of network, and kinds of policy that they have not, with the reason. */
@@ -146,9 +159,11 @@ const NOT_THERE: Readonly<Record<HnsNetworkType, Partial<Record<HnsEndpointPolic
   },
 }
 
-function checkPolicy(at: At, { type, subnets }: CreatedNetwork, p: HnsEndpointPolicy): void {
+function checkPolicy(at: At, network: CreatedNetwork, p: HnsEndpointPolicy): void {
+  const { type, subnets } = network
   const why = type === null ? undefined : NOT_THERE[type][p.kind]
   if (why !== undefined) refuse(at, p.kind, `a policy ${p.kind} on a network of type ${type}: ${why}`)
+  if (!hasHostPort(network)) checkWithoutHost(at, p)
   if (p.kind === 'qos') refuse(at, p.bytesPerSecond, 'QOS is not supported: nobody here holds frames back')
   if (p.kind === 'route' && !p.needEncap) {
     refuse(at, p.prefix, 'a ROUTE without NeedEncap is not supported: routes of an endpoint are its Routes')
@@ -206,6 +221,8 @@ function servicesOf(
           .map((a) => ({ address: a.address, port: p.internalPort, local: !e.remote })),
       ),
     }
+    const hosts = network ?? networks[0]
+    if (hosts !== undefined && !hasHostPort(hosts)) checkServiceWithoutHost(at, service)
     return { service, network: network?.name ?? network?.id ?? null }
   })
 }

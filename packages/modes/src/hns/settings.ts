@@ -9,6 +9,7 @@ import type { TransparentOptions } from '../windows/transparent.ts'
 import type { WinNatOptions } from '../windows/winnat.ts'
 import type { CreatedNetwork } from './api.ts'
 import { refuse } from './error.ts'
+import { hasHostPort } from './host-port.ts'
 import { type HnsSubnet, includes } from './network.ts'
 import type { HnsPlan, PlannedEndpoint } from './plan.ts'
 
@@ -21,6 +22,7 @@ import type { HnsPlan, PlannedEndpoint } from './plan.ts'
  *     VLAN, VSID                             the uplink's tag          the VNI                               ports'
  *     RemoteSubnetRoute, VxlanPort, DrMac                              yes
  *     ManagementIP                           must be the host's, where it is said
+ *     DisableHostPort                        no host           refused             refused           no host
  */
 
 /** The host, as no document describes it. */
@@ -58,7 +60,7 @@ export type HnsNodeOptions =
 export function hnsNodeOptions(plan: HnsPlan, host: HnsHost, portOf: PortOf): HnsNodeOptions {
   const [network] = plan.networks
   if (network === undefined) return refuse({ document: 'node', path: '$' }, undefined, 'there is no network')
-  checkHost(plan, host)
+  checkHnsHost(plan, host.addresses)
   switch (plan.type) {
     case 'Overlay':
       return { mode: 'overlay', options: overlayOptions(plan, host, portOf) }
@@ -86,13 +88,17 @@ function hostIp({ addresses }: HnsHost): string {
   return (addresses.find((a) => !a.includes(':')) ?? '').split('/')[0] as string
 }
 
-function checkHost(plan: HnsPlan, host: HnsHost): void {
-  const own = hostIp(host)
+/** Throws an HnsError where documents say another management or provider address than the host has.
+ * @param addresses the host's, with prefix or without; none: they are not known, and nothing is refused */
+export function checkHnsHost(plan: HnsPlan, addresses: readonly string[]): void {
+  if (addresses.length === 0) return
+  const all = addresses.map((a) => a.split('/')[0] as string)
+  const own = all.find((a) => !a.includes(':')) ?? ''
   for (const network of plan.networks) {
     const at = { document: `network ${networkName(network)}`, path: '$' }
     const { managementIp } = network
-    if (managementIp !== null && managementIp !== own) {
-      refuse(at, managementIp, `the management address ${managementIp} is not the host's, ${own}`)
+    if (managementIp !== null && !all.includes(managementIp)) {
+      refuse(at, managementIp, `the management address ${managementIp} is not the host's, ${all.join(', ')}`)
     }
   }
   for (const { endpoint, providerAddress, network } of plan.endpoints) {
@@ -121,6 +127,7 @@ function refuseIsolated({ endpoint, network }: PlannedEndpoint): void {
 }
 
 function l2bridgeOptions(network: CreatedNetwork, plan: HnsPlan, host: HnsHost, portOf: PortOf): L2BridgeModeOptions {
+  const hosted = hasHostPort(network)
   const inOwn = ({ prefix }: HnsSubnet): boolean =>
     host.addresses.some((a) => includes(prefix, a.split('/')[0] as string))
   const endpoint = hnsHostEndpoint(
@@ -128,7 +135,7 @@ function l2bridgeOptions(network: CreatedNetwork, plan: HnsPlan, host: HnsHost, 
     plan,
   )
   const vlan = network.subnets.find((s) => s.vlan !== null)?.vlan ?? null
-  const own = host.addresses.map((a) => a.split('/')[0] as string)
+  const own = hosted ? host.addresses.map((a) => a.split('/')[0] as string) : []
   const sourceVips = [...new Set([...(host.sourceVips ?? []), ...plan.sourceVips])]
   const ours = new Set(endpoint?.addresses.map((a) => a.split('/')[0]))
   return {
@@ -137,18 +144,19 @@ function l2bridgeOptions(network: CreatedNetwork, plan: HnsPlan, host: HnsHost, 
     uplink: host.uplink,
     ...(vlan === null ? {} : { vlan }),
     vfp: { hostIps: own, ...(sourceVips.length === 0 ? {} : { sourceVips }) },
-    stack: { addresses: host.addresses, ...(endpoint === null ? {} : { endpoint }) },
-    routes: host.routes ?? [],
+    ...(hosted ? { stack: { addresses: host.addresses, ...(endpoint === null ? {} : { endpoint }) } } : {}),
+    routes: hosted ? (host.routes ?? []) : [],
     services: plan.services.map((s) => s.service),
     pods: pluggedOf(plan, portOf).flatMap(({ planned, base }) => {
       refuseIsolated(planned)
-      const { ips, mtu, acl, outboundNat, sdnRoutes, portMappings } = planned
+      const { ips, mtu, acl, outboundNat, sdnRoutes, portMappings, blockBroadcast } = planned
       if (ips.some((ip) => ours.has(ip))) return []
       return [
         {
           ...{ ...base, mac: planned.endpoint.mac, ips, acl, outboundNat, sdnRoutes },
           portMappings: portMappings.map(podMapping),
           ...(mtu === null ? {} : { mtu }),
+          ...(blockBroadcast === null ? {} : { guards: { blockBroadcast } }),
         },
       ]
     }),
@@ -249,7 +257,7 @@ function transparentOptions(plan: HnsPlan, host: HnsHost, portOf: PortOf): Trans
     uplink: host.uplink,
     routes: host.routes ?? [],
     interfaces:
-      host.addresses.length === 0
+      host.addresses.length === 0 || (network !== undefined && !hasHostPort(network))
         ? []
         : [{ name: 'management', mac: host.mac, addresses: host.addresses, ...(vlan === null ? {} : { vlan }) }],
     pods: pluggedOf(plan, portOf).map(({ planned, base }) => {

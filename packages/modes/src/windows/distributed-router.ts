@@ -64,6 +64,8 @@ export interface OverlayPlace {
   readonly drDecrementTtl: boolean
   readonly knownPeersOnly: boolean
   readonly icmp: RouterOptions
+  /** Whether NAT translates echoes. */
+  readonly icmpTransposition: boolean
   /** What becomes of packets that NAT does not know: ICMP. */
   readonly untranslated: 'pass' | 'drop'
   readonly conntrack: ConntrackOptions
@@ -199,7 +201,11 @@ export class DistributedRouter implements Part {
     this.#sides = sides
     const { balancer = {}, clusterPrefixes } = network
     const vips = sourceVip === undefined ? {} : { sourceVips: [sourceVip] }
-    const flows = { conntrack: place.conntrack, untransposed: place.untranslated }
+    const flows = {
+      conntrack: place.conntrack,
+      icmpTransposition: place.icmpTransposition,
+      untransposed: place.untranslated,
+    }
     this.vfp = new VfpNat(wires.ground, { ...balancer, ...vips, hostIps: [hostIp], ...flows })
     const { nodePortAddresses } = balancer
     this.gate = new NatGate(
@@ -215,7 +221,6 @@ export class DistributedRouter implements Part {
         },
         // A packet of a flow that is on its way already: VFP has its own view of flows, and this one only translates.
         invalid: 'pass',
-        icmpTransposition: false,
         ...flows,
       },
       [],
@@ -268,7 +273,7 @@ export class DistributedRouter implements Part {
     this.#spec = spec
     const { network, pods, virtualIps, natPorts } = spec
     const { remoteEndpoints = [], services = [], portMappings = [], sourceVip, balancer } = network
-    const { drMac, hostMac, hostIp, untranslated } = this.#place
+    const { drMac, hostMac, hostIp, icmpTransposition, untranslated } = this.#place
     keepKnown(
       this.#known,
       new Map([
@@ -291,7 +296,9 @@ export class DistributedRouter implements Part {
     this.vfp.setPolicies({ services, endpoints })
     const placed = placeServices(services, balancer)
     const outbound = endpoints.flatMap(({ ips, outboundNat }) =>
-      outboundNat.flatMap((policy) => outboundRule(policy, ips, [hostIp], natPorts, untranslated) ?? []),
+      outboundNat.flatMap(
+        (policy) => outboundRule(policy, ips, [hostIp], natPorts, untranslated, icmpTransposition) ?? [],
+      ),
     )
     const elsewhere = merged([...placed.uplink, ...placed.host])
     this.gate.setPolicies(

@@ -36,6 +36,8 @@ export interface HnsOverlayModeOptions
   readonly drDecrementTtl?: boolean
   /** Whether only nodes that `remoteSubnets` and `remoteEndpoints` name may send here. Default true, our choice. */
   readonly knownPeersOnly?: boolean
+  /** Whether OutBoundNAT translates echoes, too. VFP cannot. Default false. */
+  readonly icmpTransposition?: boolean
   /** What becomes of ICMP that would need translation: it leaves with the pod's address, or is dropped as `NatUnsupported`
    * (modes.md 2.4). Default `pass`. */
   readonly untransposed?: 'pass' | 'drop'
@@ -88,7 +90,8 @@ export const MOST_NETWORKS: number = (65_536 - FIRST_PORT) / PORTS_EACH
  */
 export function overlay(ground: Ground, options: HnsOverlayModeOptions): HnsOverlayNode {
   checkOverlay(options)
-  const { drMac, vxlanPort, outer = {}, drDecrementTtl = true, knownPeersOnly = true, untransposed = 'pass' } = options
+  const { drMac, vxlanPort, outer = {}, drDecrementTtl = true, knownPeersOnly = true } = options
+  const { icmpTransposition = false, untransposed = 'pass' } = options
   const address = (options.uplink?.addresses ?? []).find((a) => !a.includes(':')) as string
   const hostIp = address.slice(0, address.indexOf('/'))
   const hostMac = options.uplink?.mac as string
@@ -102,7 +105,7 @@ export function overlay(ground: Ground, options: HnsOverlayModeOptions): HnsOver
   const ends = new VtepEnds(wires, host.router)
   const place = {
     ...{ wires, host, ends, drMac, hostMac, hostIp, drDecrementTtl, knownPeersOnly },
-    ...{ icmp: icmp(options), untranslated: untransposed, conntrack: options.conntrack ?? {} },
+    ...{ icmp: icmp(options), icmpTransposition, untranslated: untransposed, conntrack: options.conntrack ?? {} },
     vxlan: { ...outer, ...(vxlanPort === undefined ? {} : { port: vxlanPort }) },
     filter: new Filter(ground.loop, { seed: ground.seed ?? 0 }),
   }

@@ -32,7 +32,8 @@ import { balancerOptions, placeServices, type WindowsService, type WindowsServic
  *     uplink    port mappings; services from outside, DSR    OutBoundNAT without Destinations: exceptions, VirtualIP
  *     host      services that are not DSR                    SourceVIP, or the node's own, for those alone
  *
- * ICMP is not translated (modes.md 2.4): what would need it leaves as it is, or is dropped as `NatUnsupported` (`untransposed`).
+ * ICMP is not translated (modes.md 2.4): what would need it leaves as it is, or is dropped as `NatUnsupported` (`untransposed`). With
+ * `icmpTransposition` echoes are, as other NATs do it.
  */
 
 /** An OutBoundNAT policy, of either schema. */
@@ -58,6 +59,8 @@ export interface VfpPolicies {
 export interface VfpNatOptions extends WindowsServiceOptions {
   /** The node's addresses, without prefix: sources without a VirtualIP, and where ports are mapped. */
   readonly hostIps: readonly string[]
+  /** Whether OutBoundNAT translates echoes, too. VFP cannot. Default false. */
+  readonly icmpTransposition?: boolean
   /** What becomes of ICMP that would need translation. Default `pass`: it leaves as it is. */
   readonly untransposed?: 'pass' | 'drop'
   readonly conntrack?: ConntrackOptions
@@ -100,7 +103,7 @@ export class VfpNat {
   /** Throws a TypeError or RangeError with key and value where an option makes no sense. */
   constructor(ground: Ground, options: VfpNatOptions) {
     const { seed = 0 } = ground
-    const { hostIps, untransposed, conntrack = {}, fragments } = options
+    const { hostIps, icmpTransposition = false, untransposed, conntrack = {}, fragments } = options
     this.#options = options
     this.#seed = seed
     const maxFlows = checkRange('conntrack.maxFlows', conntrack.maxFlows ?? 65_536, 16, 1 << 22)
@@ -112,7 +115,7 @@ export class VfpNat {
     const source: PlacedSource[] = []
     this.nat = new Nat(ground.loop, {
       ...{ seed, ...conntrack, maxFlows, destination, source, own: hosts, outside: hosts, outsidePorts: this.#ports },
-      icmpTransposition: false,
+      icmpTransposition,
       // A packet of a flow that began elsewhere, or before this node was: rules decide about it as about any other.
       invalid: 'pass',
       ...(untransposed === undefined ? {} : { untransposed }),
@@ -254,10 +257,11 @@ export class VfpNat {
 
   #rulesOf({ name, ips, outboundNat = [] }: OutboundEndpoint): Rules {
     const { addresses } = this.nat
+    const { icmpTransposition = false, untransposed } = this.#options
     const common = {
       ...{ endpoint: ips, policies: outboundNat, outside: this.#outside, seed: this.#seed },
       // What is to be dropped is what would be translated if ICMP were.
-      icmpTransposition: this.#options.untransposed === 'drop',
+      icmpTransposition: icmpTransposition || untransposed === 'drop',
     }
     try {
       return {

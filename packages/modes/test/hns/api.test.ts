@@ -106,6 +106,40 @@ describe('what is made', () => {
     expect(macs).toEqual(['00:15:5d:00:00:fe', '00:15:5d:00:00:ff', '00:15:5d:00:01:00'])
   })
 
+  it('addresses of the parts of a subnet, whose first and last are given out unless they are reserved', () => {
+    const hns = new Hns()
+    const network = bridge(hns, {
+      Subnets: [
+        {
+          ...{ AddressPrefix: '10.244.3.0/24', GatewayAddress: '10.244.3.1' },
+          IpSubnets: [
+            { IpAddressPrefix: '10.244.3.64/30', Flags: 2 },
+            { IpAddressPrefix: '10.244.3.128/31', Flags: 0 },
+          ],
+        },
+      ],
+    })
+    const given = (): string | undefined => hns.createEndpoint(network, {}).addresses[0]?.address
+    const [a, b, c, d] = ['10.244.3.65', '10.244.3.66', '10.244.3.128', '10.244.3.129'] as const
+    expect([given(), given(), given(), given()]).toEqual([a, b, c, d])
+    expect(refused(hns, () => given())).toContain('no address of 10.244.3.0/24 is free')
+    expect(refused(hns, () => hns.createEndpoint(network, { IPAddress: '10.244.3.64' }))).toContain(
+      'the address 10.244.3.64 is that of the network 10.244.3.64/30, which reserves it',
+    )
+  })
+
+  it('none for who asks a DHCP server, which is on Transparent alone', () => {
+    const hns = new Hns()
+    const Subnets = [{ AddressPrefix: '10.244.3.0/24', GatewayAddress: '10.244.3.1' }]
+    const { id } = hns.createNetwork({ Name: 'corp', Type: 'Transparent', Subnets })
+    expect(hns.createEndpoint(id, { Flags: 'EnableDhcp', ...v2 }).addresses).toEqual([])
+    expect(hns.createEndpoint(id, v2).addresses).toHaveLength(1)
+    const network = bridge(hns)
+    expect(refused(hns, () => hns.createEndpoint(network, { Flags: 'EnableDhcp', ...v2 }))).toContain(
+      "EnableDhcp on a network of type L2Bridge: its addresses are HNS' own",
+    )
+  })
+
   it('an overlay endpoint has the MAC address of its address', () => {
     const hns = new Hns()
     const endpoint = hns.createEndpoint(overlay(hns), { IpConfigurations: [{ IpAddress: '10.244.3.7' }] })

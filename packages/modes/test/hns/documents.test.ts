@@ -65,7 +65,12 @@ describe('networks', () => {
       ],
       ...{ SwitchGuid: ID, TotalEndpoints: 3, Type: 'nat', Version: 64424509440 },
     }
-    expect(readNetwork(nat)).toMatchObject({ type: 'NAT', subnets: [{ prefix: '172.29.144.0/20', vlan: null }] })
+    const part = { prefix: '172.29.144.0/20', broadcast: true, reservesNetworkAddress: true }
+    expect(readNetwork(nat)).toMatchObject({
+      type: 'NAT',
+      subnets: [{ prefix: '172.29.144.0/20', vlan: null, parts: [part] }],
+      withoutEffect: [{ what: 'EnableNonPersistent' }],
+    })
     expect(refused(() => readNetwork({ ...nat, Policies: [{ Type: 'VLAN', VLAN: 2 }] }))).toContain(
       'VLAN 2 on a network',
     )
@@ -157,7 +162,7 @@ describe('networks', () => {
 
   it('flags by their names, subnets in parts, DHCP', () => {
     const network = readNetwork({
-      Type: 'L2Bridge',
+      Type: 'Transparent',
       Flags: 'EnableNonPersistent, EnableFlowSteering',
       Ipams: [
         {
@@ -175,6 +180,10 @@ describe('networks', () => {
     })
     expect(network).toMatchObject({
       flags: 72,
+      withoutEffect: [
+        { path: '$.Flags', what: 'EnableNonPersistent', why: 'a network is there as long as whoever made it runs' },
+        { path: '$.Flags', what: 'EnableFlowSteering', why: 'which processor handles a flow is not seen in frames' },
+      ],
       ipam: 'dhcp',
       subnets: [
         {
@@ -185,6 +194,38 @@ describe('networks', () => {
         },
       ],
     })
+  })
+
+  it('flags: those that change nothing are listed with the reason, those that would change frames are refused', () => {
+    const iov = readNetwork({ Type: 'L2Bridge', Flags: 8192 + 1024, SchemaVersion: { Major: 2 } })
+    expect(iov).toMatchObject({ flags: 9216, unsupported: [] })
+    expect(iov.withoutEffect).toEqual([
+      {
+        ...{ path: '$.Flags', what: 'EnableIov' },
+        why: 'SR-IOV has hardware carry frames past the switch: there is none, and they pass it',
+      },
+    ])
+    const mirrored = { Type: 'L2Bridge', Flags: 'EnableMirroring' }
+    expect(refused(() => readNetwork(mirrored))).toContain('$.Flags: EnableMirroring is not supported: which frames')
+    expect(readNetwork(mirrored, 'network', { unsupported: 'list' }).unsupported).toMatchObject([
+      { what: 'EnableMirroring' },
+    ])
+    const endpoint = { ...{ SchemaVersion: { Major: 2 }, IpConfigurations: [{ IpAddress: '10.1.0.4' }] } }
+    expect(readEndpoint({ ...endpoint, Flags: 8 }).withoutEffect).toMatchObject([{ what: 'EnableLowInterfaceMetric' }])
+    expect(readEndpoint({ ...endpoint, Flags: 'EnableDhcp' })).toMatchObject({ dhcp: true, withoutEffect: [] })
+    expect(refused(() => readEndpoint({ ...endpoint, Flags: 4 }))).toContain('EnableMirroring is not supported')
+  })
+
+  it.each([
+    [{ Type: 'NAT', Flags: 1024 }, '$.Flags: DisableHostPort on a network of type NAT: its gateway is the host'],
+    [{ Type: 'Overlay', Flags: 1024 }, '$.Flags: DisableHostPort on a network of type Overlay: its tunnels end at'],
+    [
+      { Type: 'L2Bridge', Ipams: [{ Type: 'Dhcp' }] },
+      "$.Ipams: DHCP on a network of type L2Bridge: its addresses are HNS' own",
+    ],
+    [{ Type: 'NAT', Ipams: [{ Type: 'Dhcp' }] }, '$.Ipams: DHCP on a network of type NAT'],
+  ])('%j is refused', (json, message) => {
+    expect(refused(() => readNetwork(json))).toContain(message)
   })
 
   it('sets, also of sets', () => {

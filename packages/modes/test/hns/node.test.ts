@@ -121,6 +121,46 @@ describe('an L2Bridge by calls', () => {
     expect(w.send('web', datagram(`${WEB}:5003`, `${X}:9`, leaving(WEB))).up).toEqual([`udp ${WEB}:5003 > ${X}:9`])
   })
 
+  it('ends broadcasts of a part of the subnet that has no EnableBroadcast', () => {
+    const parts = [
+      { IpAddressPrefix: '10.244.3.4/30', Flags: 0 },
+      { IpAddressPrefix: '10.244.3.8/30', Flags: 'EnableBroadcast' },
+    ]
+    const w = world({ ...BRIDGE, Subnets: [{ ...BRIDGE.Subnets[0], IpSubnets: parts }] })
+    const LOUD = '10.244.3.9'
+    for (const [name, ip] of Object.entries({ web: WEB, db: DB, loud: LOUD })) w.pod(name, ip)
+    const all = { to: 'ffffffffffff' }
+    const cry = (ip: string) => datagram(`${ip}:5000`, '10.244.3.255:9', { from: bare(macOf(ip)), ...all })
+    expect(w.send('web', cry(WEB))).toEqual({})
+    const heard = w.send('loud', cry(LOUD))
+    expect([heard.web, heard.db, heard.up]).toEqual(Array(3).fill([`udp ${LOUD}:5000 > 10.244.3.255:9`]))
+  })
+
+  it('without a port of the host: pods and the adapter alone, and what needs the host is refused', () => {
+    const w = world({ ...BRIDGE, Flags: 1024 })
+    const web = w.pod('web', WEB)
+    w.pod('db', DB)
+    expect(w.send('web', ping(WEB, DB)).db).toEqual([`icmp ${WEB} > ${DB} 8/0 id 7`])
+    const [frame] = w.raw('web', datagram(`${WEB}:5000`, `${X}:9`, leaving(WEB))).up as [string]
+    expect([line(frame), frame.slice(12, 24)]).toEqual([`udp ${WEB}:5000 > ${X}:9`, bare(HOST_MAC)])
+    // Nobody has the host's address any more.
+    expect(w.send('up', echo(X, '10.240.0.4', 7, entering))).toEqual({})
+    expect(() => w.node.hns.addPolicy(web, [{ Type: 'OutBoundNAT' }])).toThrow(
+      "OutBoundNAT without an address of its own is the host's, and DisableHostPort leaves it no port",
+    )
+    expect(() =>
+      w.node.hns.addPolicy(web, [{ Type: 'ROUTE', DestinationPrefix: '10.96.0.0/12', NeedEncap: true }]),
+    ).toThrow('$[0]: a ROUTE leads to the host, and DisableHostPort leaves it no port')
+    const balancer = (Flags: number) => () =>
+      w.node.hns.createLoadBalancer({
+        ...{ HostComputeEndpoints: [web], FrontendVIPs: ['10.96.0.20'], Flags, ...v2 },
+        PortMappings: [{ Protocol: 17, InternalPort: 9, ExternalPort: 9 }],
+      })
+    expect(balancer(0)).toThrow('without DSR it is the host’s, and DisableHostPort leaves it no port')
+    balancer(1)()
+    expect(w.send('db', datagram(`${DB}:5000`, '10.96.0.20:9', leaving(DB))).web).toEqual([`udp ${DB}:5000 > ${WEB}:9`])
+  })
+
   it('blocks by an ACL that is added, and not any more when it is taken off', () => {
     const w = world(BRIDGE)
     const web = w.pod('web', WEB)
@@ -275,6 +315,17 @@ describe('NAT by calls', () => {
 })
 
 describe('a transparent network by calls', () => {
+  it('without a port of the host has no vNIC of its', () => {
+    const ask = echo(X, '10.240.0.4', 7, { from: bare(OUT_MAC), to: bare(HOST_MAC) })
+    const shown = (Flags: number): boolean => {
+      const w = world({ Name: 'corp', Type: 'Transparent', Flags })
+      w.pod('a', '172.20.1.5', { IPAddress: '172.20.1.5' })
+      w.node.host?.links[0]?.neighbours.add(X, OUT_MAC)
+      return 'up' in w.send('up', ask)
+    }
+    expect([shown(0), shown(1024)]).toEqual([true, false])
+  })
+
   it('has endpoints in the network’s VLAN, and refuses what VFP would do', () => {
     const w = world(PLAIN, { addresses: [] })
     const [a, b] = ['172.20.1.5', '172.20.1.6'] as const

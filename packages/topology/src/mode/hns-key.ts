@@ -2,6 +2,7 @@ import {
   type CreatedEndpoint,
   type CreatedLoadBalancer,
   type CreatedNetwork,
+  checkHnsHost,
   cniEndpointPolicies,
   Hns,
   HnsError,
@@ -12,6 +13,7 @@ import {
   type PlannedEndpoint,
   readCniConf,
 } from '@l2l3/modes/hns'
+import { formatWords, parsePrefix } from '@l2l3/switch-core'
 import type { Path } from '../document.ts'
 import { AddressPlan } from '../ipam/plan.ts'
 import type { Expanding, RawNode, Schema } from '../mode.ts'
@@ -71,6 +73,8 @@ export interface HnsKeys {
   readonly types: readonly HnsNetworkType[]
   /** Node keys; `raw` has those of the file. */
   node(plan: HnsPlan, raw: RawNode): Readonly<Record<string, unknown>>
+  /** The host's addresses, as the file has them; none: it does not say. */
+  host(raw: RawNode): readonly string[]
   /** Endpoint keys. */
   pod(planned: PlannedEndpoint): Readonly<Record<string, unknown>>
 }
@@ -127,9 +131,10 @@ export function expandHns(raw: RawNode, at: Expanding, keys: HnsKeys): RawNode {
   })
   let made: Readonly<Record<string, unknown>> = {}
   try {
+    checkHnsHost(plan, keys.host(raw))
     made = keys.node(plan, raw)
   } catch (error) {
-    caught(place, '$', error)
+    caught(place, documentOf(error, plan.networks) ?? '$', error)
   }
   return { ...rest, ...made, ...stated(rest), endpoints: Object.fromEntries(pods) }
 }
@@ -194,7 +199,7 @@ function planOf(value: string | object, place: Place): HnsPlan | null {
       loadBalancers: hns.listLoadBalancers(),
     })
   } catch (error) {
-    return caught(place, documentOf(error, hns) ?? where, error)
+    return caught(place, documentOf(error, hns.listNetworks(), hns.listLoadBalancers()) ?? where, error)
   }
 }
 
@@ -217,12 +222,16 @@ function shapeOf(documents: unknown): [path: string, message: string] | null {
 }
 
 /** Where the document stands that a plan complains of. */
-function documentOf(error: unknown, hns: Hns): string | null {
+function documentOf(
+  error: unknown,
+  networks: readonly CreatedNetwork[],
+  balancers: readonly CreatedLoadBalancer[] = [],
+): string | null {
   if (!(error instanceof HnsError)) return null
   const [, what, name] = /^(network|endpoint|load balancer) (.*)$/.exec(error.document) ?? []
   if (what === 'endpoint') return `$.endpoints.${name}`
-  if (what === 'network') return `$.networks[${hns.listNetworks().findIndex((n) => (n.name ?? n.id) === name)}]`
-  if (what !== undefined) return `$.loadBalancers[${hns.listLoadBalancers().findIndex((b) => b.id === name)}]`
+  if (what === 'network') return `$.networks[${networks.findIndex((n) => (n.name ?? n.id) === name)}]`
+  if (what !== undefined) return `$.loadBalancers[${balancers.findIndex((b) => b.id === name)}]`
   return null
 }
 
@@ -266,6 +275,7 @@ function planOfConf(value: string | object, raw: RawNode, place: Place, keys: Hn
     const { subnet } = conf.ipam
     const network = networkOfConf(conf.name, type, subnet, raw)
     const plan = subnet === null ? null : planIn(subnet)
+    const macs = new Set<string>()
     for (const [name, pod] of pods) {
       for (const ip of [pod?.ip ?? []].flat()) {
         try {
@@ -290,7 +300,7 @@ function planOfConf(value: string | object, raw: RawNode, place: Place, keys: Hn
         ...(provider === undefined ? {} : { providerAddress: provider }),
         ...(subnet === null ? {} : { subnet }),
       })
-      const mac = overlay ? overlayMac(address, conf.macPrefix) : `00:15:5d:${hexOf(address)}`
+      const mac = overlay ? overlayMac(address, conf.macPrefix) : freeMac(address, macs)
       return [
         {
           ...{ schema: conf.schema, id: `${name} ${i}`, name, network: network.id, networkName: network.name },
@@ -299,7 +309,7 @@ function planOfConf(value: string | object, raw: RawNode, place: Place, keys: Hn
             address: ip.split('/')[0] as string,
             prefixLength: Number(ip.split('/')[1] ?? length),
           })),
-          ...{ remote: false, isolated: false, flags: 0, unsupported: [] },
+          ...{ remote: false, isolated: false, dhcp: false, flags: 0, withoutEffect: [], unsupported: [] },
         },
       ]
     })
@@ -359,16 +369,24 @@ function providerOf(raw: RawNode): string | undefined {
     ?.split('/')[0]
 }
 
+/** The address that is the n-th of a subnet. */
 function nth(subnet: string, n: number): string {
-  const [network = ''] = subnet.split('/')
-  return network.replace(/\d+$/, (last) => String(Number(last) + n))
+  const { words } = parsePrefix(subnet)
+  const last = words.length - 1
+  return formatWords(words.map((word, i) => (i === last ? word + n : word)))
 }
 const first = (subnet: string): string => nth(subnet, 1)
 const third = (subnet: string): string => nth(subnet, 3)
 
-function hexOf(address: string): string {
-  const bytes = address.includes(':') ? [0, 0, 0] : address.split('.').slice(1).map(Number)
-  return bytes.map((n) => n.toString(16).padStart(2, '0')).join(':')
+/** A MAC of Hyper-V's range that ends as the address does, or the next one that no pod of the conf has. */
+function freeMac(address: string, taken: Set<string>): string {
+  const { words } = parsePrefix(address)
+  for (let n = words[words.length - 1] as number; ; n++) {
+    const mac = `00:15:5d:${[16, 8, 0].map((shift) => ((n >>> shift) & 255).toString(16).padStart(2, '0')).join(':')}`
+    if (taken.has(mac)) continue
+    taken.add(mac)
+    return mac
+  }
 }
 
 function withRuntime(value: string | object, runtimeConfig: unknown): string | object {

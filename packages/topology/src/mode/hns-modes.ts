@@ -1,4 +1,11 @@
-import { hnsHostEndpoint, hnsNodeOptions, type PlannedEndpoint } from '@l2l3/modes/hns'
+import {
+  HnsError,
+  type HnsPlan,
+  hasHostPort,
+  hnsHostEndpoint,
+  hnsNodeOptions,
+  type PlannedEndpoint,
+} from '@l2l3/modes/hns'
 import type { RawNode } from '../mode.ts'
 import type { HnsKeys } from './hns-key.ts'
 import { rawMappings, rawOutboundNat, rawServices } from './hns-key.ts'
@@ -6,11 +13,12 @@ import { rawMappings, rawOutboundNat, rawServices } from './hns-key.ts'
 /* What each of Windows' modes makes of documents: its own keys. See `hns-key.ts`. */
 
 const policiesOf = (planned: PlannedEndpoint): Record<string, unknown> => {
-  const { acl, sdnRoutes } = planned
+  const { acl, sdnRoutes, blockBroadcast } = planned
   const outboundNat = rawOutboundNat(planned)
   const portMappings = rawMappings(planned)
   return {
     acl,
+    ...(blockBroadcast === null ? {} : { guards: { blockBroadcast } }),
     ...(outboundNat.length === 0 ? {} : { outboundNat }),
     ...(sdnRoutes.length === 0 ? {} : { sdnRoutes }),
     ...(portMappings.length === 0 ? {} : { portMappings }),
@@ -25,10 +33,23 @@ function mappingsOf(endpoints: readonly PlannedEndpoint[]): object[] {
   })
 }
 
+/** Throws where a file has the host at a network that leaves it no port (`DisableHostPort`). */
+function checkHost({ networks }: HnsPlan, key: string, there: unknown): void {
+  const without = networks.find((n) => !hasHostPort(n))
+  if (without === undefined || there === undefined) return
+  const at = { document: `network ${without.name ?? without.id}`, path: '$.Flags' }
+  throw new HnsError(at, without.flags, `DisableHostPort leaves the host no port: the key "${key}" cannot be`)
+}
+
 /** Mode l2bridge; the host endpoint is there where the host is. */
 export const l2bridgeHns: HnsKeys = {
   types: ['L2Bridge'],
+  host: ({ host, hostIps = [] }) => {
+    const { ip } = (host ?? {}) as { ip?: string | string[] }
+    return [ip ?? (hostIps as string[])].flat()
+  },
   node(plan, raw) {
+    checkHost(plan, 'host', raw.host)
     const { subnets = [] } = plan.networks[0] ?? {}
     const vlan = subnets.find((s) => s.vlan !== null)?.vlan
     const endpoint = raw.host === undefined ? null : hnsHostEndpoint(subnets, plan)
@@ -45,6 +66,7 @@ export const l2bridgeHns: HnsKeys = {
 /** Mode l2tunnel: the gateway is the fabric's. */
 export const l2tunnelHns: HnsKeys = {
   types: ['L2Tunnel'],
+  host: l2bridgeHns.host,
   node(plan, raw) {
     const { hostEndpoint: _, ...keys } = l2bridgeHns.node(plan, raw) as Record<string, unknown>
     const gateway = (plan.networks[0]?.subnets ?? []).flatMap((s) => s.gateway ?? [])
@@ -62,6 +84,7 @@ function hostOf(raw: RawNode): { mac: string; addresses: string[]; uplink: null 
 /** Mode overlay. */
 export const overlayHns: HnsKeys = {
   types: ['Overlay'],
+  host: (raw) => hostOf(raw).addresses,
   node(plan, raw) {
     const made = hnsNodeOptions(plan, hostOf(raw), () => undefined)
     if (made.mode !== 'overlay') return {}
@@ -88,7 +111,12 @@ export const overlayHns: HnsKeys = {
 /** Mode transparent. */
 export const transparentHns: HnsKeys = {
   types: ['Transparent'],
-  node: () => ({}),
+  host: ({ interfaces }) =>
+    Object.values((interfaces ?? {}) as Record<string, { ip?: string | string[] }>).flatMap(({ ip = [] }) => ip),
+  node(plan, raw) {
+    checkHost(plan, 'interfaces', raw.interfaces)
+    return {}
+  },
   pod: ({ acl, vlan, endpoint }) => ({
     ...(vlan === null ? {} : { vlan }),
     ...{ acl, isolated: endpoint.isolated },
@@ -98,6 +126,7 @@ export const transparentHns: HnsKeys = {
 /** Mode winnat. */
 export const winnatHns: HnsKeys = {
   types: ['NAT'],
+  host: (raw) => hostOf(raw).addresses,
   node(plan, raw) {
     const made = hnsNodeOptions(plan, hostOf(raw), () => undefined)
     if (made.mode !== 'winnat') return {}

@@ -15,6 +15,22 @@ const count = (minimum: number, maximum: number, description: string): Schema =>
 })
 const portNumber = (description: string): Schema => count(1, 65_535, description)
 
+/** The version of HNS, by which some of what services may be is decided. */
+export const hnsVersion: Schema = {
+  type: 'string',
+  pattern: '^[0-9]+\\.[0-9]+$',
+  description: 'The version of HNS: before 12.0 there is no session affinity. Default "15.0".',
+}
+
+/** Whether ICMP is translated, and what becomes of it where it is not. */
+export const icmpTransposition: Schema = flag(
+  'Whether OutBoundNAT translates pings, too, which VFP cannot. Default false.',
+)
+export const untransposed: Schema = word(
+  ['pass', 'drop'],
+  'What becomes of ICMP that would have to be translated: it leaves with the pod’s address (pass, the default), or is NatUnsupported.',
+)
+
 /** Services as Windows has them: without what HNS cannot do. */
 function windowsServices(): Schema {
   const { additionalProperties: service, ...rest } = natOptions.services as Schema & {
@@ -61,15 +77,9 @@ export const commonOptions: Readonly<Record<string, Schema>> = {
   lbMode: word(['dsr', 'nondsr'], 'Whether ClusterIPs are direct server return. Default dsr.'),
   sourceVips: texts("What sources become where a service is not DSR. Default: the host's address."),
   nodePortAddresses: texts("Which of the node's addresses have node ports. Default: all."),
-  hnsVersion: {
-    type: 'string',
-    pattern: '^[0-9]+\\.[0-9]+$',
-    description: 'The version of HNS: before 12.0 there is no session affinity. Default "15.0".',
-  },
-  icmp: word(
-    ['pass', 'drop'],
-    'What becomes of ICMP that would have to be translated: it leaves as it is (pass, the default), or is NatUnsupported.',
-  ),
+  hnsVersion,
+  icmpTransposition,
+  untransposed,
   broadcast: word(
     ['flood', 'block'],
     "What becomes of pods' broadcasts and multicasts: flooded (the default), or dropped but for ARP, ND and DHCP (block).",

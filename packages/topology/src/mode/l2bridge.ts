@@ -36,14 +36,16 @@ type VfpSettings = NonNullable<Parameters<typeof l2bridge>[1]['vfp']>
 interface Options
   extends Partial<Omit<L2BridgeOptions, 'maxAddresses'>>,
     RoutedOptions,
-    Pick<VfpSettings, 'lbMode' | 'sourceVips' | 'nodePortAddresses' | 'hnsVersion' | 'conntrack'> {
+    Pick<
+      VfpSettings,
+      'lbMode' | 'sourceVips' | 'nodePortAddresses' | 'hnsVersion' | 'icmpTransposition' | 'untransposed' | 'conntrack'
+    > {
   preset?: 'windows' | 'azure-linux'
   host?: { ip: string | string[]; mtu?: number }
   hostEndpoint?: { ip: string | string[]; mac?: string }
   gateway?: string | string[]
   vlan?: number
   services?: unknown
-  icmp?: 'pass' | 'drop'
   broadcast?: 'flood' | 'block'
 }
 
@@ -65,7 +67,8 @@ const isAzure = (node: NodeSpec): boolean => of(node).preset === 'azure-linux'
 
 /** What azure-linux has nothing of. */
 const VFP_KEYS = [
-  ...['services', 'lbMode', 'sourceVips', 'nodePortAddresses', 'hnsVersion', 'icmp', 'broadcast', 'conntrack'],
+  ...['services', 'lbMode', 'sourceVips', 'nodePortAddresses', 'hnsVersion'],
+  ...['icmpTransposition', 'untransposed', 'broadcast', 'conntrack'],
 ] as const
 
 /** Whether a port leads to the node itself. */
@@ -284,7 +287,18 @@ class L2BridgeModeNode extends ModeNode {
   #fixed({ hostIps = [] }: L2BridgeSettings): Omit<Parameters<typeof l2bridge>[1], keyof L2BridgeSettings | 'uplink'> {
     const { spec } = this
     const options = of(spec)
-    const { preset, hostMac = '', tunnelMac, vlan, icmp, conntrack, echo, host, hostEndpoint } = options
+    const {
+      preset,
+      hostMac = '',
+      tunnelMac,
+      vlan,
+      icmpTransposition,
+      untransposed,
+      conntrack,
+      echo,
+      host,
+      hostEndpoint,
+    } = options
     const { arpReplyMode, foreignArpAnswer, floodLeak, unknownDestination, answerOwner } = options
     const engine = { arpReplyMode, foreignArpAnswer, floodLeak, unknownDestination, answerOwner, tunnelMac, vlan }
     const stack = addressesOf(spec, 'host')
@@ -300,7 +314,8 @@ class L2BridgeModeNode extends ModeNode {
             vfp: {
               ...servicesOf(options),
               hostIps: [...new Set([...stack.map((a) => a.text), ...hostIps])],
-              ...(icmp === undefined ? {} : { untransposed: icmp }),
+              ...(icmpTransposition === undefined ? {} : { icmpTransposition }),
+              ...(untransposed === undefined ? {} : { untransposed }),
               ...(conntrack === undefined ? {} : { conntrack }),
             },
           }),

@@ -1,4 +1,5 @@
 import type { Schema } from '../mode.ts'
+import { hnsVersion, icmpTransposition, untransposed } from './l2bridge-schema.ts'
 import { options as natOptions } from './nat-schema.ts'
 import { routedOptions } from './routed.ts'
 import { outerKeys, udpPort, vni } from './tunnel-schema.ts'
@@ -74,6 +75,7 @@ const network: Schema = {
       description:
         'Whether kube-proxy has --enable-dsr: services at the pods’ ports, which keep the source. Default dsr.',
     },
+    hnsVersion,
     nodePortAddresses: texts('Which of the host’s addresses have node ports. Default: all.'),
     clusterPrefixes: texts('The cluster’s networks: backends elsewhere get the host’s address, not the SourceVIP.'),
   },
@@ -107,10 +109,8 @@ export const options: Readonly<Record<string, Schema>> = {
     description: 'Whether the distributed router takes one off the TTL. Default true.',
   },
   knownPeersOnly: { type: 'boolean', description: 'Whether only nodes that are named may send here. Default true.' },
-  untransposed: {
-    enum: ['pass', 'drop'],
-    description: 'ICMP that would need NAT: it leaves with the pod’s address (pass, the default), or is dropped.',
-  },
+  icmpTransposition,
+  untransposed,
   conntrack: {
     ...(natOptions.conntrack as Schema),
     description: 'The tables of flows: each network has one at its pods’ ports, and one towards the host.',

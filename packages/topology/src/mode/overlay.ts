@@ -3,20 +3,32 @@ import {
   type HnsOverlayModeOptions,
   type HnsOverlayNetwork,
   type HnsOverlayNode,
+  type HnsOverlayPod,
   type HnsOverlaySettings,
   overlay,
   overlayMac,
 } from '@l2l3/modes'
-import type { AclOptions, OutboundNatPolicyV2 } from '@l2l3/nat'
+import type { OutboundNatPolicyV2 } from '@l2l3/nat'
 import { FramePool, Loop, MemoryPort, VirtualClock } from '@l2l3/switch-core'
 import { derivedMac, parseHostAddress, parseIp, parseMac, parseNetwork } from '../address.ts'
 import { attempt } from '../attempt.ts'
 import { didYouMean } from '../did-you-mean.ts'
-import type { FdbRow, FlowRow, Ground, Mode, NeighbourRow, PortRow, Report, RouteRow, ServiceRow } from '../mode.ts'
+import type {
+  FdbRow,
+  FlowRow,
+  Ground,
+  Mode,
+  NeighbourRow,
+  PortRow,
+  Report,
+  RouteRow,
+  Schema,
+  ServiceRow,
+} from '../mode.ts'
 import type { EndpointSpec, NodeSpec, PortSpec } from '../topology.ts'
 import { expandHns, hnsKeys, hnsPodKeys } from './hns-key.ts'
 import { overlayHns } from './hns-modes.ts'
-import { acl } from './l2bridge-schema.ts'
+import { acl, podKeys } from './l2bridge-schema.ts'
 import { ModeNode } from './mode-node.ts'
 import { options, outboundNat } from './overlay-schema.ts'
 import { flowRows, policiesOf, type RawPolicies, serviceRows } from './policies.ts'
@@ -41,12 +53,21 @@ interface RawNetwork
     Pick<RawPolicies, 'services' | 'portMappings'> {
   outboundNat?: RawOutbound[]
   lbMode?: 'dsr' | 'nondsr'
+  hnsVersion?: string
   nodePortAddresses?: string[]
+}
+
+/** Keys of a pod. */
+interface RawPod extends Pick<HnsOverlayPod, 'acl' | 'guards'> {
+  outboundNat?: RawOutbound[]
 }
 
 interface Options
   extends RoutedOptions,
-    Pick<HnsOverlayModeOptions, 'drDecrementTtl' | 'knownPeersOnly' | 'untransposed' | 'isolationIds' | 'conntrack'> {
+    Pick<
+      HnsOverlayModeOptions,
+      'drDecrementTtl' | 'knownPeersOnly' | 'icmpTransposition' | 'untransposed' | 'isolationIds' | 'conntrack'
+    > {
   drMac?: string
   networks?: Record<string, RawNetwork>
   vxlan?: RawOuter & { port?: number }
@@ -80,7 +101,7 @@ function policies(raw: readonly RawOutbound[] = []): OutboundNatPolicyV2[] {
 }
 
 function network(node: NodeSpec, [name, raw]: [string, RawNetwork]): HnsOverlayNetwork {
-  const { outboundNat: outbound, services: _, portMappings: _p, lbMode, nodePortAddresses, ...rest } = raw
+  const { outboundNat: outbound, services: _, portMappings: _p, lbMode, hnsVersion, nodePortAddresses, ...rest } = raw
   const pods = node.ports.filter((p) => p.endpoint === null || networkOf(node, p) === name)
   const { services, portMappings } = policiesOf({ ...node, ports: pods, options: raw as never })
   return {
@@ -88,6 +109,7 @@ function network(node: NodeSpec, [name, raw]: [string, RawNetwork]): HnsOverlayN
     portMappings: portMappings.map(({ hairpin: _h, ...mapping }) => mapping),
     balancer: {
       ...(lbMode === undefined ? {} : { lbMode }),
+      ...(hnsVersion === undefined ? {} : { hnsVersion }),
       ...(nodePortAddresses === undefined ? {} : { nodePortAddresses }),
     },
   }
@@ -127,7 +149,7 @@ function check(node: NodeSpec, report: Report): void {
 function checkPod(node: NodeSpec, port: PortSpec, names: readonly string[], note: Report): void {
   const { endpoint, path, options: own } = port
   if (endpoint === null) {
-    for (const key of ['network', 'outboundNat', 'acl']) {
+    for (const key of ['network', 'outboundNat', 'acl', 'guards']) {
       if (own[key] !== undefined) note([...path, key], 'is a key of ports with a pod', 'key')
     }
     return
@@ -192,13 +214,14 @@ class OverlayModeNode extends ModeNode {
       pods: plugged.flatMap(({ spec: own, port }) => {
         const { name, label, endpoint, options: keys } = own
         if (endpoint === null) return []
-        const { outboundNat: outbound, acl: rules } = keys as { outboundNat?: RawOutbound[]; acl?: AclOptions }
+        const { outboundNat: outbound, acl: rules, guards } = keys as RawPod
         return [
           {
             ...{ name, label, port, network: networkOf(spec, own), mac: endpoint.mac },
             ip: endpoint.addresses[0]?.text as string,
             ...(outbound === undefined ? {} : { outboundNat: policies(outbound) }),
             ...(rules === undefined ? {} : { acl: rules }),
+            ...(guards === undefined ? {} : { guards }),
           },
         ]
       }),
@@ -221,8 +244,11 @@ class OverlayModeNode extends ModeNode {
   /** What stays as long as the node runs. */
   #fixed(): Omit<HnsOverlayModeOptions, keyof HnsOverlaySettings> {
     const { vxlan: { port, ...outer } = {}, ...rest } = of(this.spec)
-    const { drDecrementTtl, knownPeersOnly, untransposed, isolationIds, conntrack } = rest
-    const given = { drDecrementTtl, knownPeersOnly, untransposed, isolationIds, conntrack, vxlanPort: port }
+    const { drDecrementTtl, knownPeersOnly, icmpTransposition, untransposed, isolationIds, conntrack } = rest
+    const given = {
+      ...{ drDecrementTtl, knownPeersOnly, icmpTransposition, untransposed, isolationIds, conntrack },
+      vxlanPort: port,
+    }
     return {
       ...{ ...icmpOf(this.spec), drMac: drMacOf(this.spec), outer: outerOf(outer) },
       ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
@@ -330,6 +356,7 @@ export const overlayMode: Mode = {
     network: { type: 'string', description: 'At an endpoint: its network. Default: the only one.' },
     outboundNat,
     acl,
+    guards: podKeys.guards as Schema,
   },
   uplinkKeys,
   scope: ({ network: named }) => (typeof named === 'string' ? named : ''),
