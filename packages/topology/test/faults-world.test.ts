@@ -136,6 +136,13 @@ checks: [{ tcp: { from: a, to: b, bytes: ${bytes}, timeout: 3600 } }]
       }),
       { numRuns: 40 },
     )
+    const doubled = `
+seed: 8
+nodes: { sw: { mode: switch, endpoints: { a: { ip: 10.0.0.1/24 }, b: { ip: 10.0.0.2/24, faults: { loss: 0.25%, duplicate: 13%, corrupt: 0.25%, reorder: 1%, jitter: 1 us } } } } }
+checks: [{ tcp: { from: a, to: b, bytes: 17521, timeout: 3600 } }]
+`
+    // The SYN comes a second time, behind the first of the data.
+    expect(buildInMemory(parseTopology(doubled, 'net.yaml')).runChecks()[0]).toMatchObject({ ok: true })
     const lossy = `
 nodes: { sw: { mode: switch, endpoints: { a: { ip: 10.0.0.1/24 }, b: { ip: 10.0.0.2/24, faults: { loss: 1%, reorder: 2% } } } } }
 checks: [{ tcp: { from: a, to: b, bytes: 3 MB, timeout: 20 } }]

@@ -203,6 +203,11 @@ export class Connection {
     if (this.state === 'connecting') {
       if ((s.flags & Ack) === 0 || s.ack !== (this.isn + 1) >>> 0) return
     } else if (this.#active) return
+    else if (this.state !== 'listening') {
+      // It came twice, or the answer was lost: what was heard since stays heard.
+      this.#welcome()
+      return
+    }
     this.peerIsn = s.seq
     this.#rcvNext = (s.seq + 1) >>> 0
     this.#mss = Math.min(this.#own, s.mss < 0 ? 536 : s.mss)
@@ -212,10 +217,13 @@ export class Connection {
     if (this.#active) {
       this.#acknowledge()
       this.#push()
-    } else {
-      const options = mssOption(this.#own)
-      this.#send({ seq: this.isn, ack: this.#rcvNext, flags: Syn | Ack, window: WINDOW, options }, 0, NOTHING)
-    }
+    } else this.#welcome()
+  }
+
+  /** Answers the other end's SYN. */
+  #welcome(): void {
+    const ack = (this.peerIsn + 1) >>> 0
+    this.#send({ seq: this.isn, ack, flags: Syn | Ack, window: WINDOW, options: mssOption(this.#own) }, 0, NOTHING)
   }
 
   /** The other end has all bytes of the stream before `acked`. */
