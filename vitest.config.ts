@@ -1,14 +1,22 @@
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
-import { filesAlone } from './test-support/alone.ts'
+import { filesAlone, filesMocking } from './test-support/alone.ts'
 
 // Tests run from source: the packages' `@l2l3/source` export condition leads to src/, not dist/.
 const conditions = ['@l2l3/source', 'module', 'node', 'development|production']
 
 const folders = ['packages', 'docs/test', 'examples', 'bench', 'test-support']
-const include = ['packages/*/test', ...folders.slice(1)].map((folder) => `${folder}/**/*.test.ts`)
-const alone = filesAlone(fileURLToPath(new URL('.', import.meta.url)), folders)
+const root = fileURLToPath(new URL('.', import.meta.url))
+const alone = filesAlone(root, folders)
+// What shares a process, but for the files that mock a module.
+const tests = (...folders: string[]): string[] => folders.map((folder) => `${folder}/**/*.test.ts`)
+const shared = tests(
+  ...['switch-core', 'arp', 'nat', 'vxlan', 'modes', 'topology'].map((name) => `packages/${name}/test`),
+)
+const others = tests('packages/tap-io/test', 'packages/cli/test', 'docs/test', 'examples', 'test-support')
+const mocking = filesMocking(root, folders)
+const nowhere = ['**/node_modules/**', ...alone]
 
 // Times as many runs of property tests (`test-support/more-runs.ts`).
 const runs = Number(process.env.L2L3_RUNS ?? 1)
@@ -30,7 +38,11 @@ export default defineConfig({
     // Many of them wait for time to pass, so one more than there are cores; more than a few wait for each other in the kernel.
     maxWorkers: Math.min(4, availableParallelism() + 1),
     projects: [
-      { extends: true, test: { ...test, name: 'together', include, exclude: ['**/node_modules/**', ...alone] } },
+      {
+        extends: true,
+        test: { ...test, name: 'shared', include: shared, exclude: [...nowhere, ...mocking], isolate: false },
+      },
+      { extends: true, test: { ...test, name: 'together', include: [...others, ...mocking], exclude: nowhere } },
       // Of its own, and last.
       { extends: true, test: { ...test, name: 'alone', include: alone, fileParallelism: false } },
     ],

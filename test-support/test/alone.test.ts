@@ -1,10 +1,10 @@
-/** Which files run alone: those that measure, all of the benches, and those that ask for it. */
+/** Which files run alone: those that measure, all of the benches, and those that ask for it; and which need a process of their own. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, it } from 'vitest'
-import { filesAlone } from '../alone.ts'
+import { filesAlone, filesMocking } from '../alone.ts'
 
 it('those that measure, that are benches, or that ask for it with a reason', () => {
   const root = mkdtempSync(join(tmpdir(), 'l2l3-alone-'))
@@ -13,6 +13,7 @@ it('those that measure, that are benches, or that ask for it with a reason', () 
   const files = {
     'packages/arp/test/quick.test.ts': `const began = ${now}`,
     'packages/arp/test/plain.test.ts': 'it("answers", () => {})',
+    'packages/arp/test/mocks.test.ts': `vi.mo${'ck'}('@l2l3/arp', () => {})`,
     'packages/arp/test/lab.ts': `const began = ${now}`,
     'packages/arp/test/asks.test.ts': `// ${asks} counts packets of the second`,
     'packages/arp/test/no-reason.test.ts': `// ${asks}\nit("answers", () => {})`,
@@ -28,6 +29,7 @@ it('those that measure, that are benches, or that ask for it with a reason', () 
     'packages/arp/test/asks.test.ts',
     'packages/arp/test/quick.test.ts',
   ])
+  expect(filesMocking(root, ['packages', 'bench'])).toEqual(['packages/arp/test/mocks.test.ts'])
   rmSync(root, { recursive: true })
 })
 
