@@ -36,7 +36,9 @@ import {
  *     { "type": "flannel", "delegate": { "type": "win-overlay", ... } }        the subnet comes from flannel
  *     { "plugins": [ ... ] }                                                   the first of them that is one of ours
  *
- * Policies are of the schema that `apiVersion` says, 1 unless it is there. `AdditionalArgs` is what `policies` was called before;
+ * Policies are of the schema that `apiVersion` says, 1 unless it is there. Microsoft's own plugins - wincni, and sdnbridge and sdnoverlay
+ * which came of it - have no such key and hand policies to HNS as they are: there those with Settings are of the second schema, as in
+ * `l2bridge.v2.conf`. `AdditionalArgs` is what `policies` was called before;
  * `HcnPolicyArgs` has policies of the second schema as they are. Policies by another name than EndpointPolicy the plugins pass over.
  *
  * What a plugin does with it when a pod is added is `cniEndpointPolicies`.
@@ -130,6 +132,7 @@ interface Conf {
   apiVersion?: number
   runtimeConfig?: RuntimeConfig
   loopbackDSR?: boolean
+  optionalFlags?: { loopbackDSR?: boolean }
   ipMasq?: boolean
   ipMasqNetwork?: string
   endpointMacPrefix?: string
@@ -174,6 +177,12 @@ const conf = shape<Conf>(
     apiVersion: whole(0, 2),
     runtimeConfig,
     loopbackDSR: bool,
+    optionalFlags: shape<{ loopbackDSR?: boolean }>({ loopbackDSR: bool }, [], {
+      passed: [
+        ...['localRoutedPortMapping', 'allowAclPortMapping', 'forceBridgeGateway', 'enableDualStack'],
+        'gatewayFromAdditionalRoutes',
+      ],
+    }),
     ipMasq: bool,
     ipMasqNetwork: prefix,
     endpointMacPrefix: text,
@@ -208,8 +217,23 @@ const PLUGINS: Readonly<Record<string, CniConf['plugin']>> = {
   'win-bridge': 'win-bridge',
   l2bridge: 'win-bridge',
   'wincni.exe': 'win-bridge',
+  sdnbridge: 'win-bridge',
   'win-overlay': 'win-overlay',
+  sdnoverlay: 'win-overlay',
   overlay: 'win-overlay',
+}
+
+/** Those that hand policies to HNS as they are. */
+const HANDS_ON: ReadonlySet<string> = new Set(['wincni.exe', 'sdnbridge', 'sdnoverlay'])
+
+/** The schema of a conf's policies. */
+function schemaOf({ type, apiVersion, policies = [], AdditionalArgs = [] }: Conf): HnsSchema {
+  if (apiVersion !== undefined || !HANDS_ON.has(type.toLowerCase())) return apiVersion === 2 ? 2 : 1
+  const withSettings = ({ value }: Named): boolean =>
+    typeof value === 'object' &&
+    value !== null &&
+    peek(value as Readonly<Record<string, unknown>>, 'Settings') !== undefined
+  return [...policies, ...AdditionalArgs].some(withSettings) ? 2 : 1
 }
 
 /** Reads a conf or conflist: JSON text, or what it parses to. Throws an HnsError. */
@@ -246,7 +270,7 @@ function readOne(
   const name = d.name ?? above.name
   if (name === undefined) return refuse(under(at, 'name'), undefined, 'is missing')
   checkPlugin(at, plugin, d)
-  const schema = d.apiVersion === 2 ? 2 : 1
+  const schema = schemaOf(d)
   const unsupported: Unsupported[] = []
   const policies = [
     ...valuesOf(at, 'policies', d.policies, schema, unsupported, options),
@@ -263,7 +287,7 @@ function readOne(
     schema,
     byFlannel: false,
     policies,
-    loopbackDsr: d.loopbackDSR ?? false,
+    loopbackDsr: d.loopbackDSR ?? d.optionalFlags?.loopbackDSR ?? false,
     ipMasq: d.ipMasq ?? false,
     ipMasqNetwork: d.ipMasqNetwork ?? null,
     macPrefix: (d.endpointMacPrefix ?? '0E-2A').toLowerCase().replace('-', ':'),
@@ -312,7 +336,7 @@ function valuesOf(
     const place = under(under(under(at, key), i), 'value')
     const o = objectOf(place, value)
     if (schema === 2 && peek(o, 'Settings') === undefined && Object.keys(o).length > 1) {
-      refuse(place, value, 'is a policy of the first schema, and apiVersion is 2')
+      refuse(place, value, 'is a policy of the first schema, and those of the conf are of the second')
     }
     const policy = readEndpointPolicy(place, value, schema, unsupported, options)
     return policy === null ? [] : [policy]

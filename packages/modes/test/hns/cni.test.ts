@@ -97,6 +97,72 @@ describe('confs', () => {
     ])
   })
 
+  it('wincni, as Microsoft ships it: l2bridge.conf, and l2bridge.v2.conf with the second schema and no apiVersion', () => {
+    const conf = (AdditionalArgs: object[]) => ({
+      ...{ cniVersion: '0.2.0', name: 'l2bridge', type: 'wincni.exe', master: 'Ethernet' },
+      ipam: { environment: 'azure', subnet: '10.10.187.64/26', routes: [{ GW: '10.10.187.66' }] },
+      dns: { Nameservers: ['11.0.0.10'] },
+      AdditionalArgs: AdditionalArgs.map((Value) => ({ Name: 'EndpointPolicy', Value })),
+    })
+    const first = readCniConf(
+      conf([
+        { Type: 'OutBoundNAT', ExceptionList: ['11.0.0.0/8', '10.10.0.0/16', '10.127.132.128/25'] },
+        { Type: 'ROUTE', DestinationPrefix: '11.0.0.0/8', NeedEncap: true },
+        { Type: 'ROUTE', DestinationPrefix: '10.127.132.213/32', NeedEncap: true },
+      ]),
+    )
+    const second = readCniConf(
+      conf([
+        { Type: 'OutBoundNAT', Settings: { Exceptions: ['11.0.0.0/8', '10.10.0.0/16', '10.127.132.128/25'] } },
+        { Type: 'SDNROUTE', Settings: { DestinationPrefix: '11.0.0.0/8', NeedEncap: true } },
+        { Type: 'SDNROUTE', Settings: { DestinationPrefix: '10.127.132.213/32', NeedEncap: true } },
+      ]),
+    )
+    expect([first.schema, second.schema]).toEqual([1, 2])
+    for (const { plugin, ipam, policies } of [first, second]) {
+      expect({ plugin, ipam }).toEqual({
+        plugin: 'win-bridge',
+        ipam: { type: null, subnet: '10.10.187.64/26', routes: [{ dst: null, gateway: '10.10.187.66' }] },
+      })
+      expect(policies.slice(1)).toMatchObject([
+        { kind: 'route', prefix: '11.0.0.0/8', needEncap: true },
+        { kind: 'route', prefix: '10.127.132.213/32', needEncap: true },
+      ])
+    }
+    expect(second.policies[0]).toMatchObject({
+      kind: 'outbound-nat',
+      policy: { Settings: { Exceptions: { length: 3 } } },
+    })
+    expect(() =>
+      readCniConf({
+        ...conf([]),
+        AdditionalArgs: [nat1, { name: 'EndpointPolicy', value: { Type: 'SDNRoute', Settings: {} } }],
+      }),
+    ).toThrow('$.AdditionalArgs[0].value: is a policy of the first schema, and those of the conf are of the second')
+  })
+
+  it('sdnbridge and sdnoverlay, with their flags', () => {
+    const conf = readCniConf({
+      ...{ cniVersion: '0.2.0', name: 'azure-cni', type: 'sdnbridge', master: 'Ethernet' },
+      ...{
+        capabilities: { portMappings: true, dns: true },
+        ipam: { subnet: '192.168.0.0/24', routes: [{ GW: '192.168.0.2' }] },
+      },
+      optionalFlags: { localRoutedPortMapping: true, allowAclPortMapping: true, loopbackDSR: true },
+      AdditionalArgs: [endpointPolicy({ Type: 'OutBoundNAT', Settings: { Exceptions: ['192.168.0.0/24'] } })],
+    })
+    expect(conf).toMatchObject({
+      plugin: 'win-bridge',
+      schema: 2,
+      loopbackDsr: true,
+      policies: [{ kind: 'outbound-nat' }],
+    })
+    expect(() => readCniConf({ name: 'x', type: 'sdnbridge', optionalFlags: { loopback: true } })).toThrow(
+      '$.optionalFlags.loopback: unknown key',
+    )
+    expect(readCniConf({ name: 'x', type: 'sdnoverlay' }).plugin).toBe('win-overlay')
+  })
+
   it('in a conflist; what the runtime says of DNS and ports counts', () => {
     const conf = readCniConf({
       cniVersion: '1.0.0',
@@ -147,7 +213,7 @@ describe('confs', () => {
     [{ name: 'x', type: 'win-overlay', endpointMacPrefix: '0E:2A' }, '$.endpointMacPrefix: must be xx-xx, not "0E:2A"'],
     [
       bridge({ apiVersion: 2, policies: [nat1] }),
-      '$.policies[0].value: is a policy of the first schema, and apiVersion is 2',
+      '$.policies[0].value: is a policy of the first schema, and those of the conf are of the second',
     ],
     [
       bridge({ policies: [endpointPolicy({ Type: 'OutBoundNAT', Settings: {} })] }),
