@@ -345,6 +345,16 @@ static napi_value close_handle(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
+static napi_value close_all(napi_env env, napi_callback_info info) {
+  struct call c;
+  uint32_t *numbers;
+  size_t count;
+  if (!begin(env, info, &c)) return NULL;
+  if (!get_array(env, c.args[0], napi_uint32_array, 0, &numbers, &count)) return bad(&c, "closeAll: handles");
+  handle_close_all(env, c.at, numbers, count);
+  return NULL;
+}
+
 /* ---- Packet sockets ---- */
 
 /* openPacket(netns, device, [flags, fanout, buffer]). */
@@ -592,6 +602,16 @@ static napi_value lock_file(napi_env env, napi_callback_info info) {
   return integer(&c, error);
 }
 
+/* ---- Namespaces ---- */
+
+static napi_value make_netns(napi_env env, napi_callback_info info) {
+  struct call c;
+  char path[PATH_SIZE];
+  if (!begin(env, info, &c)) return NULL;
+  if (!get_string(&c, 0, path, sizeof path)) return bad(&c, "makeNetns");
+  return integer(&c, netns_make(path));
+}
+
 static napi_value remove_netns(napi_env env, napi_callback_info info) {
   struct call c;
   char path[PATH_SIZE];
@@ -599,6 +619,37 @@ static napi_value remove_netns(napi_env env, napi_callback_info info) {
   if (!begin(env, info, &c)) return NULL;
   if (!get_path(&c, 0, path, &given) || given == NULL) return bad(&c, "removeNetns");
   return integer(&c, netns_remove(given));
+}
+
+static napi_value find_interface(napi_env env, napi_callback_info info) {
+  struct call c;
+  char path[PATH_SIZE], device[IFNAMSIZ] = {0};
+  if (!begin(env, info, &c)) return NULL;
+  if (!get_string(&c, 0, path, sizeof path)) return bad(&c, "interfaceIndex: netns");
+  if (!get_string(&c, 1, device, sizeof device)) return bad(&c, "interfaceIndex: device");
+  return integer(&c, interface_index(path, device));
+}
+
+/* configure(netns, keys, messages, result): `result` gets how many messages were taken, and an errno. */
+static napi_value configure_netns(napi_env env, napi_callback_info info) {
+  struct call c;
+  struct configure_request q;
+  char path[PATH_SIZE], keys[PATH_SIZE];
+  uint8_t *messages;
+  int32_t *result;
+  if (!begin(env, info, &c)) return NULL;
+  memset(&q, 0, sizeof q);
+  if (!get_string(&c, 0, path, sizeof path)) return bad(&c, "configure: netns");
+  if (!get_string(&c, 1, keys, sizeof keys)) return bad(&c, "configure: keys");
+  if (!get_bytes(&c, 2, 0, &messages, &q.size) || (uintptr_t)messages % 4 != 0) return bad(&c, "configure: messages");
+  if (!get_array(env, c.args[3], napi_int32_array, 2, &result, NULL)) return bad(&c, "configure: result");
+  q.netns = path;
+  q.keys = keys;
+  q.messages = messages;
+  configure(&q);
+  result[0] = q.done;
+  result[1] = q.error;
+  return NULL;
 }
 
 NAPI_MODULE_INIT() {
@@ -612,7 +663,8 @@ NAPI_MODULE_INIT() {
       {"close", close_handle},    {"waiter", waiter},        {"add", add_fd},          {"remove", remove_fd},
       {"errors", list_errors},    {"idle", idle},            {"watch", watch},         {"pause", pause_watch},
       {"openUdp", open_udp},      {"openPacket", open_packet}, {"icmp", icmp},             {"send", send_message},    {"receive", receive_message},
-      {"lockFile", lock_file},    {"removeNetns", remove_netns},
+      {"lockFile", lock_file},    {"removeNetns", remove_netns}, {"makeNetns", make_netns}, {"closeAll", close_all},
+      {"interfaceIndex", find_interface}, {"configure", configure_netns},
   };
   struct instance *at = instance_new();
   if (at == NULL || napi_set_instance_data(env, at, instance_free, NULL) != napi_ok) {

@@ -113,16 +113,59 @@ static void close_both(struct handle *h) {
   close(h->fd);
 }
 
-void handle_close(napi_env env, struct instance *at, uint32_t number) {
+/* Takes a handle out of the table; what it has open is left to do. */
+static struct handle *take_out(napi_env env, struct instance *at, uint32_t number) {
   struct handle *h = at->table[number];
   at->table[number] = NULL;
   if (h->watch != NULL) watch_stop(h->watch);
   for (int i = 0; i < ARRAYS; i++) {
     if (h->pool.refs[i] != NULL) napi_delete_reference(env, h->pool.refs[i]);
   }
+  return h;
+}
+
+static void end(struct handle *h) {
   close_both(h);
   udp_free(h->udp, false);
   free(h);
+}
+
+void handle_close(napi_env env, struct instance *at, uint32_t number) {
+  end(take_out(env, at, number));
+}
+
+/* Handles that several threads close, each the next one. */
+struct row {
+  struct handle **handles;
+  size_t count;
+  size_t next;
+};
+
+enum { CLOSERS = 32 };
+
+static void *close_next(void *arg) {
+  struct row *row = arg;
+  for (;;) {
+    const size_t i = __atomic_fetch_add(&row->next, 1, __ATOMIC_RELAXED);
+    if (i >= row->count) return NULL;
+    end(row->handles[i]);
+  }
+}
+
+void handle_close_all(napi_env env, struct instance *at, const uint32_t *numbers, size_t count) {
+  struct row row = {.handles = calloc(count, sizeof(struct handle *)), .next = 0};
+  pthread_t threads[CLOSERS];
+  size_t started = 0;
+  for (size_t i = 0; i < count; i++) {
+    if (numbers[i] >= at->size || at->table[numbers[i]] == NULL) continue;
+    struct handle *h = take_out(env, at, numbers[i]);
+    if (row.handles == NULL) end(h);
+    else row.handles[row.count++] = h;
+  }
+  while (started < CLOSERS && started + 1 < row.count && start_thread(&threads[started], close_next, &row) == 0) started++;
+  if (row.handles != NULL) close_next(&row);
+  for (size_t i = 0; i < started; i++) pthread_join(threads[i], NULL);
+  free(row.handles);
 }
 
 void instance_free(napi_env env, void *data, void *hint) {

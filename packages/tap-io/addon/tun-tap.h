@@ -3,7 +3,8 @@
  *
  *   addon.c     the exported functions, and the checks of their arguments
  *   handle.c    what is open: JavaScript holds small numbers, never pointers
- *   netns.c     work inside another network namespace, on a thread that lives just for it
+ *   netns.c     work inside another network namespace, on a thread that lives just for it; namespaces made and removed
+ *   configure.c interfaces in a namespace: addresses, routes, neighbours, keys of /proc/sys/net
  *   device.c    create, attach and set up a TAP or TUN; move it to another namespace
  *   frames.c    batches of frames between a TAP and the arena of a frame pool
  *   packet.c    a packet socket on an interface that exists, and its batches
@@ -25,6 +26,7 @@
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <node_api.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -84,6 +86,8 @@ bool handle_show(struct handle *h);
 int handle_shown(const struct handle *h);
 /* Closes a handle and everything it holds, but not a number that was shown and is not ours any more. */
 void handle_close(napi_env env, struct instance *at, uint32_t number);
+/* Closes many, which are open: the kernel takes its time (20 to 30 ms) for each TAP, and does many at once in less. */
+void handle_close_all(napi_env env, struct instance *at, const uint32_t *numbers, size_t count);
 
 /* ---- netns.c ---- */
 
@@ -91,8 +95,36 @@ void handle_close(napi_env env, struct instance *at, uint32_t number);
  * of getting there, not of the work. */
 int in_netns(int ns, void (*work)(void *), void *arg);
 
+/* Starts a thread that no signal is delivered to; 0 or an errno. */
+int start_thread(pthread_t *thread, void *(*work)(void *), void *arg);
+
+/* Makes a network namespace of that name, as `ip netns add` does. Gives an errno. */
+int netns_make(const char *path);
+
 /* Takes away the name of a network namespace, as `ip netns del` does: it ends when nothing uses it. Gives an errno. */
 int netns_remove(const char *path);
+
+/* ---- configure.c ---- */
+
+struct configure_request {
+  /* in */
+  const char *netns;
+  char *keys; /* lines "path=value\n", which are taken apart */
+  const uint8_t *messages;
+  size_t size;
+  /* out */
+  int done;  /* how many messages were taken before one was not; -1: it did not come to that */
+  int error; /* errno, 0 where all went well */
+};
+
+struct find_request {
+  char device[IFNAMSIZ];
+  int index;
+};
+
+void configure(struct configure_request *request);
+/* The number of an interface, or an errno below 0. */
+int interface_index(const char *netns, const char device[IFNAMSIZ]);
 
 /* ---- device.c ---- */
 

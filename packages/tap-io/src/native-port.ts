@@ -1,6 +1,7 @@
 import { type Batch, Drop, type Frame, type FramePool, Port } from '@l2l3/switch-core'
 import {
   type Native,
+  native,
   poolArrays,
   RESULT_BAD_OFFLOAD,
   RESULT_ERROR,
@@ -25,6 +26,24 @@ import { dropFor, isGone } from './write-status.ts'
 
 /** Rows that go to the addon in one call. */
 const CALL = 256
+
+/** Handles that `closeTogether` gathers; null while nobody does. */
+let gathered: number[] | null = null
+
+/**
+ * Closes ports together. The kernel takes 20 to 30 ms to take a TAP away, which is waiting mostly: two hundred took 4.2 s one after
+ * the other, and 0.33 s together (measured). Other kinds of ports may be among them.
+ */
+export function closeTogether(ports: Iterable<{ close(): void }>): void {
+  const handles: number[] = []
+  gathered = handles
+  try {
+    for (const port of ports) port.close()
+  } finally {
+    gathered = null
+    if (handles.length > 0) native().closeAll(Uint32Array.from(handles))
+  }
+}
 
 /** What an addon's `open...` gives of a port. */
 export interface OpenPort {
@@ -178,7 +197,8 @@ export abstract class NativePort extends Port {
   #release(): void {
     if (this.#fd < 0) return
     this.#fd = -1
-    this.addon.close(this.#handle)
+    if (gathered === null) this.addon.close(this.#handle)
+    else gathered.push(this.#handle)
   }
 
   protected override shut(): void {

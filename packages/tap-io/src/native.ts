@@ -199,8 +199,17 @@ export interface Native {
   receive(socket: number, into: Uint8Array): number
   /** flock(2), exclusive and without waiting, of a descriptor of Node's; 0 or an errno. The lock ends when that is closed. */
   lockFile(fd: number): number
+  /** Closes many handles at once. */
+  closeAll(handles: Uint32Array): void
+  /** Makes a network namespace that has a path as its name. Gives an errno. */
+  makeNetns(path: string): number
   /** Takes away the name of a network namespace, given as a path. Gives an errno. */
   removeNetns(path: string): number
+  /** The number of an interface in a namespace, or an errno below 0. */
+  interfaceIndex(netns: string, device: string): number
+  /** Writes keys (lines `/proc/sys/net/...=value`) in a namespace, and sends messages to rtnetlink there until one is refused. `result`
+   * gets how many were taken (-1: it did not come to that), and an errno. */
+  configure(netns: string, keys: string, messages: Uint8Array, result: Int32Array): void
 }
 
 const FILE = join(dirname(dirname(fileURLToPath(import.meta.url))), 'build', 'tun-tap.node')

@@ -1,5 +1,5 @@
 import { native } from './native.ts'
-import { TapError } from './tap-error.ts'
+import { errnoName, errnoText, TapError } from './tap-error.ts'
 
 /*
  * Ways to say which network namespace is meant. The kernel knows namespaces by open files, so each becomes a path:
@@ -29,6 +29,16 @@ export function netnsPath(target: Netns, key = 'netns'): string {
     throw new TapError('ERR_INVALID_ARG_VALUE', key, target, 'is neither the name of a namespace nor an absolute path')
   }
   return `/run/netns/${target}`
+}
+
+/**
+ * Makes a network namespace that has a name, as `ip netns add` does.
+ *
+ * @throws TapError - for what cannot be a name, and with the errno's name as its code: EEXIST where there is one, EPERM without root
+ */
+export function makeNetns(name: string): void {
+  const errno = native().makeNetns(netnsPath(name))
+  if (errno !== 0) throw new TapError(errnoName(errno), 'netns', name, `cannot be made: ${errnoText(errno)}`)
 }
 
 /**

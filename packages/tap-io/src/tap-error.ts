@@ -62,7 +62,8 @@ export function errnoName(errno: number): string {
   return BEYOND_LIBUV[errno]?.[0] ?? getSystemErrorMap().get(-errno)?.[0] ?? `errno ${errno}`
 }
 
-function errnoText(errno: number): string {
+/** What an errno means, in words. */
+export function errnoText(errno: number): string {
   return BEYOND_LIBUV[errno]?.[1] ?? getSystemErrorMap().get(-errno)?.[1] ?? 'unknown error'
 }
 

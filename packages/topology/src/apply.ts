@@ -23,11 +23,15 @@ import { TopologyError } from './topology-error.ts'
 
 /** What a world does for apply. */
 export interface HostMaker {
+  /** Is told of the hosts that are plugged in next, to make at once what is made faster so. */
+  prepare?(hosts: readonly HostPort[]): void | Promise<void>
   /** Makes the host of a port and what it is plugged in to; null where there is nothing to plug in. Where it throws, it has left
-   * nothing behind. */
+   * nothing behind but what `prepare` has made. */
   plug(port: PortSpec, node: NodeSpec): Port | null | Promise<Port | null>
-  /** Removes the host of a port, whose wire is closed. */
-  unplug(port: PortSpec, node: NodeSpec): void | Promise<void>
+  /** Closes ports of hosts that go, together. Default: one after the other. */
+  close?(ports: readonly Port[]): void
+  /** Removes hosts, whose ports are closed, and of those that were not plugged in what `prepare` has made. */
+  unplug(hosts: readonly HostPort[]): void | Promise<void>
 }
 
 const running: WeakMap<Fabric, Promise<unknown>> = new WeakMap()
@@ -66,38 +70,36 @@ async function carryOut(fabric: Fabric, next: Topology, hosts: HostMaker): Promi
   const list = checkApply(fabric, next)
   const { come, replaced, gone } = hostChanges(fabric.topology, next)
   const made = new Map<string, Port>()
-  const plugged: HostPort[] = []
-  const plug = async ({ port, node }: HostPort): Promise<void> => {
-    const wire = await hosts.plug(port, node)
-    plugged.push({ port, node })
-    if (wire !== null) made.set(port.label, wire)
+  const plug = async (some: readonly HostPort[]): Promise<void> => {
+    if (some.length > 0) await hosts.prepare?.(some)
+    for (const { port, node } of some) {
+      const wire = await hosts.plug(port, node)
+      if (wire !== null) made.set(port.label, wire)
+    }
   }
   try {
-    for (const host of come) await plug(host)
+    await plug(come)
   } catch (error) {
-    for (const { port, node } of plugged.reverse()) {
-      made.get(port.label)?.close()
-      await hosts.unplug(port, node)
-    }
+    closeAll(hosts, [...made.values()])
+    await hosts.unplug([...come].reverse())
     throw error
   }
-  for (const { before, next: host } of replaced) {
-    closePort(fabric, before.port.label)
-    await hosts.unplug(before.port, before.node)
-    await plug(host)
-  }
-  changeFabric(fabric, next, made)
-  for (const { port, node } of gone) await hosts.unplug(port, node)
+  const before = replaced.map((pair) => pair.before)
+  closePorts(fabric, before, hosts)
+  if (before.length > 0) await hosts.unplug(before)
+  await plug(replaced.map((pair) => pair.next))
+  changeFabric(fabric, next, made, hosts)
+  if (gone.length > 0) await hosts.unplug(gone)
   return list
 }
 
 /** Makes nodes and ports what `next` says, with what hosts that come are plugged in to by label. */
-function changeFabric(fabric: Fabric, next: Topology, made: ReadonlyMap<string, Port>): void {
+function changeFabric(fabric: Fabric, next: Topology, made: ReadonlyMap<string, Port>, hosts: HostMaker): void {
   const { ground, ports, wires } = fabric
   const { replaced, gone } = hostChanges(fabric.topology, next)
   const left = [...replaced.map((pair) => pair.before), ...gone]
+  closePorts(fabric, left, hosts)
   for (const { port } of left) {
-    closePort(fabric, port.label)
     ports.delete(port.label)
     wires.delete(port.label)
   }
@@ -120,10 +122,14 @@ function changeFabric(fabric: Fabric, next: Topology, made: ReadonlyMap<string, 
   fabric.topology = next
 }
 
-/** Closes a port, with what waits in it: nothing comes from there any more, and what is on its way there is dropped. */
-function closePort({ ground, ports }: Fabric, label: string): void {
-  const port = ports.get(label)
-  if (port === undefined) return
-  ground.loop.remove(port)
-  port.close()
+/** Closes ports, with what waits in them: nothing comes from there any more, and what is on its way there is dropped. */
+function closePorts({ ground, ports }: Fabric, some: readonly HostPort[], hosts: HostMaker): void {
+  const open = some.flatMap(({ port }) => ports.get(port.label) ?? [])
+  for (const port of open) ground.loop.remove(port)
+  closeAll(hosts, open)
+}
+
+function closeAll(hosts: HostMaker, ports: readonly Port[]): void {
+  if (hosts.close !== undefined) hosts.close(ports)
+  else for (const port of ports) port.close()
 }

@@ -89,16 +89,18 @@ export class MemoryWorld {
   apply(next: Topology): Promise<Change[]> {
     return applyTo(this.fabric, next, {
       plug: (port, node) => this.#plug(port, node),
-      unplug: ({ endpoint }) => {
-        if (endpoint === null) return
-        const host = this.#hosts.get(endpoint.name)
-        if (host === undefined) return
-        this.#hosts.delete(endpoint.name)
-        this.#ports.delete(host)
-        for (const { bytes } of endpoint.addresses)
-          for (const other of this.#hosts.values()) other.neighbours.forget(bytes)
+      unplug: (gone) => {
+        for (const { port } of gone) this.#unplug(port)
       },
     })
+  }
+
+  #unplug({ endpoint }: PortSpec): void {
+    const host = endpoint === null ? undefined : this.#hosts.get(endpoint.name)
+    if (endpoint === null || host === undefined) return
+    this.#hosts.delete(endpoint.name)
+    this.#ports.delete(host)
+    for (const { bytes } of endpoint.addresses) for (const other of this.#hosts.values()) other.neighbours.forget(bytes)
   }
 
   /** The host of that name. Throws a RangeError where there is none. */

@@ -22,7 +22,9 @@ export async function makeUnderlay(topology: Topology, plan: RealPlan, signal: A
   )
   await Promise.all([
     ...plan.routers.map((router) => inNamespace(router.netns, routerScript(router), signal)),
-    ...plan.bridges.flatMap(({ hosts }) => hosts.map(([, host]) => configureHost(topology, host, signal))),
+    ...plan.bridges.map(async ({ hosts }) => {
+      for (const [, host] of hosts) await configureHost(topology, host, signal)
+    }),
   ])
 }
 

@@ -4,6 +4,7 @@ import { ALL_OFFLOADS, FramePool, Loop, MAX_FRAME, MemoryPort, type Port, RealCl
 import { type CaptureSink, PortCapture } from '@l2l3/switch-core/pcap'
 import type { Pollable, Runner } from '@l2l3/tap-io'
 import { applyTo } from '../apply.ts'
+import type { HostPort } from '../changes.ts'
 import { buildFabric, type Fabric, type Snapshot, snapshot } from '../fabric.ts'
 import { gatewaysOf } from '../mode.ts'
 import type { DeviceSpec, EndpointSpec, PortSpec, SocketSpec, Topology } from '../topology.ts'
@@ -38,9 +39,10 @@ export interface WireEnd {
 
 /** Who makes namespaces for hosts that come while frames pass. */
 export interface HostPlaces {
-  make(host: Host): Promise<void>
+  make(hosts: readonly Host[]): Promise<void>
   configure(host: Host): Promise<void>
-  remove(host: Host): Promise<void>
+  /** Of hosts that have none it is not asked in vain: they are passed over. */
+  remove(hosts: readonly Host[]): Promise<void>
 }
 
 /** Settings of a dataplane, as plain data but for the function. */
@@ -104,7 +106,7 @@ export class Dataplane {
       ports = fabric.ports
       return new Dataplane(tapIo, fabric, plugged)
     } catch (error) {
-      for (const port of plugged.values()) port.close()
+      tapIo.closeTogether(plugged.values())
       throw error
     }
   }
@@ -170,15 +172,15 @@ export class Dataplane {
   /**
    * Makes what runs into what `next` says; see `World.apply`.
    *
-   * @param hosts makes the namespace of a host that comes, sets it up once its interface is there, and removes it
+   * @param hosts makes the namespaces of hosts that come, sets each up once its interface is there, and removes them
    */
   async apply(next: Topology, hosts: HostPlaces): Promise<void> {
     const { pool } = this.fabric.ground
     await applyTo(this.fabric, next, {
+      prepare: (some) => hosts.make(some.flatMap(hostOf)),
       plug: async (spec, node) => {
-        if (spec.endpoint === null) return null
-        const host = { endpoint: spec.endpoint, gateways: gatewaysOf(node, spec) }
-        await hosts.make(host)
+        const [host] = hostOf({ port: spec, node })
+        if (host === undefined) return null
         let port: SystemPort | null = null
         try {
           port = open(this.#tapIo, pool, next, spec, undefined) as SystemPort
@@ -188,15 +190,13 @@ export class Dataplane {
           return port
         } catch (error) {
           port?.close()
-          await hosts.remove(host)
           throw error
         }
       },
-      unplug: async (spec, node) => {
-        if (spec.endpoint === null) return
-        const { label } = spec
-        if (this.#plugged.get(label)?.closed) this.#plugged.delete(label)
-        await hosts.remove({ endpoint: spec.endpoint, gateways: gatewaysOf(node, spec) })
+      close: (ports) => this.#tapIo.closeTogether(ports),
+      unplug: async (some) => {
+        for (const { port } of some) if (this.#plugged.get(port.label)?.closed) this.#plugged.delete(port.label)
+        await hosts.remove(some.flatMap(hostOf))
       },
     })
     for (const capture of this.#captures) capture.refresh()
@@ -217,8 +217,13 @@ export class Dataplane {
 
   /** Closes the ports. May be called again, and while the process exits. */
   close(): void {
-    for (const port of this.#plugged.values()) port.close()
+    this.#tapIo.closeTogether(this.#plugged.values())
   }
+}
+
+/** The host on a port, if it has one. */
+function hostOf({ port, node }: HostPort): Host[] {
+  return port.endpoint === null ? [] : [{ endpoint: port.endpoint, gateways: gatewaysOf(node, port) }]
 }
 
 /** Opens what a port leads to; null where it is nothing. */

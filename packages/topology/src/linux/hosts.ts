@@ -1,8 +1,9 @@
+import { setImmediate } from 'node:timers/promises'
+import { configureInterface, type RouteSetup } from '@l2l3/tap-io'
 import { type Address, isLinkLocal, onLink } from '../address.ts'
 import { gatewaysOf } from '../mode.ts'
 import type { EndpointSpec, NodeSpec, PortSpec, Topology } from '../topology.ts'
 import { namespaceName } from './dataplane.ts'
-import { inNamespace } from './ip.ts'
 
 /* Hosts: stock Linux in a namespace, whose interface `eth0` is there already, and gets its addresses and routes here. */
 
@@ -20,24 +21,28 @@ export function hostsOf(node: NodeSpec): Host[] {
 }
 
 /** Addresses an endpoint, and sets its default routes. A gateway in none of its networks is first made one on the link,
- * as Calico's plugin does it: `ip route add 169.254.1.1 dev eth0 scope link`. Neighbours that it is told are permanent. */
+ * as Calico's plugin does it: `ip route add 169.254.1.1 dev eth0 scope link`. Neighbours that it is told are permanent.
+ *
+ * @throws Error that says what was refused, as where the signal is aborted */
 export async function configureHost(topology: Topology, host: Host, signal: AbortSignal | undefined): Promise<void> {
   const { endpoint, gateways } = host
-  const further = (endpoint.routes ?? []).map(({ to, via }) => {
-    return `ip -${to.family} route add ${to.text}/${to.prefix} via ${via.text} dev eth0 onlink`
+  // Between two hosts, frames of those that are there already pass.
+  await setImmediate()
+  signal?.throwIfAborted()
+  const further = (endpoint.routes ?? []).map(({ to, via }) => ({ to, via: via.bytes, onlink: true }))
+  const routes = gateways.flatMap((gateway): RouteSetup[] => {
+    const { bytes } = gateway
+    const known = isLinkLocal(gateway) || endpoint.addresses.some((own) => onLink(own, bytes))
+    const toLink = known ? [] : [{ to: { bytes, prefix: bytes.length * 8 }, via: null }]
+    return [...toLink, { to: { bytes: new Uint8Array(bytes.length), prefix: 0 }, via: bytes }]
   })
-  const routes = gateways.flatMap((gateway) => {
-    const { text, family } = gateway
-    const known = isLinkLocal(gateway) || endpoint.addresses.some((own) => onLink(own, gateway.bytes))
-    const toLink = known ? [] : [`ip -${family} route add ${text} dev eth0 scope link`]
-    return [...toLink, `ip -${family} route add default via ${text} dev eth0`]
-  })
-  const neighbours = (endpoint.neighbours ?? []).map(({ address, mac }) => {
-    return `ip neigh replace ${address.text} lladdr ${mac} dev eth0 nud permanent`
-  })
-  const own = [...addressed('eth0', endpoint.addresses), ...neighbours]
-  const script = [quiet('eth0'), 'ip link set lo up', ...own, ...routes, ...further]
-  await inNamespace(namespaceName(topology, endpoint), script.join('\n'), signal)
+  const netns = namespaceName(topology, endpoint)
+  const neighbours = (endpoint.neighbours ?? []).map(({ address, mac }) => ({ address: address.bytes, mac }))
+  try {
+    configureInterface(netns, 'eth0', { addresses: endpoint.addresses, neighbours, routes: [...routes, ...further] })
+  } catch (error) {
+    throw new Error(`setting up ${netns} failed: ${(error as Error).message}`)
+  }
 }
 
 /** Shell lines that bring an interface up with these addresses. */

@@ -1,13 +1,14 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
-import { removeNetns } from '@l2l3/tap-io'
+import { makeNetns, removeNetns } from '@l2l3/tap-io'
 import { isAlive, type MadeNamespace, type MadeProcess, type RunState } from '../run-directory.ts'
 
 /*
- * What is done to the machine by way of iproute2: namespaces made and removed, addresses set. Each `ip` runs in a session
- * of its own (`detached`): Ctrl-C goes to all of the terminal's process group, and would else end an `ip` in the middle
- * of what it does. Removing runs no program at all: one that a signal meets before it has a session of its own does nothing.
+ * What is done to the machine besides setting up hosts: namespaces removed, scripts of iproute2 run for what the kernel has of a
+ * real underlay. Each script runs in a session of its own (`detached`): Ctrl-C goes to all of the terminal's process group, and
+ * would else end it in the middle of what it does. Removing runs no program at all: one that a signal meets before it has a
+ * session of its own does nothing.
  */
 
 /** Says whether a program can be found. */
@@ -20,41 +21,6 @@ export function installed(program: string): boolean {
 /** The environment for programs that are run: their output in English, and the system's directories in the path. */
 export function environment(): NodeJS.ProcessEnv {
   return { ...process.env, LC_ALL: 'C', PATH: `${process.env.PATH ?? ''}${delimiter}/usr/sbin${delimiter}/sbin` }
-}
-
-/** Runs `ip` commands, one a line; throws an Error with what `ip` said. Synchronous: nothing comes between. */
-export function ipBatch(lines: readonly string[]): void {
-  if (lines.length === 0) return
-  // Honoured by spawnSync as by spawn, which Node's types do not say.
-  const own = { detached: true }
-  const { status, stderr, error } = spawnSync('ip', ['-batch', '-'], {
-    ...own,
-    input: `${lines.join('\n')}\n`,
-    encoding: 'utf8',
-    env: environment(),
-  })
-  if (error !== undefined) throw new Error(`ip could not be run: ${error.message}`)
-  if (status !== 0) throw new Error(`ip failed: ${stderr.trim().split('\n')[0]}`)
-}
-
-/** The same, beside what this process does: gives the program, and what it said where it failed, else ''. */
-export function ipLater(lines: readonly string[]): { child: ChildProcess; failed: Promise<string> } {
-  const child = spawn('ip', ['-force', '-batch', '-'], {
-    stdio: ['pipe', 'ignore', 'pipe'],
-    env: environment(),
-    detached: true,
-  })
-  const failed = new Promise<string>((resolve) => {
-    let said = ''
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      said += text
-    })
-    child.on('error', (error) => resolve(error.message))
-    child.on('close', (code) => resolve(code === 0 ? '' : said.trim().split('\n')[0] || `status ${code}`))
-  })
-  child.stdin.on('error', () => {})
-  child.stdin.end(`${lines.join('\n')}\n`)
-  return { child, failed }
 }
 
 /** Runs a shell script in a namespace; rejects with what it said where it fails, and with the signal's reason, once the
@@ -133,11 +99,12 @@ export function removeRemains(remains: RunState): void {
 /** Namespaces that `probeNamespaces` makes, with the number of the process. */
 const PROBE = 'l2l3-probe-'
 
-/** Makes a namespace and removes it; throws an Error with what `ip` said where it cannot. Removes as well what a process
+/** Makes a namespace and removes it; throws an Error that says why where it cannot. Removes as well what a process
  * left that died in between. */
 export function probeNamespaces(): void {
   const own = `${PROBE}${process.pid}`
-  ipBatch([`netns add ${own}`, `netns del ${own}`])
+  makeNetns(own)
+  removeNetns(own)
   const dead = readdirSync('/run/netns').filter((name) => {
     return name.startsWith(PROBE) && /^\d+$/.test(name.slice(PROBE.length)) && !alive(name.slice(PROBE.length))
   })

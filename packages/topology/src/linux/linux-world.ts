@@ -78,11 +78,11 @@ export class LinuxWorld extends RunningOnLinux {
   }
 
   apply(next: Topology): Promise<void> {
-    const name = (host: Host): string => namespaceName(next, host.endpoint)
+    const names = (hosts: readonly Host[]): string[] => hosts.map((host) => namespaceName(next, host.endpoint))
     return this.#dataplane.apply(next, {
-      make: (host) => this.site.addLater(name(host)),
+      make: (hosts) => this.site.add(names(hosts)),
       configure: (host) => configureHost(next, host, this.signal),
-      remove: (host) => this.site.takeLater(name(host)),
+      remove: (hosts) => this.site.take(names(hosts)),
     })
   }
 
@@ -144,14 +144,14 @@ function ownSignal(signal: AbortSignal | undefined): AbortSignal | undefined {
 
 async function inThisProcess(topology: Topology, site: Site, options: LinuxOptions): Promise<LinuxWorld> {
   const { signal, onProgress = () => {}, onPortFailed } = options
-  site.add(topology.endpoints.map((endpoint) => namespaceName(topology, endpoint)))
+  await site.add(topology.endpoints.map((endpoint) => namespaceName(topology, endpoint)))
+  signal?.throwIfAborted()
   const dataplane = await Dataplane.open(topology, onPortFailed === undefined ? {} : { onPortFailed })
   site.closes(() => dataplane.close())
   for (const node of topology.nodes) {
     onProgress(`node ${node.name}: ${node.ports.map((port) => port.name).join(', ')}`)
   }
   const hosts = topology.nodes.flatMap(hostsOf)
-  await Promise.all(hosts.map((host) => configureHost(topology, host, signal)))
-  signal?.throwIfAborted()
+  for (const host of hosts) await configureHost(topology, host, signal)
   return new LinuxWorld(site, dataplane, signal)
 }

@@ -72,9 +72,9 @@ export class NodeProcess {
     this.#channel = new Channel(this.#child, {
       failed: ({ label, message }: { label: string; message: string }) => onPortFailed(label, new Error(message)),
       captured: (piece: CapturedPiece) => this.#captured(piece),
-      makeHost: (host: Host) => hosts.make(host),
+      makeHosts: (some: readonly Host[]) => hosts.make(some),
       setHost: (host: Host) => hosts.configure(host),
-      dropHost: (host: Host) => hosts.remove(host),
+      dropHosts: (some: readonly Host[]) => hosts.remove(some),
       traced: ({ id, trace }: { id: number; trace: Trace }) => this.#traces.get(id)?.(trace),
       missed: ({ label, bytes }: { label: string; bytes: number }) => onMissed(label, bytes),
     })

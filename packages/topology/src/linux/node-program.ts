@@ -53,8 +53,8 @@ const channel = new Channel(process, {
     opened().start().catch(fail)
   },
   apply: (next: Topology) => {
-    const ask = (what: string) => (host: Host) => channel.ask<void>(what, host)
-    return opened().apply(next, { make: ask('makeHost'), configure: ask('setHost'), remove: ask('dropHost') })
+    const ask = (what: string) => (told: Host | readonly Host[]) => channel.ask<void>(what, told)
+    return opened().apply(next, { make: ask('makeHosts'), configure: ask('setHost'), remove: ask('dropHosts') })
   },
   snapshot: () => opened().snapshot(),
   capture: ({ id }: { id: number }) => {

@@ -74,7 +74,7 @@ async function dropKernelHost({ topology, site, signal }: RealSite, plan: RealPl
   const on = plugOf(plan, host)
   if (on === null) return
   await unplugHost(on.bridge, on.plug, signal)
-  await site.takeLater(namespaceName(topology, { name: host.port.name }))
+  await site.take([namespaceName(topology, { name: host.port.name })])
 }
 
 async function addKernelHost(
@@ -87,6 +87,6 @@ async function addKernelHost(
   const { endpoint } = host.port
   if (on === null || endpoint === null) return
   const made: Host = { endpoint, gateways: gatewaysOf(host.node, host.port) }
-  await site.addLater(namespaceName(next, endpoint))
+  await site.add([namespaceName(next, endpoint)])
   await makeHost(next, on.bridge, on.plug, made, signal)
 }

@@ -54,7 +54,8 @@ export class RealWorld extends RunningOnLinux {
     const { signal, onProgress = () => {}, onPortFailed = () => {} } = options
     const told = options.onNodeEnded ?? ((node, why) => onProgress(`node ${node}: ${why}; the others go on`))
     const plan = planReal(topology)
-    site.add(namespacesOf(topology, plan))
+    await site.add(namespacesOf(topology, plan))
+    signal?.throwIfAborted()
     await makeUnderlay(topology, plan, signal)
     for (const { title, netns, taps, hosts } of plan.bridges) {
       const names = [...taps.values(), ...hosts.map(([device]) => device)]
@@ -62,12 +63,12 @@ export class RealWorld extends RunningOnLinux {
     }
     let building = true
     const nodes = plan.parts.map((part) => {
-      const name = (host: Host): string => namespaceName(topology, host.endpoint)
+      const names = (hosts: readonly Host[]): string[] => hosts.map((host) => namespaceName(topology, host.endpoint))
       const node = new NodeProcess(part, {
         hosts: {
-          make: (host) => site.addLater(name(host)),
+          make: (hosts) => site.add(names(hosts)),
           configure: (host) => configureHost(topology, host, signal),
-          remove: (host) => site.takeLater(name(host)),
+          remove: (hosts) => site.take(names(hosts)),
         },
         nodeArguments: options.nodeArguments,
         onPortFailed,
@@ -191,7 +192,7 @@ async function openNode(topology: Topology, node: NodeProcess, signal: AbortSign
     throw node.alive ? new Error(`node ${node.name}: ${error.message}`) : error
   })
   await plugIn([...node.part.wires.values()], signal)
-  await Promise.all(hostsOf(node.part.node).map((host) => configureHost(topology, host, signal)))
+  for (const host of hostsOf(node.part.node)) await configureHost(topology, host, signal)
 }
 
 /** The ports of a node that does not answer, as they were when it was last asked. */

@@ -1,7 +1,8 @@
-import type { ChildProcess } from 'node:child_process'
 import { existsSync } from 'node:fs'
+import { setImmediate } from 'node:timers/promises'
+import { makeNetns } from '@l2l3/tap-io'
 import { type MadeNamespace, type MadeProcess, RunDirectory, startTime } from '../run-directory.ts'
-import { endProcesses, ipBatch, ipLater, isThere, namespaceInode, removeNamespaces, removeRemains } from './ip.ts'
+import { endProcesses, namespaceInode, removeNamespaces, removeRemains } from './ip.ts'
 
 /*
  * What a topology has made on this machine: namespaces, processes, and whatever else has to be closed. It is written down
@@ -13,10 +14,9 @@ import { endProcesses, ipBatch, ipLater, isThere, namespaceInode, removeNamespac
 /** What was made for one topology. */
 export class Site {
   readonly directory: RunDirectory
-  readonly #namespaces: MadeNamespace[] = []
+  #namespaces: readonly MadeNamespace[] = []
   readonly #processes: MadeProcess[] = []
   readonly #closers: Set<() => void> = new Set()
-  readonly #busy: Set<ChildProcess> = new Set()
   #removed = false
 
   private constructor(directory: RunDirectory) {
@@ -39,32 +39,34 @@ export class Site {
   }
 
   /**
-   * Makes namespaces, each noted before it exists.
+   * Makes namespaces, all noted before the first exists. Between two of them, frames that this process moves pass.
    *
    * @throws Error where one exists already; none is made then
    */
-  add(names: readonly string[]): void {
+  async add(names: readonly string[]): Promise<void> {
+    if (names.length === 0) return
     this.#intend(names)
-    ipBatch(names.map((name) => `netns add ${name}`))
-    this.#found(names)
+    try {
+      for (const name of names) {
+        await setImmediate()
+        if (this.#removed) throw new Error('the topology is being removed')
+        makeNetns(name)
+      }
+    } finally {
+      if (!this.#removed) this.#found(names)
+    }
   }
 
-  /** Makes a namespace as `add` does, while this process goes on: frames that it moves do not wait. */
-  async addLater(name: string): Promise<void> {
-    this.#intend([name])
-    const problem = await this.#ip([`netns add ${name}`])
-    this.#found([name])
-    if (problem !== '') throw new Error(`ip failed: ${problem}`)
-  }
-
-  /** Removes a namespace that was made, while this process goes on. */
-  async takeLater(name: string): Promise<void> {
-    const made = this.#namespaces.find((n) => n.name === name)
-    if (made === undefined || !isThere(made)) return
-    const problem = await this.#ip([`netns del ${name}`])
-    if (isThere(made)) throw new Error(`ip failed: ${problem}`)
-    this.#namespaces.splice(this.#namespaces.indexOf(made), 1)
+  /** Removes namespaces that were made: what is in them goes. Those that are not there any more are no error. */
+  async take(names: readonly string[]): Promise<void> {
+    const gone = new Set(names)
+    const made = this.#namespaces.filter((one) => gone.has(one.name))
+    if (made.length === 0 || this.#removed) return
+    const left = new Set(removeNamespaces(made))
+    this.#namespaces = this.#namespaces.filter((one) => !gone.has(one.name) || left.has(one))
     this.#note()
+    if (left.size > 0)
+      throw new Error(`network namespaces could not be removed: ${[...left].map((one) => one.name).join(', ')}`)
   }
 
   /** Notes what is about to be made. */
@@ -76,27 +78,19 @@ export class Site {
         )
       }
     }
-    this.#namespaces.push(...names.map((name) => ({ name, inode: null })))
+    this.#namespaces = [...this.#namespaces, ...names.map((name) => ({ name, inode: null }))]
     this.#note()
   }
 
-  /** Notes what was made of it. */
+  /** Notes what was made of it, and forgets what was not. */
   #found(names: readonly string[]): void {
-    const made = this.#namespaces
-    for (const [i, { name }] of made.entries()) {
-      if (names.includes(name)) made[i] = { name, inode: namespaceInode(name) }
-    }
+    const made = new Set(names)
+    this.#namespaces = this.#namespaces.flatMap((one) => {
+      if (!made.has(one.name)) return one
+      const inode = namespaceInode(one.name)
+      return inode === null ? [] : { name: one.name, inode }
+    })
     this.#note()
-  }
-
-  /** Has `ip` do something; gives what it said where it failed. */
-  async #ip(lines: readonly string[]): Promise<string> {
-    if (this.#removed) throw new Error('the topology is being removed')
-    const { child, failed } = ipLater(lines)
-    this.#busy.add(child)
-    const problem = await failed
-    this.#busy.delete(child)
-    return problem
   }
 
   /** Notes a process that was started, which ends with this one. */
@@ -117,10 +111,7 @@ export class Site {
     this.#removed = true
     process.off('exit', this.#exiting)
     for (const close of this.#closers) close()
-    // What an `ip` makes that is at work would come after all is removed.
-    const busy = [...this.#busy].flatMap(({ pid }) => (pid === undefined ? [] : [pid]))
-    for (const pid of busy) process.kill(pid, 'SIGKILL')
-    endProcesses([...this.#processes, ...busy.map((pid) => ({ pid, startTime: startTime(pid) ?? '' }))])
+    endProcesses(this.#processes)
     // What could not be removed stays on record, for the next process that builds this topology.
     if (removeNamespaces(this.#namespaces).length === 0) this.directory.release()
   }
