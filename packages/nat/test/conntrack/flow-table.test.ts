@@ -192,3 +192,13 @@ it('takes out 2,048 flows in a sweep, whatever the slice, and all of them in the
   const gone = [1, 2, 3, 4, 5].map(() => table.sweep(8192))
   expect(gone).toEqual([2048, 2048, 2048, 2048, 0])
 })
+
+it('records are cache lines: they begin where a page does', () => {
+  const { records, rest, index } = new FlowTable({ maxFlows: 1024 })
+  expect([records.byteOffset, rest.buffer === records.buffer, index.buffer === records.buffer]).toEqual([0, true, true])
+  // What tells a memory of WebAssembly from an ordinary buffer: nobody can take it away.
+  expect(() => structuredClone(records.buffer, { transfer: [records.buffer as ArrayBuffer] })).toThrow()
+  // Nothing of one lies in another.
+  for (const [i, array] of [records, rest, index].entries()) array.fill(i + 1)
+  expect([records, rest, index].map((array) => new Set(array).size)).toEqual([1, 1, 1])
+})
