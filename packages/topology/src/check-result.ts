@@ -29,6 +29,18 @@ export function judge(
   return { check, text: checkText(check), ok: worked === (check.expect === 'pass'), detail, ...measured }
 }
 
+/** Judges what was asked several times by how many answers there were: to work is that all came, to fail that none did. One
+ * of many that gets through shows that there is a way. */
+export function judgeCount(
+  check: CheckSpec,
+  received: number,
+  detail: string,
+  measured: Pick<CheckResult, 'rttMs'> = {},
+): CheckResult {
+  const ok = check.expect === 'pass' ? received === check.count : received === 0
+  return { ...judge(check, false, detail, measured), ok }
+}
+
 /** Judges a check that expects drops by what the ledger said before it and says after it. Others stay as they are. */
 export function judgeDrops(result: CheckResult, before: LedgerReport, after: LedgerReport): CheckResult {
   const { expect } = result.check
@@ -67,7 +79,8 @@ export function judgeArp(check: CheckSpec, macs: readonly string[]): CheckResult
   const who = [...new Set(macs)]
   const worked = macs.length === count && who.length === 1 && (mac === null || who[0] === mac)
   const answers = `${macs.length} of ${count} answered`
-  return judge(check, worked, who.length === 0 ? answers : `${answers}: ${address.text} is at ${who.join(' and at ')}`)
+  const detail = who.length === 0 ? answers : `${answers}: ${address.text} is at ${who.join(' and at ')}`
+  return check.expect === 'pass' ? judge(check, worked, detail) : judgeCount(check, macs.length, detail)
 }
 
 /** A check that could not be tried. */

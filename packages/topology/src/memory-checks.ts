@@ -1,6 +1,14 @@
 import { SECOND } from '@l2l3/switch-core'
 import { ipText } from './address.ts'
-import { type CheckResult, judge, judgeArp, judgeDrops, judgeNeighbour, judgeTrace } from './check-result.ts'
+import {
+  type CheckResult,
+  judge,
+  judgeArp,
+  judgeCount,
+  judgeDrops,
+  judgeNeighbour,
+  judgeTrace,
+} from './check-result.ts'
 import type { Fabric } from './fabric.ts'
 import { HOPS } from './host/echo.ts'
 import type { MemoryHost } from './host/memory-host.ts'
@@ -55,7 +63,7 @@ function* ping(check: CheckSpec, place: MemoryPlace): Rounds<CheckResult> {
   const series = place.host(check.from.name).ping(address.bytes, count, bytes, timeout)
   yield* place.until(() => series.done, (count + 1) * timeout)
   const answers = `${series.received} of ${count} answered`
-  return judge(check, series.received === count, series.problem === null ? answers : `${answers}: ${series.problem}`)
+  return judgeCount(check, series.received, series.problem === null ? answers : `${answers}: ${series.problem}`)
 }
 
 function* traceroute(check: CheckSpec, place: MemoryPlace): Rounds<CheckResult> {
@@ -78,8 +86,11 @@ function* tcp(check: CheckSpec, place: MemoryPlace): Rounds<CheckResult> {
   const { connection } = transfer
   const open = (): boolean => connection.state === 'connecting' || connection.state === 'open'
   yield* place.until(() => !open(), nanoseconds(check))
-  if (connection.state !== 'done')
-    return judge(check, false, open() ? 'no answer in time' : `connection: ${connection.state}`)
+  if (connection.state !== 'done') {
+    const why = open() ? 'no answer in time' : `connection: ${connection.state}`
+    connection.abandon()
+    return judge(check, false, why)
+  }
   const end = ends.find((host) => host.receiver(transfer) !== undefined)
   const receiver = end?.receiver(transfer)
   if (receiver === undefined && ends.length > 0) {
@@ -105,7 +116,7 @@ function* udp(check: CheckSpec, place: MemoryPlace): Rounds<CheckResult> {
   }
   const where = ends.length > 1 && end !== undefined ? `, at ${end.name}` : ''
   const why = series.problem === null ? '' : `: ${series.problem}`
-  return judge(check, series.received === count, `${series.received} of ${count} came back${where}${why}`)
+  return judgeCount(check, series.received, `${series.received} of ${count} came back${where}${why}`)
 }
 
 function* http(check: CheckSpec, place: MemoryPlace): Rounds<CheckResult> {
@@ -118,7 +129,9 @@ function* http(check: CheckSpec, place: MemoryPlace): Rounds<CheckResult> {
   const open = (): boolean => connection.state === 'connecting' || connection.state === 'open'
   yield* place.until(() => answer.done || !open(), nanoseconds(check))
   if (answer.status === null) {
-    return judge(check, false, open() && !answer.done ? 'no answer in time' : `connection: ${connection.state}`)
+    const why = open() && !answer.done ? 'no answer in time' : `connection: ${connection.state}`
+    connection.abandon()
+    return judge(check, false, why)
   }
   const expected = body === null ? ends.map(({ name }) => `${name}\n`) : [body]
   const who = ends.find(({ name }) => body === null && answer.body === `${name}\n`)

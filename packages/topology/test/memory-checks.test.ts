@@ -256,3 +256,35 @@ describe('a world that is asked as others are', () => {
     expect(w.memory.pool.report()).toMatchObject({ balanced: true, held: 0 })
   })
 })
+
+describe('what must fail', () => {
+  it('has not failed where one of many gets through, nor where a stranger answers for the address', () => {
+    const checks = `
+        - ping: { from: red, to: blue, count: 40, timeout: 0.1, family: 4 }
+          expect: EXPECTED
+        - udp: { from: red, to: blue, count: 40, timeout: 0.1, family: 4 }
+          expect: EXPECTED
+        - arp: { from: red, to: blue, count: 9, timeout: 0.1, mac: 02:00:00:00:00:99 }
+          expect: EXPECTED`
+    for (const expected of ['pass', 'fail', '{ drop: Fault }']) {
+      const found = results(checks.replaceAll('EXPECTED', expected), ', faults: { loss: 30% }')
+      expect(found.map(([ok, , detail]) => [ok, /^[1-9]\d* of/.test(detail)])).toEqual(Array(3).fill([false, true]))
+    }
+  })
+
+  it('is said at once where a node has no way for a connection, which is not tried again', () => {
+    const w = world(`
+        - tcp: { from: red, to: 10.7.0.1, port: 80, timeout: 20 }
+          expect: fail
+        - tcp: { from: red, to: 10.8.0.1, port: 80, timeout: 0.5 }
+          expect: { drop: Blackhole }`)
+    const found = w.runChecks()
+    expect(found.map(({ ok, detail }) => [ok, detail.replace(/\d+ dropped/, 'some dropped')])).toEqual([
+      [true, 'connection: refused'],
+      [true, 'no answer in time; some dropped: Blackhole'],
+    ])
+    const { Blackhole } = w.pool.report().dropped
+    w.advance(20e9)
+    expect(w.pool.report().dropped).toMatchObject({ NoRoute: 1, Blackhole })
+  })
+})

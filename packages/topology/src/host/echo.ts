@@ -128,7 +128,7 @@ export class Echoes {
   #probe(trace: RunningTrace): void {
     trace.deadline = this.#stack.clock.now + trace.timeout
     const rest = probeOf(trace)
-    this.#request(trace.address, rest, new Uint8Array(32), trace.hops.length + 1, () => {})
+    this.#request(trace.address, 'probe', rest, new Uint8Array(32), trace.hops.length + 1, () => {})
   }
 
   #next(ping: RunningPing): void {
@@ -140,14 +140,21 @@ export class Echoes {
     }
     ping.sent++
     ping.deadline = this.#stack.clock.now + ping.timeout
-    this.#request(ping.address, (ping.id << 16) | ping.sent, ping.data, 64, () => {
+    this.#request(ping.address, 'ping', (ping.id << 16) | ping.sent, ping.data, 64, () => {
       ping.problem = 'no such neighbour'
     })
   }
 
-  #request(dst: Uint8Array, rest: number, data: Uint8Array, hops: number, unanswered: () => void): void {
+  #request(
+    dst: Uint8Array,
+    kind: 'ping' | 'probe',
+    rest: number,
+    data: Uint8Array,
+    hops: number,
+    unanswered: () => void,
+  ): void {
     const src = this.#stack.source(dst) as Uint8Array
-    this.#stack.send(src, dst, (ends) => echoFrame(ends, false, rest, data, hops), unanswered)
+    this.#stack.send(src, dst, (ends) => echoFrame(ends, kind, rest, data, hops), unanswered)
   }
 }
 

@@ -330,7 +330,7 @@ export class MemoryHost {
   #answerEcho(src: Uint8Array, dst: Uint8Array, b: Uint8Array, at: number, end: number): void {
     const rest = u32(b, at + icmp.ID)
     const data = b.slice(at + icmp.HLEN, end)
-    this.#to(dst, src, (ends) => packet.echoFrame(ends, true, rest, data))
+    this.#to(dst, src, (ends) => packet.echoFrame(ends, 'reply', rest, data))
   }
 
   /** A router, or the other end, says what became of a packet of this host. */
@@ -340,7 +340,7 @@ export class MemoryHost {
     else if (error.of === 'udp') this.#datagrams.failed(src, error)
     else if (error.mtu !== null) {
       this.#tcp.tooBig(error.rest >>> 16, error.rest & 0xffff, error.mtu, src.length === 16 ? 6 : 4)
-    }
+    } else this.#tcp.unreachable(error.rest >>> 16)
   }
 
   #transport(

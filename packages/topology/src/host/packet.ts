@@ -10,6 +10,9 @@ export interface Ends {
   readonly dst: Uint8Array
 }
 
+/** The precedence that ICMP errors have in IPv4 (RFC 1812 4.3.2.5), from hosts, too. */
+const INTERNETWORK_CONTROL = 0xc0
+
 /** The all-nodes group, ff02::1. */
 export const ALL_NODES: Uint8Array = Uint8Array.of(0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
 
@@ -48,6 +51,7 @@ function ipFrame(
   length: number,
   hops: number,
   fill: (frame: Uint8Array, at: number, ip: number) => void,
+  { flags = ipv4.Flag.DontFragment, tos = 0 }: { readonly flags?: number; readonly tos?: number } = {},
 ): Uint8Array {
   const v6 = ends.dst.length === 16
   const frame = new Uint8Array(eth.HLEN + (v6 ? ipv6.HLEN : ipv4.HLEN) + length)
@@ -61,7 +65,8 @@ function ipFrame(
         protocol,
         payload: length,
         ttl: hops,
-        flags: ipv4.Flag.DontFragment,
+        flags,
+        tos,
       })
   fill(frame, at, ip)
   return frame
@@ -82,9 +87,17 @@ export function naFrame(ends: Ends, target: Uint8Array, flags: number): Uint8Arr
 }
 
 /** An echo request or reply, ICMP or ICMPv6 by the length of the addresses. `rest` is `id << 16 | seq`,
- * `hops` the time to live. */
-export function echoFrame(ends: Ends, reply: boolean, rest: number, data: Uint8Array, hops = 64): Uint8Array {
+ * `hops` the time to live. As kernels have it, replies may be fragmented, and so may traceroute's requests; those of ping
+ * may not. */
+export function echoFrame(
+  ends: Ends,
+  kind: 'ping' | 'probe' | 'reply',
+  rest: number,
+  data: Uint8Array,
+  hops = 64,
+): Uint8Array {
   const length = icmp.HLEN + data.length
+  const reply = kind === 'reply'
   if (ends.dst.length === 16) {
     return ipFrame(ends, ipv4.Protocol.Icmpv6, length, hops, (b, at, ip) => {
       const type = reply ? icmpv6.Type.EchoReply : icmpv6.Type.Echo
@@ -92,10 +105,11 @@ export function echoFrame(ends: Ends, reply: boolean, rest: number, data: Uint8A
       icmpv6.fillChecksum(b, ip, at, at + length)
     })
   }
-  return ipFrame(ends, ipv4.Protocol.Icmp, length, hops, (b, at) => {
+  const fill = (b: Uint8Array, at: number): void => {
     b.set(data, icmp.write(b, at, reply ? icmp.Type.EchoReply : icmp.Type.Echo, 0, rest))
     icmp.fillChecksum(b, at, at + length)
-  })
+  }
+  return ipFrame(ends, ipv4.Protocol.Icmp, length, hops, fill, kind === 'ping' ? {} : { flags: 0 })
 }
 
 /** An ICMP error, port unreachable, about a packet whose IP header is at `ip` of `b` (RFC 792, RFC 4443 3.1): with as much of
@@ -105,7 +119,7 @@ export function portUnreachableFrame(ends: Ends, b: Uint8Array, ip: number, end:
   const most = v6 ? 1280 - ipv6.HLEN - icmpv6.HLEN : 576 - ipv4.HLEN - icmp.HLEN
   const about = b.slice(ip, Math.min(end, ip + most))
   const length = icmp.HLEN + about.length
-  return ipFrame(ends, v6 ? ipv4.Protocol.Icmpv6 : ipv4.Protocol.Icmp, length, 64, (frame, at, outer) => {
+  const fill = (frame: Uint8Array, at: number, outer: number): void => {
     if (v6) {
       frame.set(about, icmpv6.write(frame, at, icmpv6.Type.Unreachable, 4))
       icmpv6.fillChecksum(frame, outer, at, at + length)
@@ -113,7 +127,9 @@ export function portUnreachableFrame(ends: Ends, b: Uint8Array, ip: number, end:
       frame.set(about, icmp.write(frame, at, icmp.Type.Unreachable, icmp.Unreachable.Port))
       icmp.fillChecksum(frame, at, at + length)
     }
-  })
+  }
+  const how = { flags: 0, tos: INTERNETWORK_CONTROL }
+  return ipFrame(ends, v6 ? ipv4.Protocol.Icmpv6 : ipv4.Protocol.Icmp, length, 64, fill, how)
 }
 
 /** A UDP datagram. */

@@ -114,6 +114,12 @@ export class TcpPorts {
     for (const [key, { connection }] of this.#incoming) if (key.endsWith(` ${to} ${port}`)) connection.shrink(mss)
   }
 
+  /** Somebody on the way says that what a port has sent did not get there: a connection that is being opened ends, as in
+   * kernels (RFC 1122 4.2.3.9), one that is open goes on. */
+  unreachable(port: number): void {
+    this.#outgoing.get(port)?.unreachable()
+  }
+
   #connection(own: Uint8Array, other: Uint8Array, port: number, to: number, isn: number): Connection {
     const mss = this.#stack.mtu - headers(other.length === 16 ? 6 : 4)
     return new Connection(this.#stack.clock, isn, mss, (fields, length, fill) => {

@@ -185,6 +185,16 @@ export class Connection {
     this.#again()
   }
 
+  /** Nobody waits for it any more: it says nothing further. */
+  abandon(): void {
+    if (this.#alive) this.state = 'timeout'
+  }
+
+  /** What asked for the connection did not get there. */
+  unreachable(): void {
+    if (this.state === 'connecting') this.state = 'refused'
+  }
+
   /** Sends again what was not acknowledged in time, or gives up. */
   tick(): void {
     if (this.nextTimer > this.#clock.now) return

@@ -1,6 +1,15 @@
 import { existsSync } from 'node:fs'
 import type { LedgerReport } from '@l2l3/switch-core'
-import { type CheckResult, judge, judgeArp, judgeDrops, judgeNeighbour, judgeTrace, skip } from '../check-result.ts'
+import {
+  type CheckResult,
+  judge,
+  judgeArp,
+  judgeCount,
+  judgeDrops,
+  judgeNeighbour,
+  judgeTrace,
+  skip,
+} from '../check-result.ts'
 import type { CheckKind, CheckSpec } from '../topology.ts'
 import type { PathWatch } from '../trace/check-path.ts'
 import { arpProbe } from './arp-probe.ts'
@@ -81,17 +90,18 @@ async function ownPing(check: CheckSpec, place: CheckPlace): Promise<CheckResult
 function pingResult(check: CheckSpec, received: number, rttMs: number | undefined, said: string): CheckResult {
   const answers = `${received} of ${check.count} answered`
   const why = received === 0 && said !== '' ? `: ${said}` : ''
-  return judge(check, received === check.count, answers + why, rttMs === undefined ? {} : { rttMs })
+  return judgeCount(check, received, answers + why, rttMs === undefined ? {} : { rttMs })
 }
 
 /** Longest path that is looked for. */
 const HOPS = 16
 
-/** One probe a hop and one at a time: hosts answer few in a second. */
+/** One probe a hop and one at a time: hosts answer few in a second. Probes are pings, as hosts in memory have them: both worlds
+ * ask the same. */
 async function traceCheck(check: CheckSpec, place: CheckPlace): Promise<CheckResult> {
   if (!installed('traceroute')) return skip(check, 'the program traceroute is missing: apt-get install traceroute')
   const { address, family, timeout } = { ...check, family: check.address.family }
-  const numbers = ['-q', '1', '-N', '1', '-m', String(HOPS), '-w', String(timeout)]
+  const numbers = ['-I', '-q', '1', '-N', '1', '-m', String(HOPS), '-w', String(timeout)]
   const command = ['traceroute', '-n', `-${family}`, ...numbers, address.text]
   const { output, said, code } = await new Inside(place.from, command, place.signal).within(HOPS * timeout + 3)
   const hops = Array.from(output.matchAll(/^ *\d+ +(\S+)/gm), ([, hop]) => (hop === '*' ? null : (hop as string)))

@@ -1,4 +1,4 @@
-import { type CheckResult, judge } from '../check-result.ts'
+import { type CheckResult, judge, judgeCount } from '../check-result.ts'
 import type { CheckSpec } from '../topology.ts'
 import { Inside, ownProgram } from './inside.ts'
 import { installed } from './ip.ts'
@@ -118,7 +118,7 @@ export async function udpCheck(check: CheckSpec, place: CheckPlace): Promise<Che
     if (!intact) return judge(check, false, 'a payload came back damaged')
     const report = received > 0 && serving.length > 1 ? await firstToSay(serving) : undefined
     const detail = `${received} of ${count} came back${whereText(serving, report?.name)}`
-    return judge(check, received === count, detail, rttMs === null ? {} : { rttMs })
+    return judgeCount(check, received, detail, rttMs === null ? {} : { rttMs })
   })
 }
 
