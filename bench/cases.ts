@@ -171,11 +171,25 @@ const CODECS: readonly Case[] = [
   },
   {
     section: 'headers',
+    what: 'the same, a codec after the other',
+    entries: '',
+    run: codec('parse-codecs'),
+    bare: codec('parse-bare'),
+  },
+  {
+    section: 'headers',
     what: 'checksum',
     entries: '1,460 bytes',
     run: codec('checksum'),
     bare: codec('checksum-bare'),
     atMost: 60,
+  },
+  {
+    section: 'headers',
+    what: 'checksum where there is no WebAssembly',
+    entries: '1,460 bytes',
+    run: codec('checksum-js'),
+    bare: codec('checksum-bare'),
   },
 ]
 

@@ -1,5 +1,5 @@
 import { type Batch, Drop, type Element, type Frame, type FramePool } from '@l2l3/switch-core'
-import { classify, Depth, ipv4, Layers, u16 } from '@l2l3/switch-core/wire'
+import { classifier, Depth, ipv4, Layers, u16 } from '@l2l3/switch-core/wire'
 
 const SERVER4 = 67
 const SERVER6 = 547
@@ -9,18 +9,20 @@ const SERVER6 = 547
 export class DhcpGuard implements Element {
   readonly #pool: FramePool
   readonly #at = new Layers()
+  readonly #classify: (f: number, at: Layers) => number
 
   constructor(pool: FramePool) {
     this.#pool = pool
+    this.#classify = classifier(pool)
   }
 
   process(batch: Batch): void {
-    const { bytes, off, len } = this.#pool
+    const { bytes } = this.#pool
     const at = this.#at
     let n = 0
     for (let i = 0; i < batch.length; i++) {
       const f = batch.frames[i] as Frame
-      const udp = classify(bytes, off[f], off[f] + len[f], at) === Depth.Transport && at.protocol === ipv4.Protocol.Udp
+      const udp = this.#classify(f, at) === Depth.Transport && at.protocol === ipv4.Protocol.Udp
       const from = udp ? u16(bytes, at.l4) : 0
       if (from === (at.etherType === 0x0800 ? SERVER4 : SERVER6)) this.#pool.drop(f, Drop.DhcpGuard)
       else batch.frames[n++] = f

@@ -1,6 +1,6 @@
 import { Kind, Message, readMessage } from '@l2l3/arp'
 import { type Batch, Drop, type Element, type Frame, type FramePool } from '@l2l3/switch-core'
-import { classify, Depth, ipv4, Layers, u16 } from '@l2l3/switch-core/wire'
+import { classifier, Depth, ipv4, Layers, u16 } from '@l2l3/switch-core/wire'
 
 /** A client of DHCP speaks to these. */
 const DHCP_PORTS: ReadonlySet<number> = new Set([67, 547])
@@ -13,9 +13,11 @@ export class BroadcastGuard implements Element {
   readonly #pool: FramePool
   readonly #message: Message = new Message()
   readonly #at: Layers = new Layers()
+  readonly #classify: (f: number, at: Layers) => number
 
   constructor(pool: FramePool) {
     this.#pool = pool
+    this.#classify = classifier(pool)
   }
 
   process(batch: Batch): void {
@@ -32,12 +34,10 @@ export class BroadcastGuard implements Element {
   }
 
   #isNeeded(f: Frame): boolean {
-    const { bytes, off, len } = this.#pool
     const kind = readMessage(this.#pool, f, this.#message)
     if (kind !== Kind.Other) return true
-    const o = off[f] as number
     const at = this.#at
-    if (classify(bytes, o, o + (len[f] as number), at) !== Depth.Transport) return false
-    return at.protocol === ipv4.Protocol.Udp && DHCP_PORTS.has(u16(bytes, at.l4 + 2))
+    if (this.#classify(f, at) !== Depth.Transport) return false
+    return at.protocol === ipv4.Protocol.Udp && DHCP_PORTS.has(u16(this.#pool.bytes, at.l4 + 2))
   }
 }

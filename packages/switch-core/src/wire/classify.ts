@@ -57,39 +57,6 @@ const upper = new ipv6.Upper()
 
 /** Fills `at` with what the frame `[o, end)` is, and says how far it is whole: one of `Depth`. Takes any bytes. */
 export function classify(b: Uint8Array, o: number, end: number, at: Layers): number {
-  // Nearly every frame is untagged IPv4 without options, whole, with UDP or TCP: in one piece and with numbers for names,
-  // it takes 15 ns, through the general functions 25 (measured; V8 inlines only so much).
-  if (end - o >= 42 && b[o + 12] === 0x08 && b[o + 13] === 0x00 && b[o + 14] === 0x45) {
-    const l4 = o + 34
-    const packetEnd = o + 14 + ((b[o + 16]! << 8) | b[o + 17]!)
-    if (packetEnd >= l4 + 8 && packetEnd <= end && (((b[o + 20]! << 8) | b[o + 21]!) & 0x3fff) === 0) {
-      const protocol = b[o + 23] as number
-      let payload = -1
-      if (protocol === 17) {
-        const length = (b[o + 38]! << 8) | b[o + 39]!
-        if (length >= 8 && length <= packetEnd - l4) payload = l4 + 8
-      } else if (protocol === 6 && packetEnd >= l4 + 20) {
-        payload = l4 + ((b[o + 46]! >>> 4) << 2)
-        if (payload < l4 + 20 || payload > packetEnd) payload = -1
-      }
-      if (payload !== -1) {
-        at.etherType = 0x0800
-        at.tags = 0
-        at.tci = -1
-        at.l3 = o + 14
-        at.end = packetEnd
-        at.protocol = protocol
-        at.fragment = false
-        at.l4 = l4
-        at.payload = payload
-        return Depth.Transport
-      }
-    }
-  }
-  return general(b, o, end, at)
-}
-
-function general(b: Uint8Array, o: number, end: number, at: Layers): number {
   let l3 = o + HLEN
   if (l3 > end) {
     at.etherType = at.tci = at.l3 = -1
@@ -161,4 +128,62 @@ function payloadAt(b: Uint8Array, l4: number, end: number, protocol: number, at:
   if (protocol === ipv4.Protocol.Tcp) return tcp.check(b, l4, end)
   const icmp = at.etherType === EtherType.IPv4 ? ipv4.Protocol.Icmp : ipv4.Protocol.Icmpv6
   return protocol === icmp && end - l4 >= 8 ? l4 + 8 : -1
+}
+
+/** What a classifier reads of a pool. */
+export interface FrameBytes {
+  readonly bytes: Uint8Array
+  readonly data: DataView
+  readonly off: Uint32Array
+  readonly len: Uint32Array
+}
+
+/** Bytes 12 to 15 of untagged IPv4 without options, read as a little-endian word without the last of them: EtherType, version and
+ * header length. */
+const PLAIN_IPV4 = 0x45_00_08
+/** What is zero where a packet is no fragment: more fragments, and the offset; read as the above. */
+const FRAGMENT = 0xff3f
+
+/**
+ * Makes `classify` for frames of one pool: it fills in the same, and gives the same.
+ *
+ * Nearly every frame is untagged IPv4 without options, whole, with UDP or TCP. In one piece, with numbers for names, few wide
+ * reads, and arrays that a closure holds, it takes 8 ns; bytes one by one take 10 to 15, the general functions 25 (measured). All
+ * others go to those.
+ */
+export function classifier({ bytes, data, off, len }: FrameBytes): (f: number, at: Layers) => number {
+  const plain = (o: number, n: number, at: Layers): boolean => {
+    if (n < 42 || (data.getInt32(o + 12, true) & 0xff_ffff) !== PLAIN_IPV4) return false
+    const total = swap(data.getUint16(o + 16, true))
+    if (total < 28 || total > n - HLEN || (data.getUint16(o + 20, true) & FRAGMENT) !== 0) return false
+    const protocol = data.getUint8(o + 23)
+    let header = 8
+    if (protocol === 17) {
+      const length = swap(data.getUint16(o + 38, true))
+      if (length < 8 || length > total - 20) return false
+    } else if (protocol === 6 && total >= 40) {
+      header = (data.getUint8(o + 46) >>> 4) << 2
+      if (header < 20 || header > total - 20) return false
+    } else return false
+    at.etherType = 0x0800
+    at.tags = 0
+    at.tci = -1
+    at.l3 = o + 14
+    at.end = o + 14 + total
+    at.protocol = protocol
+    at.fragment = false
+    at.l4 = o + 34
+    at.payload = o + 34 + header
+    return true
+  }
+  return (f, at) => {
+    const o = off[f] as number
+    const n = len[f] as number
+    return plain(o, n, at) ? Depth.Transport : classify(bytes, o, o + n, at)
+  }
+}
+
+/** The two bytes of a word, the other way round. */
+function swap(v: number): number {
+  return ((v & 0xff) << 8) | (v >>> 8)
 }

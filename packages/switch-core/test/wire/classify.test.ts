@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { arp, classify, Depth, describe, ipv4, ipv6, Layers, tcp, u16, udp } from '../../src/wire/index.ts'
+import { arp, classifier, classify, Depth, describe, ipv4, ipv6, Layers, tcp, u16, udp } from '../../src/wire/index.ts'
 import { hex } from './hex.ts'
 
 const ETH = '02000000000b 02000000000a'
@@ -175,8 +175,9 @@ function model(b: Uint8Array): [number, Partial<Layers>] {
   return [payload === -1 ? Depth.Network : Depth.Transport, { ...fields, payload }]
 }
 
-test('classify agrees with the codecs for frames with random changes, cut anywhere', () => {
+test('classify and classifiers agree with the codecs for frames with random changes, cut anywhere', () => {
   const at = new Layers()
+  const atToo = new Layers()
   const frame = fc.constantFrom(...FRAMES.map(([text]) => hex(text)))
   const depths = new Set<number>()
   fc.assert(
@@ -185,8 +186,8 @@ test('classify agrees with the codecs for frames with random changes, cut anywhe
       fc.array(fc.tuple(fc.nat(70), fc.oneof(fc.nat(255), fc.constantFrom(0, 4, 6, 8, 17, 0x45))), { maxLength: 3 }),
       fc.option(fc.nat(90)),
       fc.nat(40),
-      (bytes, pokes, cut, o) => {
-        const b = bytes.slice(0, cut ?? bytes.length)
+      (frame, pokes, cut, o) => {
+        const b = frame.slice(0, cut ?? frame.length)
         for (const [i, value] of pokes) if (i < b.length) b[i] = value
         const [depth, fields] = model(b)
         depths.add(depth)
@@ -194,6 +195,12 @@ test('classify agrees with the codecs for frames with random changes, cut anywhe
         const arena = new Uint8Array(o + b.length + 50).fill(0x45)
         arena.set(b, o)
         expect(classify(arena, o, o + b.length, at)).toBe(depth)
+        // A DataView would throw where it is read beyond.
+        const bytes = arena.subarray(0, o + b.length)
+        const data = new DataView(arena.buffer, 0, bytes.length)
+        const ofRow = classifier({ bytes, data, off: Uint32Array.of(0, o), len: Uint32Array.of(0, b.length) })
+        expect(ofRow(1, atToo)).toBe(depth)
+        expect(atToo).toEqual(at)
         for (const key of ['l3', 'l4', 'end', 'payload'] as const) {
           const value = fields[key]
           if (value !== undefined) expect(at[key], key).toBe(value === -1 ? -1 : value + o)
