@@ -150,7 +150,7 @@ function expected(path: Path, schema: Record<string, unknown>): string {
   if (FRACTIONS.includes(String(key))) return 'a fraction from 0 to 1, or such as "1%"'
   if (key === 'delay' || key === 'jitter') return 'a time such as "5 ms" or "200 us"'
   if (key === 'url') return 'a path such as "/" or "/index.html"'
-  if (key === 'sourcePorts') return 'a range of ports such as "49152-65535"'
+  if (key === 'sportRange') return 'a range of ports such as "49152-65535"'
   if (key === 'data') return 'up to 124 bytes in hexadecimal, a multiple of four'
   if (path.includes('vlan')) return 'a VLAN id from 1 to 4094 or a range such as "20-29"'
   if (key === 'name') return 'the name of an interface: up to 15 letters, digits, "-", "_" and "."'

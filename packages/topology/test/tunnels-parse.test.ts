@@ -36,7 +36,7 @@ describe('networks of mode vtep', () => {
           'prefixes: [{ to: 10.9.0.0/16, remote: 192.0.2.4, mac: 02:00:00:00:00:04, decrementTtl: true }], ' +
           'multicast: { group: 239.1.1.1 }, learning: false, unknown: drop, knownPeersOnly: true, mtu: 1400, ' +
           'oversize: outer, policy: 1, gbp: true, profile: ovs, df: inherit, ttl: inherit, tos: 8, groupTtl: 5, ' +
-          'sourcePorts: "40000-50000", udpChecksum: true, udpChecksum6: false, verifyChecksum: false, ' +
+          'sportRange: "40000-50000", udpChecksum: true, udpChecksum6: false, verifyChecksum: false, ' +
           'zeroChecksum6: true, ecnIngress: rfc6040, reservedBits: rfc, flowLabel: hash, innerVlan: drop, ipId: counter',
       ),
     ).toEqual([])
@@ -142,7 +142,7 @@ describe('networks of mode vtep', () => {
   })
 
   it('of gretap have no keys that mean something to UDP only', () => {
-    for (const key of ['udpChecksum: true', 'sourcePorts: "1-2"', 'reservedBits: rfc', 'innerVlan: drop']) {
+    for (const key of ['udpChecksum: true', 'sportRange: "1-2"', 'reservedBits: rfc', 'innerVlan: drop']) {
       expect(blue(`encapsulation: gretap, remotes: [192.0.2.2], ${key}`)[0]).toContain(
         `${key.split(':')[0]}: has no meaning in a network of gretap`,
       )
@@ -190,14 +190,14 @@ describe('networks of mode vtep', () => {
     expect(blue('vni: 42, ipId: zero')).toEqual([
       '6 nodes.n.networks.blue: ipId can be zero only where df is set (RFC 6864), not clear',
     ])
-    expect(blue('vni: 42, sourcePorts: "9-1"')).toEqual([
-      '6 nodes.n.networks.blue.sourcePorts: the range 9-1 ends before it begins',
+    expect(blue('vni: 42, sportRange: "9-1"')).toEqual([
+      '6 nodes.n.networks.blue.sportRange: the range 9-1 ends before it begins',
     ])
-    expect(blue('vni: 42, sourcePorts: "9-99999"')).toEqual([
-      '6 nodes.n.networks.blue.sourcePorts: expected ports from 1 to 65535, not 9-99999',
+    expect(blue('vni: 42, sportRange: "9-99999"')).toEqual([
+      '6 nodes.n.networks.blue.sportRange: expected ports from 1 to 65535, not 9-99999',
     ])
-    expect(blue('vni: 42, sourcePorts: all')).toEqual([
-      '6 nodes.n.networks.blue.sourcePorts: expected a range of ports such as "49152-65535", not "all"',
+    expect(blue('vni: 42, sportRange: all')).toEqual([
+      '6 nodes.n.networks.blue.sportRange: expected a range of ports such as "49152-65535", not "all"',
     ])
     expect(blue('vni: 42, profile: lnux')[0]).toMatch(/^6 .*expected "linux", "rfc".*did you mean "linux"\?$/)
   })
@@ -366,8 +366,8 @@ describe('tunnels of mode router', () => {
     expect(tun0('type: gre, local: 192.0.2.1, remote: 192.0.2.2, tos: 1')).toEqual([
       '6 nodes.n.tunnels.tun0: tos must leave the two bits of ECN at zero, not 1',
     ])
-    expect(tun0('type: geneve, vni: 1, local: 192.0.2.1, remote: 192.0.2.2, sourcePorts: "6-1"')).toEqual([
-      '6 nodes.n.tunnels.tun0.sourcePorts: the range 6-1 ends before it begins',
+    expect(tun0('type: geneve, vni: 1, local: 192.0.2.1, remote: 192.0.2.2, sportRange: "6-1"')).toEqual([
+      '6 nodes.n.tunnels.tun0.sportRange: the range 6-1 ends before it begins',
     ])
     expect(tun0('type: flannel-udp, local: 192.0.2.1')[0]).toMatch(/needs an IPv4 address to speak from$/)
     expect(tun0('type: sit, local: 192.0.2.1')[0]).toMatch(/^6 .*expected "ipip", "6in4"/)

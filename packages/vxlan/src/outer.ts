@@ -261,8 +261,8 @@ export class OuterTable {
       (!v6 && udp && tunnel.length >= 8 && o.ethernet !== false && ttl !== 'inherit' && s.df !== 'inherit' ? PLAIN : 0)
     row[SUM] = v6 ? 0 : swap(checksum.sum(b, 14, 34))
     row[UDP_SUM] = swap(checksum.sum(b, l4, length, pseudo))
-    row[PORT_LOW] = s.sourcePorts[0]
-    row[PORT_COUNT] = s.sourcePorts[1] - s.sourcePorts[0] + 1
+    row[PORT_LOW] = s.sportRange[0]
+    row[PORT_COUNT] = s.sportRange[1] - s.sportRange[0] + 1
     row[ID] = idSlot(src, dst)
     row[TOS] = this.#tosSlot(s)
     row[PSEUDO] = swap(checksum.fold(pseudo))

@@ -36,7 +36,7 @@ export interface TunnelSettings {
   /** The same over IPv6, where leaving it out needs the consent of both ends (RFC 6935, RFC 6936). */
   udpChecksum6: boolean
   /** Range of source ports that flows are spread over, both ends included. */
-  sourcePorts: readonly [low: number, high: number]
+  sportRange: readonly [low: number, high: number]
   /** Outer IPv4 identification: counted for each destination, or zero, which only a packet with DF may have (RFC 6864). */
   ipId: 'counter' | 'zero'
   /** Outer IPv6 flow label: 0 to 0xfffff, or made of the inner flow (RFC 6438). */
@@ -67,7 +67,7 @@ const LINUX: TunnelSettings = {
   udpChecksum: true,
   udpChecksum6: true,
   // ip_local_port_range is 32768 60999; the upper end is never chosen (measured, modes.md 20.1).
-  sourcePorts: [32_768, 60_998],
+  sportRange: [32_768, 60_998],
   ipId: 'counter',
   flowLabel: 0,
   reservedBits: 'linux',
@@ -83,7 +83,7 @@ export const PROFILES: Readonly<Record<ProfileName, Readonly<TunnelSettings>>> =
     ...LINUX,
     ecnIngress: 'rfc6040',
     udpChecksum: false,
-    sourcePorts: [49_152, 65_535],
+    sportRange: [49_152, 65_535],
     flowLabel: 'hash',
     reservedBits: 'rfc',
     innerVlan: 'drop',
@@ -92,14 +92,14 @@ export const PROFILES: Readonly<Record<ProfileName, Readonly<TunnelSettings>>> =
     ...LINUX,
     ttl: 128,
     udpChecksum: false,
-    sourcePorts: [49_152, 65_535],
+    sportRange: [49_152, 65_535],
     reservedBits: 'rfc',
   },
   ovs: {
     ...LINUX,
     df: 'set',
     udpChecksum: false,
-    sourcePorts: [32_768, 60_999],
+    sportRange: [32_768, 60_999],
     // Seen of OVS 3.1 (packages/tap-io/test/tunnel-ovs.test.ts).
     ipId: 'zero',
     reservedBits: 'rfc',
@@ -109,8 +109,8 @@ export const PROFILES: Readonly<Record<ProfileName, Readonly<TunnelSettings>>> =
 /** What a profile has otherwise for GENEVE: entropy over the whole port range (RFC 8926, 3.3), a checksum and path MTU
  * discovery where the RFC recommends them (3.3, 4.1.1), inner VLAN tags as they come. */
 const GENEVE: Readonly<Record<ProfileName, Partial<TunnelSettings>>> = {
-  linux: { sourcePorts: [1, 65_534], udpChecksum: false },
-  rfc: { sourcePorts: [1, 65_535], udpChecksum: true, df: 'set', innerVlan: 'keep' },
+  linux: { sportRange: [1, 65_534], udpChecksum: false },
+  rfc: { sportRange: [1, 65_535], udpChecksum: true, df: 'set', innerVlan: 'keep' },
   'windows-vfp': {},
   ovs: {},
 }
@@ -119,7 +119,7 @@ const GENEVE: Readonly<Record<ProfileName, Partial<TunnelSettings>>> = {
 const UDP_ONLY = [
   'udpChecksum',
   'udpChecksum6',
-  'sourcePorts',
+  'sportRange',
   'reservedBits',
   'verifyChecksum',
   'zeroChecksum6',
@@ -171,9 +171,9 @@ export function tunnelSettings(
   if (settings.flowLabel !== 'hash') checkRange('flowLabel', settings.flowLabel, 0, 0xfffff)
   // Of a profile it was meant for packets with DF.
   if (options.ipId === undefined && settings.df !== 'set') settings.ipId = 'counter'
-  const [low, high] = settings.sourcePorts
-  checkRange('sourcePorts[0]', low, 1, 65_535)
-  checkRange('sourcePorts[1]', high, low, 65_535)
+  const [low, high] = settings.sportRange
+  checkRange('sportRange[0]', low, 1, 65_535)
+  checkRange('sportRange[1]', high, low, 65_535)
   if (settings.ipId === 'zero' && settings.df !== 'set') {
     throw new RangeError(`ipId can be zero only where df is set (RFC 6864), not ${settings.df}`)
   }

@@ -582,7 +582,7 @@ export class Vtep implements Element, Ticker {
     const src = r.ip + (r.v6 ? 8 : 12)
     const dst = src + size
     if (!equal(b, src, this.#address, 0, size)) return false
-    const [low, high] = this.settings.sourcePorts
+    const [low, high] = this.settings.sportRange
     const port = u16(b, r.l4)
     if (port < low || port > high || !this.#far.hasAddress(b, dst, size)) return false
     if (r.v6 ? this.pathMtu.lower6(b, dst, r.mtu) : this.pathMtu.lower4(u32(b, dst), r.mtu)) {

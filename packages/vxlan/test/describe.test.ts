@@ -10,7 +10,7 @@ import { bench, feed, put, Sink, udpFrame } from './tunnel-lab.ts'
 function wrap(o: Partial<EncapOptions>, inner: Buffer): Buffer {
   const b = bench({ headroom: 384 })
   const sink = new Sink(b.pool)
-  const ends = { local: '192.168.77.1', remote: '192.168.77.2', vni: 4096, sourcePorts: [50_000, 50_000] as const }
+  const ends = { local: '192.168.77.1', remote: '192.168.77.2', vni: 4096, sportRange: [50_000, 50_000] as const }
   feed(b.pool, new Encap(b.pool, { ...ends, out: sink, ...o } as EncapOptions), put(b.pool, inner))
   return sink.frames[0] as Buffer
 }

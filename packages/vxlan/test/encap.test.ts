@@ -57,7 +57,7 @@ describe('profiles', () => {
 
   it('GENEVE has what RFC 8926 recommends', () => {
     expect(tunnelSettings({ profile: 'rfc' }, 'geneve')).toMatchObject({ df: 'set', udpChecksum: true })
-    expect(tunnelSettings({ profile: 'rfc' }, 'geneve').sourcePorts).toEqual([1, 65_535])
+    expect(tunnelSettings({ profile: 'rfc' }, 'geneve').sportRange).toEqual([1, 65_535])
     expect(tunnelSettings({ profile: 'rfc', df: 'clear' }, 'geneve').df).toBe('clear')
     expect(PROFILES.linux.df).toBe('clear')
   })
@@ -66,7 +66,7 @@ describe('profiles', () => {
     [{ profile: 'solaris' as never }, /profile must be one of linux, rfc, windows-vfp, ovs, not solaris/],
     [{ ttl: 0 }, /ttl must be .* not 0/],
     [{ tos: 3 }, /tos must leave the two bits of ECN at zero, not 3/],
-    [{ sourcePorts: [10, 9] as const }, /sourcePorts\[1\] must be .* not 9/],
+    [{ sportRange: [10, 9] as const }, /sportRange\[1\] must be .* not 9/],
     [{ ipId: 'zero' as const }, /ipId can be zero only where df is set/],
     [{ flowLabel: 0x100000 }, /flowLabel must be/],
     [{ vni: -1 }, /vni must be/],
@@ -98,7 +98,7 @@ describe('fields', () => {
         udpFrame({ src: dst, dst: src, ports: [80, 1000 + i] }),
       )
     }
-    const ports = outer({ sourcePorts: [50_000, 50_009] }, ...frames).map((f) => udp.srcPort(f, 34))
+    const ports = outer({ sportRange: [50_000, 50_009] }, ...frames).map((f) => udp.srcPort(f, 34))
     const counts = new Map<number, number>()
     for (let i = 0; i < ports.length; i += 2) {
       expect(ports[i]).toBe(ports[i + 1])
@@ -153,7 +153,7 @@ describe('fields', () => {
   it('a checksum of zero is sent as 0xffff', () => {
     const b = bench()
     const sink = new Sink(b.pool)
-    const encap = new Encap(b.pool, { local: '10.0.0.1', remote: '10.0.0.2', vni: 1, sourcePorts: [9, 9], out: sink })
+    const encap = new Encap(b.pool, { local: '10.0.0.1', remote: '10.0.0.2', vni: 1, sportRange: [9, 9], out: sink })
     const inner = udpFrame({ data: Buffer.alloc(2) })
     feed(b.pool, encap, put(b.pool, inner))
     const sum = udp.checksum(sink.take()[0] as Buffer, 34)

@@ -302,7 +302,7 @@ test('what only VXLAN has is refused elsewhere', () => {
   for (const [key, value] of Object.entries({
     udpChecksum: true,
     udpChecksum6: true,
-    sourcePorts: [1, 2],
+    sportRange: [1, 2],
     reservedBits: 'rfc',
     verifyChecksum: true,
     zeroChecksum6: false,

@@ -25,7 +25,7 @@ const RECORDINGS: readonly Recording[] = [
   { name: 'tosinherit', options: { tos: 'inherit' }, packets: 8 },
   { name: 'ttl5', options: { ttl: 5 }, packets: 51 },
   { name: 'ttlinherit', options: { ttl: 'inherit' }, packets: 50 },
-  { name: 'srcport', options: { sourcePorts: [50_000, 50_009] }, packets: 50 },
+  { name: 'srcport', options: { sportRange: [50_000, 50_009] }, packets: 50 },
   { name: 'udpcsum', options: { udpChecksum: true }, packets: 51 },
   { name: 'gbp', options: {}, packets: 51 },
 ]
@@ -80,7 +80,7 @@ describe.each(RECORDINGS)('$name', ({ name, options, packets }) => {
       expect(masked(again)).toBe(masked(frame))
       expect(ipv4.checksumOk(again, 14)).toBe(true)
       expect(udp.checksumOk(again, 14, 34)).toBe(true)
-      const [low, high] = (first ? options.sourcePorts : undefined) ?? [32_768, 60_998]
+      const [low, high] = (first ? options.sportRange : undefined) ?? [32_768, 60_998]
       expect(udp.srcPort(again, 34)).toBeGreaterThanOrEqual(low)
       expect(udp.srcPort(again, 34)).toBeLessThanOrEqual(high)
       expect(udp.srcPort(frame, 34)).toBeGreaterThanOrEqual(low)
@@ -102,7 +102,7 @@ describe.each(RECORDINGS)('$name', ({ name, options, packets }) => {
         srcMac: frame.subarray(6, 12),
         out,
         ...options,
-        sourcePorts: [port, port],
+        sportRange: [port, port],
         ...((bits & vxlan.Flag.Group) !== 0 ? { group: vxlan.group(frame, 42) } : {}),
       })
     })

@@ -19,7 +19,7 @@ const settings: fc.Arbitrary<ProfileOptions> = fc.record(
     ecnIngress: fc.constantFrom('rfc6040', 'linux', 'compatibility'),
     udpChecksum: fc.boolean(),
     udpChecksum6: fc.boolean(),
-    sourcePorts: fc
+    sportRange: fc
       .tuple(fc.integer({ min: 1, max: 65_535 }), fc.integer({ min: 1, max: 65_535 }))
       .map(([a, b]) => [Math.min(a, b), Math.max(a, b)] as const),
     flowLabel: fc.oneof(fc.integer({ min: 0, max: 0xfffff }), fc.constant('hash' as const)),
@@ -100,7 +100,7 @@ it('comes out as it went in, and is outside what was asked for', () => {
         expect(udp.length(f, l4)).toBe(f.length - l4)
         expect(udp.checksum(f, l4) === 0 || udp.checksumOk(f, 14, l4)).toBe(true)
         expect(udp.dstPort(f, l4)).toBe(port)
-        const [low, high] = s.sourcePorts ?? [1, 65_535]
+        const [low, high] = s.sportRange ?? [1, 65_535]
         expect(udp.srcPort(f, l4) >= low && udp.srcPort(f, l4) <= high).toBe(true)
         const at = l4 + 8
         if (encapsulation === 'vxlan') {

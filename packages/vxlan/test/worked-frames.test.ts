@@ -27,7 +27,7 @@ function encapsulated(inner: Buffer, id: number, port: number): Buffer {
         local: '192.168.77.1',
         remote: '192.168.77.2',
         vni: 0x1000,
-        sourcePorts: [port, port],
+        sportRange: [port, port],
         dstMac: hex('02000000000b'),
         srcMac: hex('02000000000a'),
         out,

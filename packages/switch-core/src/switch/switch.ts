@@ -60,7 +60,7 @@ import { NOT_MEMBER, PRIORITY, TAGGED, UNTAGGED } from './vlan.ts'
  * somebody traces, all go the long way, which can say what it does (`explain.ts`).
  *
  * Where 802.1D and Linux differ, Linux is the default and the other an option: 01-80-C2-00-00-00 with spanning tree off
- * is flooded (`stpGroup`), source addresses are learnt from frames to reserved addresses, and a frame with a static or
+ * is flooded (`stpGroupWhenOff`), source addresses are learnt from frames to reserved addresses, and a frame with a static or
  * sticky source address on another port is forwarded (only the address does not move). Static entries stay where they
  * are, as 802.1Q 8.8.1 says; Linux calls that `static sticky`.
  */
@@ -74,7 +74,7 @@ export interface SwitchOptions extends FdbOptions {
   tpid?: 0x8100 | 0x88a8
   /** Frames to 01-80-C2-00-00-00 (spanning tree): `flood` as Linux does with spanning tree off (the default), or
    * `filter` as 802.1D says. */
-  stpGroup?: 'flood' | 'filter'
+  stpGroupWhenOff?: 'flood' | 'filter'
   /** Reserved group addresses 01-80-C2-00-00-0x to forward all the same: bit x. Bits 0, 1 and 2 cannot be set, as in
    * Linux' `group_fwd_mask`. Default 0. */
   groupForwardMask?: number
@@ -144,11 +144,15 @@ export class Switch implements Ticker {
     if (!Number.isInteger(mask) || mask < 0 || mask > 0xffff || (mask & 7) !== 0) {
       throw new RangeError(`groupForwardMask must be 16 bits without bits 0 to 2, not ${mask}`)
     }
-    if (options.stpGroup !== undefined && options.stpGroup !== 'flood' && options.stpGroup !== 'filter') {
-      throw new RangeError(`stpGroup must be 'flood' or 'filter', not ${String(options.stpGroup)}`)
+    if (
+      options.stpGroupWhenOff !== undefined &&
+      options.stpGroupWhenOff !== 'flood' &&
+      options.stpGroupWhenOff !== 'filter'
+    ) {
+      throw new RangeError(`stpGroupWhenOff must be 'flood' or 'filter', not ${String(options.stpGroupWhenOff)}`)
     }
     const through = this.vlanAware && this.tpid === 0x88a8 ? CUSTOMERS : 0
-    this.#reserved = 0xffff & ~mask & ~through & ~(options.stpGroup === 'filter' ? 0 : 1)
+    this.#reserved = 0xffff & ~mask & ~through & ~(options.stpGroupWhenOff === 'filter' ? 0 : 1)
     this.#fdb = new Fdb(options)
     this.#vlanCounts = new Float64Array(this.vlanAware ? 4096 * 4 : 0)
     this.#members = new Uint8Array(this.vlanAware ? FIRST << 12 : 0)

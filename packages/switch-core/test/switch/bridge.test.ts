@@ -90,7 +90,7 @@ describe('reserved group addresses', () => {
   })
 
   it('filters 00 as 802.1D says when asked to', () => {
-    expect(passing(new Lab(2, { stpGroup: 'filter' }))[0]).toBe(0x10)
+    expect(passing(new Lab(2, { stpGroupWhenOff: 'filter' }))[0]).toBe(0x10)
   })
 
   it('forwards those of groupForwardMask, which cannot name 00, 01 and 02', () => {

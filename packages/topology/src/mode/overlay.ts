@@ -34,7 +34,7 @@ import { options, outboundNat } from './overlay-schema.ts'
 import { flowRows, policiesOf, type RawPolicies, serviceRows } from './policies.ts'
 import { checkRouted, icmpOf, mtu, type RoutedOptions, routedPort, routesOf, uplinkKeys } from './routed.ts'
 import { withNotes } from './service-notes.ts'
-import { checkSourcePorts, outerOf, type RawOuter } from './tunnel-keys.ts'
+import { checkSportRange, outerOf, type RawOuter } from './tunnel-keys.ts'
 
 /* mode: overlay - see `overlay` in @l2l3/modes. */
 
@@ -130,7 +130,7 @@ function check(node: NodeSpec, report: Report): void {
   }
   const { drMac, vxlan = {} } = of(node)
   if (drMac !== undefined) attempt(note, ['drMac'], () => parseMac(drMac))
-  checkSourcePorts((path, message) => note(['vxlan', ...path], message), vxlan)
+  checkSportRange((path, message) => note(['vxlan', ...path], message), vxlan)
   for (const [name, { subnet, gateway }] of networksOf(node)) {
     attempt(note, ['networks', name, 'subnet'], () => parseNetwork(subnet))
     if (gateway !== undefined) attempt(note, ['networks', name, 'gateway'], () => parseIp(gateway))

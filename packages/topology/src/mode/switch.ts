@@ -63,7 +63,7 @@ const options = {
     maximum: 0xffffffff,
     description: "Seed of the address table's hash. Default: drawn at random on Linux, else 0.",
   },
-  stpGroup: {
+  stpGroupWhenOff: {
     enum: ['flood', 'filter'],
     description: 'Frames to 01-80-C2-00-00-00: flood (the default, as Linux does) or filter (802.1D).',
   },

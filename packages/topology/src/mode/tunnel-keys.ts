@@ -9,8 +9,8 @@ import { outerKeys } from './tunnel-schema.ts'
 /* What the keys of `tunnel-schema.ts` mean: from the file's words to what @l2l3/vxlan takes. */
 
 /** Fields of a profile as the file has them. */
-export interface RawOuter extends Omit<ProfileOptions, 'sourcePorts'> {
-  sourcePorts?: string
+export interface RawOuter extends Omit<ProfileOptions, 'sportRange'> {
+  sportRange?: string
 }
 
 /** A GENEVE option as the file has it. */
@@ -22,18 +22,18 @@ export interface RawOption {
 
 /** The fields of a profile among other keys. */
 export function outerOf(raw: RawOuter): ProfileOptions {
-  const { sourcePorts } = raw
-  const known = Object.entries(raw).filter(([key]) => key in outerKeys && key !== 'sourcePorts')
-  const [low = 0, high = 0] = sourcePorts?.split('-').map(Number) ?? []
-  return { ...Object.fromEntries(known), ...(sourcePorts === undefined ? {} : { sourcePorts: [low, high] }) }
+  const { sportRange } = raw
+  const known = Object.entries(raw).filter(([key]) => key in outerKeys && key !== 'sportRange')
+  const [low = 0, high = 0] = sportRange?.split('-').map(Number) ?? []
+  return { ...Object.fromEntries(known), ...(sportRange === undefined ? {} : { sportRange: [low, high] }) }
 }
 
 /** Reports source ports that are no range. */
-export function checkSourcePorts(report: Report, { sourcePorts }: RawOuter): void {
-  if (sourcePorts === undefined) return
-  const [low = 0, high = 0] = sourcePorts.split('-').map(Number)
-  if (low > high) report(['sourcePorts'], `the range ${sourcePorts} ends before it begins`)
-  else if (low < 1 || high > 65_535) report(['sourcePorts'], `expected ports from 1 to 65535, not ${sourcePorts}`)
+export function checkSportRange(report: Report, { sportRange }: RawOuter): void {
+  if (sportRange === undefined) return
+  const [low = 0, high = 0] = sportRange.split('-').map(Number)
+  if (low > high) report(['sportRange'], `the range ${sportRange} ends before it begins`)
+  else if (low < 1 || high > 65_535) report(['sportRange'], `expected ports from 1 to 65535, not ${sportRange}`)
 }
 
 /** GENEVE options with their bytes. */
@@ -46,7 +46,7 @@ export function optionsOf(raw: readonly RawOption[]): geneve.GeneveOption[] {
 
 /** Keys of `outerKeys` that mean something to UDP only, and to tunnels that carry frames in it. */
 export const UDP_KEYS: readonly string[] = [
-  ...['udpChecksum', 'udpChecksum6', 'sourcePorts', 'reservedBits', 'verifyChecksum', 'zeroChecksum6', 'innerVlan'],
+  ...['udpChecksum', 'udpChecksum6', 'sportRange', 'reservedBits', 'verifyChecksum', 'zeroChecksum6', 'innerVlan'],
   'groupTtl',
 ]
 

@@ -36,7 +36,7 @@ export const outerKeys: Readonly<Record<string, Schema>> = {
   },
   udpChecksum: flag('Whether outer UDP over IPv4 has a checksum.'),
   udpChecksum6: flag('The same over IPv6.'),
-  sourcePorts: {
+  sportRange: {
     type: 'string',
     pattern: '^[0-9]{1,5}-[0-9]{1,5}$',
     description: 'The UDP source ports that flows are spread over: "49152-65535".',

@@ -5,7 +5,7 @@ import { type Address, onLink, parseHostAddress, parseIp, parseMac, parseNetwork
 import { attempt } from '../attempt.ts'
 import type { FdbRow, NeighbourRow, PortRow, Report, Schema } from '../mode.ts'
 import type { NodeSpec } from '../topology.ts'
-import { checkRoute, checkSourcePorts, farEnd, isGroup, outerOf, type RawOuter, UDP_KEYS } from './tunnel-keys.ts'
+import { checkRoute, checkSportRange, farEnd, isGroup, outerOf, type RawOuter, UDP_KEYS } from './tunnel-keys.ts'
 import { greKeys, outerKeys, udpPort, understandKeys, vni } from './tunnel-schema.ts'
 
 /* The tunnels of mode router - see `addTunnels` in @l2l3/modes. */
@@ -209,7 +209,7 @@ function checkTunnel(node: NodeSpec, raw: RawTunnel, own: readonly Address[], no
   if (FOR.vni?.includes(type) && raw.vni === undefined) note([], `the key "vni" is missing: its number in ${type}`)
   if (type === 'gretap' && typeof remote !== 'string') note([], 'the key "remote" is missing: the other end')
   if (raw.mac !== undefined) attempt(note, ['mac'], () => parseMac(raw.mac as string))
-  checkSourcePorts(note, raw)
+  checkSportRange(note, raw)
   ;[ip].flat().forEach((text, i) => {
     const at = Array.isArray(ip) ? ['ip', i] : ['ip']
     const address = attempt(note, at, () => parseHostAddress(text))
@@ -253,7 +253,7 @@ function checkTunnel(node: NodeSpec, raw: RawTunnel, own: readonly Address[], no
 }
 
 function specOf(name: string, raw: RawTunnel): RoutedTunnel {
-  const { ip = [], sourcePorts: _, ...rest } = raw
+  const { ip = [], sportRange: _, ...rest } = raw
   return { ...rest, ...outerOf(raw), name, addresses: [ip].flat() }
 }
 

@@ -5,7 +5,7 @@ import { didYouMean } from '../did-you-mean.ts'
 import type { Report } from '../mode.ts'
 import type { NodeSpec } from '../topology.ts'
 import { checkRouted, type Plugged, routesOf } from './routed.ts'
-import { checkRoute, checkSourcePorts, farEnd, isGroup, UDP_KEYS } from './tunnel-keys.ts'
+import { checkRoute, checkSportRange, farEnd, isGroup, UDP_KEYS } from './tunnel-keys.ts'
 import { greKeys } from './tunnel-schema.ts'
 import {
   built,
@@ -147,7 +147,7 @@ function checkNetwork(node: NodeSpec, raw: RawNetwork, own: readonly Address[], 
   for (const key of [...strange, ...others, ...(gre ? ['options', 'knownOptions', 'policy'] : [])]) {
     if (key in raw) note([key], `has no meaning in a network of ${encapsulation}`)
   }
-  checkSourcePorts(note, raw)
+  checkSportRange(note, raw)
   if (gre && (raw.remotes ?? []).length === 0) note([], 'the key "remotes" is missing: the other ends')
   if (raw.local !== undefined) {
     const at = attempt(note, ['local'], () => parseIp(raw.local as string))

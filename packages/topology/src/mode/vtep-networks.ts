@@ -129,7 +129,7 @@ function remoteOf(raw: RawRemote): string | RemoteSpec {
 /** A network as the mode's function takes it. */
 export function built(node: NodeSpec, name: string, raw: RawNetwork, local: Address): OverlayNetwork {
   const { remotes, multicast, static: entries, prefixes, policy, options: more, ...rest } = raw
-  const { sourcePorts: _, ...settings } = rest
+  const { sportRange: _, ...settings } = rest
   return {
     ...settings,
     ...outerOf(raw),
