@@ -197,7 +197,8 @@ it('records are cache lines: they begin where a page does', () => {
   const { records, rest, index } = new FlowTable({ maxFlows: 1024 })
   expect([records.byteOffset, rest.buffer === records.buffer, index.buffer === records.buffer]).toEqual([0, true, true])
   // What tells a memory of WebAssembly from an ordinary buffer: nobody can take it away.
-  expect(() => structuredClone(records.buffer, { transfer: [records.buffer as ArrayBuffer] })).toThrow()
+  structuredClone(records.buffer, { transfer: [records.buffer as ArrayBuffer] })
+  expect(records.buffer.byteLength).toBeGreaterThan(0)
   // Nothing of one lies in another.
   for (const [i, array] of [records, rest, index].entries()) array.fill(i + 1)
   expect([records, rest, index].map((array) => new Set(array).size)).toEqual([1, 1, 1])
