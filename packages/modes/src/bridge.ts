@@ -14,6 +14,7 @@ import {
 import { Entrance } from './entrance.ts'
 import type { Wires } from './ground.ts'
 import { type Part, Parts, same } from './parts.ts'
+import type { MakePortTranslation } from './port-translation.ts'
 import { type InterfaceSpec, type JoinedLink, joinedLink } from './routed-link.ts'
 
 /*
@@ -43,6 +44,9 @@ export interface BridgePort extends SwitchPortOptions {
   readonly guards?: (back: Link) => readonly Element[]
   /** The rules that judge what the host there sends and gets. Default: none. */
   readonly acl?: FilterPort
+  /** What translates between the host there and the bridge: behind the rules on the way in to the bridge, before them on the way out.
+   * As `out` it is the same only as itself. Default: nothing. */
+  readonly translation?: MakePortTranslation
 }
 
 /** The node's interface on a bridge. */
@@ -80,13 +84,17 @@ export interface BridgeSide extends Part {
 export function bridgePort(
   wires: Wires,
   bridge: Switch,
-  { name, label, port, out: filter, guards, acl, ...settings }: BridgePort,
+  { name, label, port, out: filter, guards, acl, translation, ...settings }: BridgePort,
 ): BridgeSide {
   const { loop } = wires.ground
   const judged = acl === undefined ? port : new Pipeline(acl.in, port)
-  const out = wires.link(filter === undefined ? judged : new Pipeline(filter, judged), label ?? name)
+  const filtered = filter === undefined ? judged : new Pipeline(filter, judged)
+  const translated = translation?.() ?? null
+  const out = wires.link(translated === null ? filtered : new Pipeline(translated.toPort, filtered), label ?? name)
   const side = bridge.addPort(out, { ...settings, name })
-  const judging = acl === undefined ? side : new Pipeline(acl.out, side)
+  const onward = translated === null ? side : new Pipeline(translated.fromPort, side)
+  const judging = acl === undefined ? onward : new Pipeline(acl.out, onward)
+  translated?.goOn(loop.link(onward, `${name} out, fragments`), out)
   const entry = guards === undefined ? judging : new Pipeline(...guards(out), judging)
   if (acl !== undefined) {
     // Fragments that waited go on from where they did.
@@ -100,6 +108,7 @@ export function bridgePort(
       loop.remove(port)
       bridge.removePort(side)
       wires.end(out)
+      translated?.end()
     },
   }
 }

@@ -73,6 +73,7 @@ export {
 } from './linux/macvlan.ts'
 export {
   type LogicalSwitch,
+  type OvnNode,
   type OvnOptions,
   type OvnPeer,
   type OvnPod,
@@ -80,6 +81,7 @@ export {
   ovn,
   ROUTER_KEY,
 } from './linux/ovn.ts'
+export { HAIRPIN_SNAT, OvnBalancer, type OvnBalancerOptions } from './linux/ovn-balancer.ts'
 export {
   HYBRID_VNI,
   type OvnHybridNode,

@@ -9,7 +9,7 @@ import type { InterfaceSpec, JoinedLink, RoutedLink, RoutedPort } from './routed
 import type { Route } from './routes.ts'
 
 /** A port of the inside's switch: a pod, or another switch. */
-export type InsidePort = Omit<BridgePort, 'guards' | 'out' | 'acl'>
+export type InsidePort = Omit<BridgePort, 'guards' | 'out' | 'acl' | 'translation'>
 
 /** Settings of a NAT node that change while it runs. */
 export interface NatSettings extends Omit<NatPolicies, 'inside' | 'chain'> {

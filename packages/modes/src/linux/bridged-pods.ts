@@ -2,6 +2,7 @@ import { ArpGuard, PortBindings, SourceGuard } from '@l2l3/arp'
 import type { Element, Link, Port } from '@l2l3/switch-core'
 import type { BridgePort } from '../bridge.ts'
 import type { Ground } from '../ground.ts'
+import type { PortTranslation } from '../port-translation.ts'
 
 /** A pod on a bridge. */
 export interface BridgedPod {
@@ -20,13 +21,13 @@ export function podPort({ name, label, port, mtu }: BridgedPod): BridgePort {
   return { name, port, ...(label === undefined ? {} : { label }), ...(mtu === undefined ? {} : { mtu }) }
 }
 
-/** Makes what stands before a port; for one with the same settings the same again, so that the port stays as it is. */
-export class PortGuards<P extends BridgedPod = BridgedPod> {
-  readonly #make: (pod: P, back: Link) => readonly Element[]
-  #before: ReadonlyMap<string, (back: Link) => readonly Element[]> = new Map()
-  #now: Map<string, (back: Link) => readonly Element[]> = new Map()
+/** Makes what is at a port; for one with the same settings the same again, so that the port stays as it is. */
+class AtPorts<P extends BridgedPod, T, A extends readonly unknown[]> {
+  readonly #make: (pod: P, ...args: A) => T
+  #before: ReadonlyMap<string, (...args: A) => T> = new Map()
+  #now: Map<string, (...args: A) => T> = new Map()
 
-  constructor(make: (pod: P, back: Link) => readonly Element[]) {
+  constructor(make: (pod: P, ...args: A) => T) {
     this.#make = make
   }
 
@@ -36,14 +37,20 @@ export class PortGuards<P extends BridgedPod = BridgedPod> {
     this.#now = new Map()
   }
 
-  /** What stands before a pod's port. */
-  of(pod: P): (back: Link) => readonly Element[] {
+  /** What is at a pod's port. */
+  of(pod: P): (...args: A) => T {
     const key = [pod.name, pod.port.id, pod.mac, ...pod.ips].join(' ')
-    const made = this.#before.get(key) ?? ((back) => this.#make(pod, back))
+    const made = this.#before.get(key) ?? ((...args: A) => this.#make(pod, ...args))
     this.#now.set(key, made)
     return made
   }
 }
+
+/** What stands before ports. */
+export class PortGuards<P extends BridgedPod = BridgedPod> extends AtPorts<P, readonly Element[], [back: Link]> {}
+
+/** What translates at ports. */
+export class PortTranslations<P extends BridgedPod = BridgedPod> extends AtPorts<P, PortTranslation, []> {}
 
 /** Guards that let a pod send only with its own addresses, in IP, ARP and ND. */
 export function spoofGuards({ pool }: Ground, { mac, ips }: BridgedPod): readonly Element[] {

@@ -1,16 +1,19 @@
 import { KnownNeighbours, Responder } from '@l2l3/arp'
+import type { ServiceOptions } from '@l2l3/nat'
 import { checkRange, type SwitchPort } from '@l2l3/switch-core'
 import { ovn as keys, type LogicalPort, OvnLabels, type RemoteSpec } from '@l2l3/vxlan'
 import type { Bridge, BridgeSpec } from '../bridge.ts'
 import type { Ground } from '../ground.ts'
 import { HostNode, type HostOptions, type HostSettings } from '../host-node.ts'
+import { NodeAddresses } from '../nat-addresses.ts'
 import type { NatGateOptions, NatPolicies } from '../nat-gate.ts'
 import type { InterfaceSpec, RoutedPort } from '../routed-link.ts'
 import type { Route } from '../routes.ts'
 import type { OverlayNetwork } from '../vtep.ts'
 import { type BridgedNode, BridgeTunnels, bridgedNode } from './bridge-tunnels.ts'
-import { type BridgedPod, PortGuards, podPort } from './bridged-pods.ts'
+import { type BridgedPod, PortGuards, PortTranslations, podPort } from './bridged-pods.ts'
 import { gateOf } from './gate-of.ts'
+import { OvnBalancer, type OvnBalancerOptions } from './ovn-balancer.ts'
 import { nodeAddress } from './peers.ts'
 
 /** A logical switch. */
@@ -51,7 +54,7 @@ export interface OvnPeer {
 }
 
 /** Settings of a node that change while it runs. */
-export interface OvnSettings extends Pick<NatPolicies, 'outbound' | 'portMappings'> {
+export interface OvnSettings extends Pick<NatPolicies, 'outbound' | 'portMappings' | 'services'> {
   readonly pods: readonly OvnPod[]
   readonly switches: readonly LogicalSwitch[]
   readonly uplinks: readonly RoutedPort[]
@@ -60,11 +63,21 @@ export interface OvnSettings extends Pick<NatPolicies, 'outbound' | 'portMapping
 }
 
 /** Settings of a node. */
-export interface OvnOptions extends OvnSettings, NatGateOptions, Omit<HostOptions, 'nat'> {
+export interface OvnOptions
+  extends OvnSettings,
+    Omit<NatGateOptions, 'balancer'>,
+    Pick<OvnBalancerOptions, 'hairpinSnat'>,
+    Omit<HostOptions, 'nat'> {
   /** Default `geneve`. */
   readonly encapsulation?: 'geneve' | 'vxlan'
   /** Of the outer header. Default as OVS has it: DF set, TTL 64, no UDP checksum. */
   readonly outer?: Pick<OverlayNetwork, 'df' | 'ttl' | 'tos'>
+}
+
+/** A node with OVN. */
+export interface OvnNode extends BridgedNode<OvnSettings> {
+  /** The load balancers of its switches. */
+  readonly balancer: OvnBalancer
 }
 
 /** The key of the router's port on each switch, from which comes what was routed: our choice, ports of pods have others. */
@@ -89,12 +102,17 @@ export const ROUTER_KEY = 0x7fff
  * The node that a frame comes from decides: it switches, routes, and names the port at the far end, which asks no table again.
  * What is for all goes to the switch's group (32768; 2048 in VXLAN mode) on every node. Where everybody is, is known: nothing is
  * learnt, and what is nowhere is dropped. The distributed router and the node's gateway router are one here, one hop, and
- * translate what leaves by an uplink: our choice. OVN's load balancers are not here.
+ * translate what leaves by an uplink: our choice.
+ *
+ * Load balancers are those of the switches, at the ports of pods (`OvnBalancer`), and that of the gateway router for who comes from
+ * outside to a node port or an address that leads here: to pods of this node alone (`externalTrafficPolicy: Local`), since the
+ * router's addresses, which others' answers would go to, are every node's.
  *
  * Throws a TypeError or RangeError with key and value for settings that make no sense.
  */
-export function ovn(ground: Ground, options: OvnOptions): BridgedNode<OvnSettings> {
-  const { encapsulation = 'geneve' } = options
+export function ovn(ground: Ground, options: OvnOptions): OvnNode {
+  const { encapsulation = 'geneve', hairpinSnat = [], conntrack = {} } = options
+  const balancer = new OvnBalancer(ground, { hairpinSnat, conntrack })
   const datapaths = new Map<string, Datapath>()
   const datapathOf = (name: string): Datapath => {
     const there = datapaths.get(name) ?? new Datapath(encapsulation, ground.seed)
@@ -104,22 +122,28 @@ export function ovn(ground: Ground, options: OvnOptions): BridgedNode<OvnSetting
   const guards = new PortGuards<OvnPod>((pod, out) => {
     return [new Responder(ground.pool, { out, known: datapathOf(pod.switch).known, answerProbes: true })]
   })
+  const balanced = new PortTranslations<OvnPod>((pod) => balancer.port(pod.name, pod.mac))
   const settings = (next: OvnSettings): HostSettings => {
-    const { uplinks, routes = [], outbound, portMappings = [] } = next
+    const { uplinks, routes = [], outbound, portMappings = [], services = [] } = next
     checkOvn(encapsulation, next)
+    checkServices(next)
     guards.begin()
+    balanced.begin()
     return {
       bridges: switchesOf(next).map(({ name, gateway }): BridgeSpec => {
         const own = next.pods.filter((pod) => pod.switch === name)
         const closed = { learning: false, unknownUnicastFlood: false } as const
         const ports = own.map((pod) => ({
-          ...{ ...podPort(pod), ...closed, guards: guards.of(pod) },
+          ...{ ...podPort(pod), ...closed, guards: guards.of(pod), translation: balanced.of(pod) },
           ...(pod.localport ? { isolated: true } : {}),
         }))
         return { name, ports, ...(gateway === undefined ? {} : { gateway }) }
       }),
       ...{ uplinks, routes },
-      policies: { ...(outbound === undefined ? {} : { outbound }), portMappings },
+      policies: {
+        ...(outbound === undefined ? {} : { outbound }),
+        ...{ portMappings, services: services.flatMap(fromOutside) },
+      },
     }
   }
   // Between switches packets there and back pass the router on different nodes: it may not ask for the other half of a flow.
@@ -127,6 +151,7 @@ export function ovn(ground: Ground, options: OvnOptions): BridgedNode<OvnSetting
   const tunnels = new BridgeTunnels(ground, host)
   const become = (next: OvnSettings): void => {
     host.change(settings(next))
+    balancer.setServices((next.services ?? []).flatMap(fromPods))
     const logical = switchesOf(next).map((own) => {
       const bridge = host.bridges.find(({ name }) => name === own.name) as Bridge
       return { bridge, own, datapath: datapathOf(own.name) }
@@ -141,7 +166,40 @@ export function ovn(ground: Ground, options: OvnOptions): BridgedNode<OvnSetting
     }
   }
   become(options)
-  return bridgedNode({ host, inside: null }, tunnels, become)
+  return Object.assign(bridgedNode({ host, inside: null }, tunnels, become), { balancer })
+}
+
+/** A service as the load balancer of a switch has it: at all addresses alike. */
+function fromPods(service: ServiceOptions): ServiceOptions[] {
+  const { clusterIps = [], externalIps = [], loadBalancerIps = [], nodePort: _, ...rest } = service
+  const all = [...clusterIps, ...externalIps, ...loadBalancerIps]
+  return all.length === 0 ? [] : [{ ...rest, clusterIps: all }]
+}
+
+/** A service as the gateway router has it: where who is outside comes to. */
+function fromOutside({ clusterIps: _, ...service }: ServiceOptions): ServiceOptions[] {
+  const { externalIps = [], loadBalancerIps = [], nodePort } = service
+  return nodePort === undefined && externalIps.length + loadBalancerIps.length === 0 ? [] : [service]
+}
+
+/** Throws a RangeError for a service that an answer would not come back from, and for one that nobody gets to. */
+function checkServices(next: OvnSettings): void {
+  const { services = [], portMappings = [], uplinks } = next
+  const inside = switchesOf(next).flatMap(({ gateway }) => gateway?.addresses ?? [])
+  const own = new NodeAddresses(
+    [...inside],
+    uplinks.flatMap((link) => link.addresses),
+  )
+  for (const service of services) {
+    const { name, externalTrafficPolicy = 'Cluster' } = service
+    if (fromOutside(service).length > 0 && externalTrafficPolicy !== 'Local') {
+      throw new RangeError(
+        `service ${name}: externalTrafficPolicy ${externalTrafficPolicy}: must be Local with nodePort, externalIps or loadBalancerIps, ` +
+          "since pods of other nodes would answer to their own node's router",
+      )
+    }
+    own.checkService(service, portMappings)
+  }
 }
 
 /** All switches that the node knows: a logical router leads to them all. */

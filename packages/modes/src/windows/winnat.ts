@@ -28,7 +28,7 @@ export interface WinNatNetwork {
 }
 
 /** A container's port. */
-export interface WinNatPort extends Omit<BridgePort, 'acl' | 'out' | 'guards'> {
+export interface WinNatPort extends Omit<BridgePort, 'acl' | 'out' | 'guards' | 'translation'> {
   /** Rules of its firewall: those of the host alone, no switch rules (modes.md 16). Default: none, and no default port ACLs. */
   readonly acl?: AclOptions
 }

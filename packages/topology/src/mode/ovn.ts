@@ -1,10 +1,10 @@
-import { type LogicalSwitch, type OvnOptions, type OvnPeer, type OvnSettings, ovn } from '@l2l3/modes'
+import { type LogicalSwitch, type OvnNode, type OvnOptions, type OvnPeer, type OvnSettings, ovn } from '@l2l3/modes'
 import { ovnMac } from '@l2l3/vxlan'
-import { type Address, parseMac } from '../address.ts'
+import { type Address, parseIp, parseMac } from '../address.ts'
 import { attempt } from '../attempt.ts'
 import { didYouMean } from '../did-you-mean.ts'
-import type { Mode, Report, Schema } from '../mode.ts'
-import type { NodeSpec, PortSpec } from '../topology.ts'
+import type { FlowRow, Mode, Report, Schema, ServiceRow } from '../mode.ts'
+import type { EndpointSpec, NodeSpec, PortSpec } from '../topology.ts'
 import {
   BridgedModeNode,
   checkHosts,
@@ -17,10 +17,19 @@ import {
   noted,
   type RawGateway,
 } from './bridged-node.ts'
-import { clusterOptions, type RawCluster, underlayAddresses } from './cluster-keys.ts'
-import { type Build, gateOptions, kubeOptions, podsOf, type SettingsOf, tryToBuild, uplinksOf } from './linux-node.ts'
+import { checkOneOfEach, clusterOptions, oneOrTwo, type RawCluster, underlayAddresses } from './cluster-keys.ts'
+import {
+  type Build,
+  gateOptions,
+  KUBE_CHANGES,
+  kubeOptions,
+  podsOf,
+  type SettingsOf,
+  tryToBuild,
+  uplinksOf,
+} from './linux-node.ts'
 import { options as natOptions } from './nat-schema.ts'
-import { checkPolicies, policiesOf, type RawPolicies } from './policies.ts'
+import { balancerRows, checkPolicies, flowRows, policiesOf, type RawPolicies } from './policies.ts'
 import { checkRouted, icmpOf, mtu, type RoutedOptions, routedOptions, routesOf, uplinkKeys } from './routed.ts'
 import { checkRoute, farEnd } from './tunnel-keys.ts'
 import { outerKeys } from './tunnel-schema.ts'
@@ -35,12 +44,15 @@ const switchKey: Schema = {
   description: 'Key of its datapath, the VNI of GENEVE; with vxlan to 4095.',
 }
 
-/** Services of OVN are load balancers of its switches, which are not here. */
-const { services: _services, balancer: _balancer, ...gateKeys } = kubeOptions
+/** What a balancer may be told besides is kube-proxy's. */
+const { balancer: _, ...gateKeys } = kubeOptions
 
 const options = {
   ...routedOptions,
   ...gateKeys,
+  hairpinSnat: oneOrTwo(
+    'What a pod that is its own backend sees for a client (hairpin_snat_ip), of each IP version. Default 169.254.169.5, fd69::5.',
+  ),
   outbound: natOptions.outbound as Schema,
   cluster: clusterOptions.cluster,
   announce: clusterOptions.announce,
@@ -129,6 +141,7 @@ interface Options
     Pick<OvnOptions, 'encapsulation' | 'outer'> {
   switches?: Record<string, { key: number; gateway?: RawGateway }>
   peers?: OvnPeer[]
+  hairpinSnat?: string | string[]
 }
 
 interface PodOptions {
@@ -172,8 +185,34 @@ const settings: SettingsOf<OvnSettings> = (spec, plugged) => {
 }
 
 const build: Build<OvnSettings> = (ground, now, node) => {
-  const { encapsulation, outer } = of(node)
-  return ovn(ground, { ...icmpOf(node), ...gateOptions(node), ...now, ...given({ encapsulation, outer }) })
+  const { encapsulation, outer, hairpinSnat = [] } = of(node)
+  const own = given({ encapsulation, outer })
+  return ovn(ground, { ...icmpOf(node), ...gateOptions(node), ...now, ...own, hairpinSnat: [hairpinSnat].flat() })
+}
+
+/** A node whose switches have load balancers. */
+class OvnModeNode extends BridgedModeNode<OvnSettings> {
+  get #switched(): OvnNode['balancer']['made'] {
+    return (this.node as OvnNode | null)?.balancer.made ?? null
+  }
+
+  override forget(host: EndpointSpec): void {
+    super.forget(host)
+    ;(this.node as OvnNode | null)?.balancer.forget(host.addresses.map((a) => a.text))
+  }
+
+  override flows(limit: number): FlowRow[] {
+    const routed = super.flows(limit)
+    const switched = this.#switched
+    if (switched === null || routed.length >= limit) return routed
+    return [...routed, ...flowRows(this.spec.name, switched.nat, limit - routed.length)]
+  }
+
+  override services(): ServiceRow[] {
+    const switched = this.#switched
+    const own = switched === null ? [] : balancerRows(this.spec.name, switched.balancer)
+    return [...own, ...super.services()]
+  }
 }
 
 /** The logical router's addresses on a port's switch. */
@@ -206,6 +245,9 @@ function check(node: NodeSpec, report: Report): void {
       checkHosts([port], gatewaysOf(node, port), note)
     }
     checkRouted(node, note)
+    const hairpin = [of(node).hairpinSnat ?? []].flat()
+    const addresses = hairpin.flatMap((text) => attempt(note, ['hairpinSnat'], () => parseIp(text)) ?? [])
+    checkOneOfEach('hairpinSnat', addresses, note)
     checkPolicies(
       node,
       Object.values(switches).flatMap(({ gateway }) => gatewayAddresses(gateway)),
@@ -261,6 +303,6 @@ export const ovnMode: Mode = {
     })
     return { node: node.name, address, ports, switches } satisfies OvnPeer
   },
-  changes: ['routes', 'peers', 'outbound', 'portMappings'],
-  build: (node, ground) => new BridgedModeNode<OvnSettings>(node, ground, settings, build),
+  changes: ['routes', 'peers', 'outbound', ...KUBE_CHANGES],
+  build: (node, ground) => new OvnModeNode(node, ground, settings, build),
 }

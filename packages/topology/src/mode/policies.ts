@@ -230,9 +230,14 @@ export function serviceRows(
       const [protocol = '', at = '', , to = ''] = text.split(' ')
       return { node, name: '-', protocol, frontends: [`HostPort ${at}`], backends: [to], flows: null }
     }),
-    ...Array.from(balancer.services.list(), ({ name, protocol, frontends, backends, flows }) => {
-      const ends = backends.map((b) => ipEnd(b.address, b.port))
-      return { node, name, protocol, frontends, backends: ends, flows }
-    }),
+    ...balancerRows(node, balancer),
   ]
+}
+
+/** Services of a balancer. */
+export function balancerRows(node: string, balancer: Balancer): ServiceRow[] {
+  return Array.from(balancer.services.list(), ({ name, protocol, frontends, backends, flows }) => {
+    const ends = backends.map((b) => ipEnd(b.address, b.port))
+    return { node, name, protocol, frontends, backends: ends, flows }
+  })
 }

@@ -34,7 +34,7 @@ conform({
   page: 'ovn',
   topology: TOPOLOGY,
   absent: {
-    'pod to service': 'as of ovn',
+    'pod to service': 'at pods’ ports, whatever is between nodes: see ovn',
     'pod to outside': 'as of ovn: no tunnel is in it',
     'outside to pod': 'as of ovn: no tunnel is in it',
   },

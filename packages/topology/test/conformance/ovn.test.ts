@@ -12,7 +12,6 @@ const OUTER = `${ETH} 4500 .... 0000 4000 40 11 .... c0000201 c0000202 .... 17c1
 conform({
   mode: 'ovn',
   topology: 'ovn',
-  absent: { 'pod to service': 'OVN’s load balancers are not here; kube-proxy is not used' },
   cases: [
     {
       flow: 'pod to pod, same node',
@@ -67,6 +66,48 @@ conform({
       check: { ping: { from: 'api', to: 'dns', count: 1, timeout: 1 }, expect: 'fail' },
       sees: [
         { at: 'n1/dns', way: 'out', fields: { 'arp.dst.proto_ipv4': '10.1.0.53', 'arp.src.hw_mac': API }, never: true },
+      ],
+    },
+    {
+      flow: 'pod to service',
+      section: 'Appendix B',
+      title:
+        'DNAT at the client’s port, then the router; on one switch the answer comes straight, and is of the service at that port',
+      check: { http: { from: 'api', to: '10.96.0.11', port: 80, server: 'web', serverPort: 8080 } },
+      sees: [
+        { at: 'n2/api', way: 'in', fields: { 'eth.dst': ROUTER, 'ip.dst': '10.96.0.11', 'ip.ttl': 64 } },
+        {
+          at: 'n2/uplink',
+          way: 'out',
+          fields: { '2:ip.src': '10.1.0.3', '2:ip.dst': '10.1.0.2', '2:ip.ttl': 63, 'tcp.dstport': 8080 },
+        },
+        { at: 'n1/web', way: 'out', fields: { 'eth.src': ROUTER, 'ip.src': '10.1.0.3', 'tcp.dstport': 8080 } },
+        { at: 'n1/uplink', way: 'out', fields: { '2:ip.src': '10.1.0.2', '2:ip.ttl': 64, 'tcp.srcport': 8080 } },
+        { at: 'n2/api', way: 'out', fields: { 'eth.src': WEB, 'ip.src': '10.96.0.11', 'tcp.srcport': 80 } },
+      ],
+    },
+    {
+      flow: 'pod to service',
+      section: 'Appendix B',
+      title: 'a pod that is its own backend: turned round at its port, TTL as it is',
+      check: { http: { from: 'web', to: '10.96.0.11', port: 80, server: 'web', serverPort: 8080 } },
+      sees: [
+        {
+          at: 'n1/web',
+          way: 'out',
+          fields: { 'eth.src': ROUTER, 'ip.src': '169.254.169.5', 'ip.ttl': 64, 'tcp.dstport': 8080 },
+        },
+        { at: 'n1/web', way: 'out', fields: { 'ip.src': '10.96.0.11', 'ip.dst': '10.1.0.2', 'tcp.srcport': 80 } },
+      ],
+    },
+    {
+      flow: 'outside to pod',
+      section: 'Appendix B',
+      title: 'a node port: the gateway router’s load balancer, to a pod of this node, the source kept',
+      check: { http: { from: 'world', to: '192.0.2.1', port: 30080, server: 'web', serverPort: 8080 } },
+      sees: [
+        { at: 'n1/web', way: 'out', fields: { 'ip.src': '198.51.100.9', 'ip.dst': '10.1.0.2', 'tcp.dstport': 8080 } },
+        { at: 'n1/uplink', way: 'out', fields: { 'ip.src': '192.0.2.1', 'tcp.srcport': 30080 } },
       ],
     },
     ...worldCases({ node: 'n1', address: '192.0.2.1', pod: 'web', ip: '10.1.0.2', section: 'Appendix B' }),
