@@ -93,9 +93,9 @@ const NAT_TARGETS: Readonly<Record<number, number>> = { 1024: 35, 65536: 25, 104
 
 function nat(flows: number): Case[] {
   const of = (kind: string): Run => ({ program: 'nat-in-memory', variant: { kind, flows } })
-  const bare = of('bare')
+  const [bare, c] = [of('bare'), { program: 'fused-nat.c', variant: { words: [flows] } }]
   const target = NAT_TARGETS[flows]
-  const common = { section: 'outbound NAT, 64-byte frames', entries: `${count(flows)} flows`, bare }
+  const common = { section: 'outbound NAT, 64-byte frames', entries: `${count(flows)} flows`, bare, c }
   return [
     { ...common, what: 'source NAT, UDP', run: of('udp'), ...(target && { target }) },
     { ...common, what: 'source NAT, TCP', run: of('tcp'), ...(target && { target }) },
@@ -103,6 +103,7 @@ function nat(flows: number): Case[] {
     { ...common, what: 'new flows, which expire', run: of('new') },
     { ...common, what: 'ports, loop and link alone', run: of('empty'), reference: true },
     { ...common, what: 'bare loop, JavaScript', run: bare, reference: true },
+    { ...common, what: 'bare loop, C', run: c, reference: true },
   ]
 }
 
