@@ -17,8 +17,9 @@ import { type FlowInfo, listFlows } from '../conntrack/listing.ts'
 import * as R from '../conntrack/record.ts'
 import { Fragments, type FragmentsOptions, type FragmentWaiter, Turn } from '../fragments/fragments.ts'
 import { IcmpError, IS_AN_ERROR } from '../icmp/error.ts'
-import { type FastRun, fastRun } from '../translate/fast-run.ts'
+import type { FastRun } from '../translate/fast-run.ts'
 import { IPV6, Place, Proto, Read, readTuple, Tuple } from '../tuple.ts'
+import { passRun } from './pass-run.ts'
 import { FilterPort } from './port.ts'
 import { Question } from './question.ts'
 import { Refusals } from './refusals.ts'
@@ -35,7 +36,7 @@ import { type AclOptions, AclRules } from './rules.ts'
  *                                               └─ block ────────> remembered as refused; AclBlock
  *
  * So the first packet of a flow costs a search among the rules, and the others none, however many rules there are: they go through the
- * fast run of the NAT (translate/fast-run.ts), which finds their flow, renews it, counts, and has nothing to translate.
+ * fast run (pass-run.ts), which finds their flow, renews it, and counts.
  *
  * Each port has its own rules, and flows of its own: one that leads from one endpoint to another is judged at both. Which port a tuple
  * is of, and which way it goes there, is its zone: twice the port's number, and one more for what goes to the endpoint. So a packet is no
@@ -131,7 +132,7 @@ export class Filter implements FragmentWaiter, Ticker {
     this.addresses = new Addresses6({ max: Math.max(1024, this.conntrack.maxFlows * 2), seed })
     this.fragments = new Fragments(this.pool, loop.clock, this, { seed, ...options.fragments })
     this.refusals = new Refusals(options.refusals ?? 4096)
-    this.fastRun = fastRun({ ...this.pool, ...this.conntrack })
+    this.fastRun = passRun({ ...this.pool, ...this.conntrack })
     this.conntrack.onEnd = (flow) => this.#ended(flow)
     this.#slice = Math.max(64, Math.ceil(this.conntrack.maxFlows / ROUND))
     this.#changedSlice = Math.max(1024, Math.ceil(this.conntrack.maxFlows / CHANGED_ROUND))
