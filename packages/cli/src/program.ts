@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { TopologyError } from '@l2l3/topology'
-import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { type ApplyOptions, apply } from './apply.ts'
 import { demo } from './demo.ts'
 import { down } from './down.ts'
 import { colorsFor, note } from './output.ts'
-import { replayCommand } from './replay.ts'
+import { type ReplayCommandOptions, replayCommand } from './replay.ts'
 import { SHOWN, sectionOf, show } from './show.ts'
 import { Interrupted } from './signals.ts'
 import { addTrace } from './trace.ts'
@@ -84,7 +84,13 @@ export async function run(args: readonly string[]): Promise<number> {
     .argument('<TOPOLOGY>', 'topology file, YAML or JSON')
     .option('--in <NODE/PORT=FILE>', 'a pcap or pcapng file and the port it comes in by; may be given again', input, [])
     .requiredOption('--out <DIR>', 'where captures NODE.PORT.pcap are written')
-    .action((path: string, options: { in: Inputs; out: string }) => {
+    .addOption(
+      new Option('--direction <WAY>', 'of captures that are both ways, play what came in there, or what left').choices([
+        'in',
+        'out',
+      ]),
+    )
+    .action((path: string, options: ReplayCommandOptions) => {
       status = replayCommand(path, options)
     })
   program

@@ -1,4 +1,4 @@
-import { replayFiles } from '@l2l3/topology'
+import { type ReplayDirection, replayFiles } from '@l2l3/topology'
 import { loadTopology } from './load.ts'
 import { note, say } from './output.ts'
 
@@ -6,11 +6,14 @@ import { note, say } from './output.ts'
 export interface ReplayCommandOptions {
   in: (readonly [port: string, path: string])[]
   out: string
+  /** Of captures that say which way frames went. */
+  direction?: ReplayDirection
 }
 
 /** Plays captures into a topology, records what its ports send, and prints the ledger as one JSON object. */
 export function replayCommand(path: string, options: ReplayCommandOptions): number {
-  const { ledger, settled } = replayFiles(loadTopology(path), { inputs: options.in, out: options.out })
+  const { in: inputs, out, direction } = options
+  const { ledger, settled } = replayFiles(loadTopology(path), { inputs, out, direction })
   if (!settled) note('l2l3: frames went round in a loop of links, and were cut short')
   say(JSON.stringify(ledger))
   if (!ledger.balanced) note('l2l3: the ledger does not balance: frames were lost without a reason')

@@ -43,8 +43,8 @@ export function up(path: string, options: UpOptions): Promise<number> {
       note(
         `${topology.name} is up ${where}, as process ${process.pid}. Ctrl-C or l2l3 down ends it; see also: l2l3 show`,
       )
-      const enter = memory ? null : howToEnter(topology)
-      if (enter !== null) note(enter)
+      const hint = memory ? STILL : howToEnter(topology)
+      if (hint !== null) note(hint)
       for (const [what, namespace] of open.bridges) note(`Watch ${what}: ip netns exec ${namespace} tcpdump -eni br0`)
       const view = process.stdout.isTTY ? showLive(world, where, memory, told) : null
       try {
@@ -62,6 +62,10 @@ export function up(path: string, options: UpOptions): Promise<number> {
 
 /** How to get into a pod; null where there is none. */
 function howToEnter(topology: Topology): string | null {
+/** Why tables do not change by themselves in memory. */
+const STILL =
+  'In memory hosts send nothing by themselves, and the clock stands still meanwhile: --check has them try the checks.'
+
   const [first] = topology.endpoints
   if (first === undefined) return null
   const others = topology.endpoints.slice(1).map((endpoint) => endpoint.name)
@@ -105,10 +109,10 @@ function showLive(world: World, where: string, memory: boolean, told: Messages):
     () => world.snapshot(),
     () => {
       const { name } = world.topology
-      const enter = memory ? null : howToEnter(world.topology)
+      const hint = memory ? STILL : howToEnter(world.topology)
       const seconds = Math.floor((performance.now() - since) / 1000)
       const title = `${name} ${where}, process ${process.pid}, up ${duration(seconds)}. Ctrl-C ends it.`
-      return [title, ...(enter === null ? [] : [enter]), ...(last === null ? [] : [last])]
+      return [title, ...(hint === null ? [] : [hint]), ...(last === null ? [] : [last])]
     },
   )
 }

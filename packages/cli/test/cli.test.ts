@@ -74,6 +74,10 @@ describe('l2l3', () => {
       [['up', 'x.yaml', '--json'], /^l2l3: --json goes with --check\n$/],
       [['replay', 'x.yaml', '--out', dir, '--in', 'red=x.pcap'], /expected NODE\/PORT=FILE/],
       [
+      [
+        ['replay', 'x.yaml', '--out', dir, '--direction', 'up'],
+        /'--direction <WAY>' .*'up' is invalid.*Allowed choices are in, out/,
+      ],
         ['show', 'fbd', 'x'],
         /there is no "fbd" to show; expected one of ports, fdb, neighbours, routes, flows, services, drops/,
       ],
@@ -181,6 +185,7 @@ describe('l2l3 show', () => {
     try {
       await up.said('cli-shown is up in memory')
       const run = join(env.L2L3_RUN_DIR as string, 'cli-shown')
+      await up.said('the clock stands still')
       const modes = [env.L2L3_RUN_DIR as string, run, join(run, 'control.sock')].map((p) => statSync(p).mode & 0o777)
       expect(modes.map((mode) => mode.toString(8))).toEqual(['700', '700', '600'])
 
@@ -296,7 +301,7 @@ describe('l2l3 replay', () => {
     const path = file('r.yaml', TWO)
     const red = file('red.pcap', hex(`${HEADER}009265010000002a0000002a000000${ARP}`))
     const out = join(dir, 'out')
-    const { status, stdout } = await l2l3(['replay', path, '--in', `sw1/red=${red}`, '--out', out])
+    const { status, stdout } = await l2l3(['replay', path, '--in', `sw1/red=${red}`, '--direction', 'in', '--out', out])
     expect(status).toBe(0)
     expect(JSON.parse(stdout)).toEqual({
       ...{ received: 1, originated: 0, copied: 0, sent: 1, held: 0 },
@@ -520,7 +525,8 @@ describe('l2l3 up on a terminal', () => {
     expect(lines.length).toBeLessThanOrEqual(20)
     for (const line of lines.slice(0, -1)) expect(line.length).toBeLessThanOrEqual(60)
     expect(lines[0]).toMatch(/^cli-tty in memory, process \d+, up 0:00:0\d/)
-    expect(lines[2]).toBe('Ports (2)')
-    expect(lines[4]).toMatch(/^ {2}sw1\/red {3}up {3}/)
+    expect(lines[1]).toMatch(/^In memory hosts send nothing by themselves/)
+    expect(lines[3]).toBe('Ports (2)')
+    expect(lines[5]).toMatch(/^ {2}sw1\/red {3}up {3}/)
   })
 })

@@ -1,4 +1,5 @@
 import type { Frame } from './frame-pool.ts'
+import type { Port } from './port/port.ts'
 
 /*
  * What elements tell about a frame that is being traced: why they did what they did with it, in words.
@@ -26,4 +27,6 @@ export interface FrameTrace {
   /** `to` was made because of `from`, and is followed as a branch of its own: an ARP answer, an ICMP error, a fragment, a
    * question to a neighbour. Called when `to` is complete. */
   derived(from: Frame, to: Frame, by: string, why: string): void
+  /** A frame has come to a port and ends there, before anybody is given it: on a bad wire. Called before it is dropped. */
+  lost?(f: Frame, port: Port): void
 }

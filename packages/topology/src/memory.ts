@@ -36,7 +36,7 @@ export {
   type ServiceRow,
 } from './mode.ts'
 export { parseTopology } from './parse.ts'
-export { type ReplayInput, type ReplayOptions, type ReplayReport, replay } from './replay.ts'
+export { type ReplayDirection, type ReplayInput, type ReplayOptions, type ReplayReport, replay } from './replay.ts'
 export { topologySchema } from './schema.ts'
 export {
   type CheckKind,

@@ -1,6 +1,6 @@
 import { closeSync, mkdirSync, openSync, readSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import { type ReplayInput, type ReplayReport, replay } from './replay.ts'
+import { type ReplayDirection, type ReplayInput, type ReplayReport, replay } from './replay.ts'
 import type { Topology } from './topology.ts'
 
 /*
@@ -18,6 +18,8 @@ export interface ReplayFiles {
   readonly inputs: readonly (readonly [port: string, path: string])[]
   /** Made where it does not exist. Gets one capture for each port: `NODE.PORT.pcap`. */
   readonly out: string
+  /** Which frames are played; see `ReplayOptions`. */
+  readonly direction?: ReplayDirection | undefined
 }
 
 /**
@@ -25,7 +27,7 @@ export interface ReplayFiles {
  *
  * @throws Error where a file cannot be read or written, an input is not a regular file, or an output is an input
  */
-export function replayFiles(topology: Topology, { inputs, out }: ReplayFiles): ReplayReport {
+export function replayFiles(topology: Topology, { inputs, out, direction }: ReplayFiles): ReplayReport {
   const read = new Map(inputs.map(([, file]) => [regular(file), file]))
   const outputs: { readonly path: string; readonly fresh: string; readonly fd: number }[] = []
   let made = false
@@ -33,6 +35,7 @@ export function replayFiles(topology: Topology, { inputs, out }: ReplayFiles): R
   try {
     const report = replay(topology, {
       inputs: inputs.map(([port, file]): ReplayInput => ({ port, file, open: () => chunks(file) })),
+      direction,
       output: (port) => {
         if (!made) tryTo('make the directory', out, () => mkdirSync(out, { recursive: true }))
         made = true

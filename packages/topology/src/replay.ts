@@ -20,6 +20,7 @@ import {
   type CaptureWriter,
   LinkType,
   openCapture,
+  type PacketRecord,
   PcapWriter,
 } from '@l2l3/switch-core/pcap'
 import { didYouMean } from './did-you-mean.ts'
@@ -47,9 +48,14 @@ export interface ReplayInput {
   readonly open: () => Iterable<Uint8Array>
 }
 
+/** Which way frames went where they were captured: in by the port, or out. */
+export type ReplayDirection = 'in' | 'out'
+
 /** Settings of a replay. */
 export interface ReplayOptions {
   readonly inputs: readonly ReplayInput[]
+  /** Plays the frames that went this way, and those of which the capture does not say which way they went. Default: all. */
+  readonly direction?: ReplayDirection | undefined
   /** Says where the capture of what a port sends goes: a pcap file with nanoseconds. Called for every port. */
   readonly output: (port: string) => CaptureSink
 }
@@ -77,6 +83,8 @@ const MOMENTS = 20_000
  */
 export function replay(topology: Topology, options: ReplayOptions): ReplayReport {
   const inputs = checkInputs(topology, options.inputs)
+  const others = options.direction === undefined ? null : options.direction === 'in' ? 'outbound' : 'inbound'
+  const accept = (record: PacketRecord): boolean => record.direction !== others
   const extent = measure(options.inputs)
   const clock = new VirtualClock(extent.start)
   const frameSize = Math.min(MAX_FRAME, Math.max(1918, extent.longest + 8))
@@ -96,7 +104,7 @@ export function replay(topology: Topology, options: ReplayOptions): ReplayReport
     {
       plug: ({ label }) => {
         const input = inputs.get(label)
-        const from = input === undefined ? {} : { from: reader(input) }
+        const from = input === undefined ? {} : { from: reader(input), accept }
         const port = new CapturePort(pool, label, { clock, to: writer(label), ...from })
         if (input !== undefined) players.push(port)
         return port

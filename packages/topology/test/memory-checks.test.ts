@@ -225,6 +225,31 @@ describe('what must come of a check', () => {
   })
 })
 
+describe('the way of a check', () => {
+  it('is that of the first packet that a bad wire lets in', () => {
+    const w = buildInMemory(
+      parseTopology(
+        `
+nodes:
+  sw1:
+    mode: switch
+    endpoints:
+      red: { mac: 02:00:00:00:00:0a, ip: 10.0.0.1/24, faults: { loss: 60% } }
+      blue: { mac: 02:00:00:00:00:0b, ip: 10.0.0.2/24 }
+checks:
+  - arp: { from: blue, to: red, count: 1 }
+  - tcp: { from: red, to: blue, bytes: 1000 }
+    path: [sw1/red, sw1, sw1/blue]`,
+        'net.yaml',
+      ),
+    )
+    expect(w.runChecks().map(({ ok, detail }) => [ok, detail])).toEqual([
+      [true, '1 of 1 answered: 10.0.0.1 is at 02:00:00:00:00:0a'],
+      [true, '1000 bytes, all intact'],
+    ])
+  })
+})
+
 describe('a world that is asked as others are', () => {
   const CHECKS = `
     - ping: { from: red, to: far }

@@ -11,7 +11,15 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseTopology, type ReplayReport, replay, replayFiles } from '@l2l3/topology'
+import { openCapture } from '@l2l3/switch-core/pcap'
+import {
+  memoryWorld,
+  parseTopology,
+  type ReplayDirection,
+  type ReplayReport,
+  replay,
+  replayFiles,
+} from '@l2l3/topology'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 /*
@@ -294,4 +302,48 @@ describe('replay of files', () => {
     )
     expect(readdirSync(dir)).not.toContain('nothing')
   })
+})
+
+it('plays of captures that are both ways those frames that came in: what leaves is what has left', async () => {
+  const net = parseTopology(
+    `nodes:
+  sw1: { mode: switch, endpoints: { red: { ip: 10.0.0.1/24 }, blue: { ip: 10.0.0.2/24 } } }
+checks: [tcp: { from: red, to: blue, bytes: 20 kB }]`,
+    'net.yaml',
+  )
+  await using world = memoryWorld(net)
+  const captures = new Map<string, Uint8Array[]>()
+  const stop = await world.capture((label) => {
+    const chunks: Uint8Array[] = []
+    captures.set(label, chunks)
+    return (chunk) => chunks.push(chunk.slice())
+  })
+  expect((await world.runChecks()).map(({ ok }) => ok)).toEqual([true])
+  await stop()
+  const frames = (chunks: readonly Uint8Array[], way?: string): string[] =>
+    Array.from(openCapture(chunks, { file: 'x' }))
+      .filter(({ direction }) => way === undefined || direction === way)
+      .map(({ data }) => Buffer.from(data).toString('hex'))
+  const replayed = (direction?: ReplayDirection): Map<string, string[]> => {
+    const out = new Map<string, Uint8Array[]>()
+    const { ledger } = replay(net, {
+      inputs: Array.from(captures, ([port, chunks]) => ({ port, file: port, open: () => chunks })),
+      output: (port) => {
+        const chunks: Uint8Array[] = []
+        out.set(port, chunks)
+        return (chunk) => chunks.push(chunk.slice())
+      },
+      direction,
+    })
+    expect(ledger.balanced).toBe(true)
+    return new Map(Array.from(out, ([port, chunks]) => [port, frames(chunks)]))
+  }
+  const [all, own] = [replayed(), replayed('in')]
+  for (const [port, chunks] of captures) {
+    const left = frames(chunks, 'outbound')
+    expect(left.length).toBeGreaterThan(15)
+    expect(own.get(port)).toEqual(left)
+    expect(all.get(port)).not.toEqual(left)
+  }
+  expect(replayed('out')).not.toEqual(own)
 })

@@ -139,6 +139,7 @@ export class FaultPort extends Port {
 
   readonly #lostIn = (f: Frame, why: Drop): void => {
     this.#rxLost++
+    this.pool.trace?.lost?.(f, this)
     this.pool.drop(f, why)
   }
 }

@@ -11,6 +11,8 @@ import type { Trace } from './path.ts'
  *
  *     path: [n1, n1/uplink, n2]      n1/red  n1  n1/uplink  lan/n1.uplink  lan  lan/n2.uplink  n2/uplink  n2  n2/blue
  *                                            ^   ^                                                        ^
+ *
+ * One that a bad wire has lost before the node got it went no way; the next one counts.
  */
 
 /** What a check's packets are among those that its host sends to the address. */
@@ -45,7 +47,8 @@ export function watchPath(fabric: Fabric, check: CheckSpec): PathWatch | null {
       return true
     },
     done(trace) {
-      first = trace
+      followed = !lostBefore(trace)
+      if (followed) first = trace
     },
   })
   return {
@@ -58,6 +61,11 @@ export function watchPath(fabric: Fabric, check: CheckSpec): PathWatch | null {
       return wrong(result, `its first packet went ${seen}, and not by way of ${path.join(' ')}`)
     },
   }
+}
+
+/** Whether it came in, and was lost there. */
+function lostBefore({ steps }: Trace): boolean {
+  return steps.length === 2 && steps[1]?.kind === 'drop' && steps[1].by === 'Fault'
 }
 
 function wrong(result: CheckResult, why: string): CheckResult {

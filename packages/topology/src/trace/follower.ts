@@ -273,6 +273,13 @@ class Follower implements LoopObserver, FrameObserver, FrameTrace {
     this.#step(to, made, 'derive', row.label, by, why, row.branch)
   }
 
+  lost(f: Frame, port: Port): void {
+    if (this.#rows.has(f)) return
+    const label = this.#label(port)
+    const follows = this.#wanted(this.#fabric.ground.pool.view(f), label)
+    if (follows !== null) this.#step(f, this.#begin(f, follows, label), 'enter', label, '', '')
+  }
+
   /* Rows. */
 
   #wanted(bytes: Uint8Array, label: string): Set<Follow> | null {

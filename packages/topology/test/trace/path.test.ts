@@ -54,6 +54,23 @@ describe('the path of a frame', () => {
     expect(trace?.steps.find((step) => step.by === 'switch' && step.why.includes('flooded'))?.node).toBe('sw1')
   })
 
+  it('ends on a bad wire, before the node has it and behind: the trace says which fault it was', () => {
+    for (const [who, steps] of [
+      ['red', ['[0] enter sw1/red', '[0] drop Fault']],
+      ['blue', ['[0] enter sw1/red', '[1] copy of 0', '[1] drop Fault', '[2] copy of 0', '[2] leave sw1/green']],
+    ] as const) {
+      const w = world(THREE.replace(`${who}: { `, `${who}: { faults: { loss: 1 }, `))
+      const tracer = new Tracer(w.fabric)
+      w.runChecks()
+      const trace = tracer.stop()
+      expect(way(trace)).toEqual(steps)
+      expect(trace).toMatchObject({ at: 'sw1/red', what: 'ARP: who has 10.0.0.2? tell 10.0.0.1', end: 'done' })
+      const drop = trace?.steps.find(({ kind }) => kind === 'drop')
+      expect(drop?.why).toBe('A fault that was asked for on this link: loss.')
+      expect(w.pool.report()).toMatchObject({ balanced: true, held: 0 })
+    }
+  })
+
   it('over a trunk: the tag comes on, crosses the cable, and goes again', () => {
     const w = world(`
 nodes:
