@@ -72,10 +72,19 @@ export async function run(args: readonly string[]): Promise<number> {
     .option('--real', 'on Linux: segments are namespaces with a bridge, and each node is a process')
     .option('--json', 'with --check: results as one JSON object')
     .option('--pcap <DIR>', 'write what passes each port, both ways, to DIR/NODE.PORT.pcapng')
+    .addOption(
+      new Option(
+        '--wait <HOW>',
+        'on Linux, where no frame is to be moved: sleep at once, spin for 50 us before, or poll and never sleep',
+      )
+        .choices(['event-loop', 'spin', 'busy'])
+        .default(undefined, 'event-loop'),
+    )
     .option('--seed <NUMBER>', "in place of the topology's seed: other faults strike", seed)
     .action(async (path: string, options: UpOptions) => {
       if (options.json && !options.check) program.error('--json goes with --check')
       if (options.real && options.memory) program.error('--real is on Linux: it does not go with --memory')
+      if (options.wait && options.memory) program.error('--wait is on Linux: it does not go with --memory')
       status = await up(path, options)
     })
   program

@@ -1,4 +1,4 @@
-import { type CheckResult, namespaceName, type Topology, type World } from '@l2l3/topology'
+import { type CheckResult, namespaceName, type Topology, type Wait, type World } from '@l2l3/topology'
 import { CaptureFiles } from './capture-files.ts'
 import { LiveView } from './live.ts'
 import { loadTopology } from './load.ts'
@@ -13,6 +13,8 @@ export interface UpOptions {
   memory?: boolean
   /** On Linux: segments are namespaces with a bridge, and each node is a process. */
   real?: boolean
+  /** On Linux: what is done where no frame is to be moved. */
+  wait?: Wait
   json?: boolean
   /** Directory that gets a capture of each port. */
   pcap?: string
@@ -22,14 +24,14 @@ export interface UpOptions {
 
 /** Builds a topology; runs its checks and ends, or runs until it is told to stop. Gives the exit status. */
 export function up(path: string, options: UpOptions): Promise<number> {
-  const { seed, check = false, memory = false, real = false, json = false, pcap } = options
+  const { seed, check = false, memory = false, real = false, json = false, pcap, wait } = options
   const loaded = loadTopology(path)
   const topology = seed === undefined ? loaded : { ...loaded, seed }
   return interruptible(async (signal) => {
     const ended = new AbortController()
     const told = new Messages()
     await using open = await openWorld(topology, {
-      ...{ memory, real, unseen: check, signal, onProgress: note },
+      ...{ memory, real, unseen: check, signal, onProgress: note, ...(wait && { wait }) },
       onPortFailed: (label, error) =>
         told.say(`l2l3: port ${label} has failed and is out of service: ${error.message}`),
       onNodeEnded: (node, why) => told.say(`l2l3: node ${node} has ended: ${why}`),
@@ -60,12 +62,12 @@ export function up(path: string, options: UpOptions): Promise<number> {
   })
 }
 
-/** How to get into a pod; null where there is none. */
-function howToEnter(topology: Topology): string | null {
 /** Why tables do not change by themselves in memory. */
 const STILL =
   'In memory hosts send nothing by themselves, and the clock stands still meanwhile: --check has them try the checks.'
 
+/** How to get into a pod; null where there is none. */
+function howToEnter(topology: Topology): string | null {
   const [first] = topology.endpoints
   if (first === undefined) return null
   const others = topology.endpoints.slice(1).map((endpoint) => endpoint.name)

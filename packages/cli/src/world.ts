@@ -7,6 +7,7 @@ import {
   removeRemains,
   type Topology,
   upOnLinux,
+  type Wait,
   type World,
 } from '@l2l3/topology'
 import { type Answers, ControlServer, type TraceQuestion } from './control.ts'
@@ -19,6 +20,8 @@ export interface WorldOptions {
   readonly memory: boolean
   /** On Linux: the underlay is real, and each node a process of its own. */
   readonly real?: boolean
+  /** On Linux: what is done where no frame is to be moved. */
+  readonly wait?: Wait
   /** In memory: nobody else can ask it, and it may run beside others of its name, since it makes nothing they could clash over. */
   readonly unseen?: boolean
   readonly signal: AbortSignal
@@ -42,7 +45,7 @@ export interface OpenWorld extends AsyncDisposable {
 
 /** Builds a topology and opens its control socket, unless it is unseen. */
 export async function openWorld(topology: Topology, options: WorldOptions): Promise<OpenWorld> {
-  const { memory, unseen, real, signal, onProgress, onPortFailed, onNodeEnded } = options
+  const { memory, unseen, real, wait, signal, onProgress, onPortFailed, onNodeEnded } = options
   const closers: (() => void | Promise<void>)[] = []
   const close = async (): Promise<void> => {
     for (const closer of closers.splice(0).reverse()) await closer()
@@ -59,7 +62,7 @@ export async function openWorld(topology: Topology, options: WorldOptions): Prom
         ...(onPortFailed && { onPortFailed }),
         ...(onNodeEnded && { onNodeEnded }),
       }
-      world = await upOnLinux(topology, { signal, ...told, ...(real ? { real } : {}) })
+      world = await upOnLinux(topology, { signal, ...told, ...(real ? { real } : {}), ...(wait && { wait }) })
     }
     closers.push(() => world.close())
     if (!memory || !unseen) {

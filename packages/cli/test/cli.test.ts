@@ -72,12 +72,13 @@ describe('l2l3', () => {
       [['frob'], /^l2l3: unknown command 'frob'\n$/],
       [['up'], /^l2l3: missing required argument 'TOPOLOGY'\n$/],
       [['up', 'x.yaml', '--json'], /^l2l3: --json goes with --check\n$/],
+      [['up', 'x.yaml', '--memory', '--wait', 'busy'], /^l2l3: --wait is on Linux: it does not go with --memory\n$/],
       [['replay', 'x.yaml', '--out', dir, '--in', 'red=x.pcap'], /expected NODE\/PORT=FILE/],
-      [
       [
         ['replay', 'x.yaml', '--out', dir, '--direction', 'up'],
         /'--direction <WAY>' .*'up' is invalid.*Allowed choices are in, out/,
       ],
+      [
         ['show', 'fbd', 'x'],
         /there is no "fbd" to show; expected one of ports, fdb, neighbours, routes, flows, services, drops/,
       ],
@@ -184,8 +185,8 @@ describe('l2l3 show', () => {
     const up = start(['up', path, '--memory'], env)
     try {
       await up.said('cli-shown is up in memory')
-      const run = join(env.L2L3_RUN_DIR as string, 'cli-shown')
       await up.said('the clock stands still')
+      const run = join(env.L2L3_RUN_DIR as string, 'cli-shown')
       const modes = [env.L2L3_RUN_DIR as string, run, join(run, 'control.sock')].map((p) => statSync(p).mode & 0o777)
       expect(modes.map((mode) => mode.toString(8))).toEqual(['700', '700', '600'])
 

@@ -9,12 +9,19 @@ import { type Pollable, WaitSet } from './wait-set.ts'
  *
  * A wake-up costs one call from the addon into JavaScript, whatever the number of ports. The millisecond keeps the rest of
  * the process alive under load: between two of them the event loop does everything else that is due.
+ *
+ * A loop that spins stays awake for some microseconds after its last frame, as `runBlocking` does, and under the same conditions: not
+ * while super-frames flow, nor where frames are far apart. One that polls busily never goes to sleep: the event loop gets a look
+ * at everything else each millisecond.
  */
 
 /** Settings of `runOnEventLoop`. */
 export interface EventLoopOptions {
   /** How long the loop turns at most before the process gets its turn; 10 to 100,000 microseconds. Default 1,000. */
   budgetMicros?: number
+  /** How long to spin before sleeping, 0 (never) to 1,000 microseconds; or Infinity: busy polling, which never sleeps and takes a whole
+   * core. Default 0. */
+  spinMicros?: number
 }
 
 /** A loop that runs. */
@@ -35,12 +42,18 @@ const CHECK = 1000
 /** Wake-ups in a row that may bring no work, before the loop looks away for a while; and for how many milliseconds. */
 const IN_VAIN = 64
 const LOOK_AWAY = 10
+/** Gaps longer than so many spins, on average, are slept through. */
+const LONG_GAP = 10
+/** Milliseconds that a gap counts for at most: small talk is noticed soon after a long rest. */
+const LONGEST_GAP = 50
 
 class EventLoopRunner implements Runner {
   readonly done: Promise<void>
   readonly #loop: Loop
   readonly #ports: WaitSet
   readonly #budget: number
+  /** In milliseconds. */
+  readonly #spin: number
   readonly #settle: (error?: unknown) => void
   readonly #checks: NodeJS.Timeout
   #stopped = false
@@ -49,10 +62,14 @@ class EventLoopRunner implements Runner {
   #ticker: NodeJS.Timeout | undefined
   #tickerAt: number = Number.NaN
   #away: NodeJS.Timeout | undefined
+  /** Milliseconds between frames, lately, and since when there was none; 0 while there is. */
+  #gap = 0
+  #idleSince = 0
 
-  constructor(loop: Loop, ports: Iterable<Pollable>, budgetMicros: number) {
+  constructor(loop: Loop, ports: Iterable<Pollable>, budgetMicros: number, spinMicros: number) {
     this.#loop = loop
     this.#budget = budgetMicros / 1000
+    this.#spin = spinMicros / 1000
     this.#ports = new WaitSet(ports)
     let settle: (error?: unknown) => void = () => {}
     this.done = new Promise((resolve, reject) => {
@@ -61,12 +78,18 @@ class EventLoopRunner implements Runner {
     this.#settle = settle
     try {
       this.#ports.watch(this.#readable)
+      // Whoever never sleeps need not be woken.
+      if (this.#isBusy) this.#ports.pause(true)
     } catch (error) {
       this.#ports.close()
       throw error
     }
     this.#checks = setInterval(() => this.#ports.checkAll(), CHECK)
     this.wake()
+  }
+
+  get #isBusy(): boolean {
+    return this.#spin === Number.POSITIVE_INFINITY
   }
 
   stop(): Promise<void> {
@@ -126,12 +149,20 @@ class EventLoopRunner implements Runner {
   #turn(): boolean {
     const loop = this.#loop
     let worked = false
+    let met = false
     try {
       const until = performance.now() + this.#budget
       while (!this.#stopped) {
-        const work = loop.turn()
-        if (work === 0 && !loop.busy) break
-        worked = true
+        if (loop.turn() > 0 || loop.busy) {
+          worked = true
+          met = false
+          if (this.#idleSince !== 0) this.#noteGap()
+        } else if (!this.#isBusy) {
+          // What a spin has met, and no port of the loop reads, is left to `#readable`.
+          if (this.#spin === 0 || met || !this.#linger()) break
+          met = true
+          continue
+        }
         if (performance.now() < until) continue
         this.wake()
         break
@@ -141,6 +172,21 @@ class EventLoopRunner implements Runner {
     }
     if (!this.#stopped) this.#armTicker()
     return worked
+  }
+
+  #noteGap(): void {
+    const gap = Math.min(performance.now() - this.#idleSince, LONGEST_GAP)
+    this.#gap += (gap - this.#gap) / 8
+    this.#idleSince = 0
+  }
+
+  /** Spins for a while, if that is worth it; says whether a frame came meanwhile. A spin ends before the next ticker is due. */
+  #linger(): boolean {
+    if (this.#idleSince === 0) this.#idleSince = performance.now()
+    if (this.#gap > LONG_GAP * this.#spin || this.#ports.bulk) return false
+    const { nextTick, clock } = this.#loop
+    const most = Math.min(this.#spin * 1e6, nextTick - clock.now)
+    return most > 0 && this.#ports.idle(most, 0)
   }
 
   /** Sets a timer for the next ticker, unless it is set already. */
@@ -159,5 +205,7 @@ class EventLoopRunner implements Runner {
  * one. Throws a `TapError` for a port without one. */
 export function runOnEventLoop(loop: Loop, ports: Iterable<Pollable>, options: EventLoopOptions = {}): Runner {
   const budget = checkRange('budgetMicros', options.budgetMicros ?? 1000, 10, 100_000)
-  return new EventLoopRunner(loop, ports, budget)
+  const spin = options.spinMicros ?? 0
+  if (spin !== Number.POSITIVE_INFINITY) checkRange('spinMicros', spin, 0, 1000)
+  return new EventLoopRunner(loop, ports, budget, spin)
 }

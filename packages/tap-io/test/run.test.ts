@@ -129,6 +129,45 @@ describe('on the event loop', () => {
     two.close()
   })
 
+  for (const spinMicros of [1000, Number.POSITIVE_INFINITY]) {
+    it(`passes frames and ticks while it spins for ${spinMicros} us, and leaves timers their turn`, async () => {
+      const pool = new FramePool({ frames: 64 })
+      const [one, two] = pair(pool)
+      const loop = new Loop(pool, new RealClock())
+      const memory = new MemoryPort(pool, 'memory')
+      loop.add(one, memory)
+      // No port of the loop reads what comes in by `two`: a spin meets it again and again.
+      let ticks = 0
+      loop.every(5e6, { tick: () => ticks++ })
+      const runner = runOnEventLoop(loop, [one, two], { spinMicros })
+      let timers = 0
+      const timer = setInterval(() => timers++, 5)
+      // The first ones may be lost: the kernel takes note of carriers now and then.
+      await until(() => {
+        two.process({ frames: Uint32Array.of(frameOf(pool, FRAME)), length: 1 } as Batch)
+        return memory.waiting > 5
+      })
+      one.process({ frames: Uint32Array.of(frameOf(pool, FRAME)), length: 1 } as Batch)
+      const before = [ticks, timers] as const
+      await until(() => ticks > before[0] + 5 && timers > before[1] + 5).finally(() => {
+        clearInterval(timer)
+        return runner.stop()
+      })
+      memory.takeAll()
+      loop.abandon()
+      one.close()
+      two.close()
+      expect(pool.report()).toMatchObject({ held: 0, balanced: true })
+    })
+  }
+
+  it('takes a spin for an error that is too long for a guest', () => {
+    const loop = new Loop(new FramePool({ frames: 16 }), new RealClock())
+    for (const spinMicros of [-1, 1001, Number.NaN]) {
+      expect(() => runOnEventLoop(loop, [], { spinMicros })).toThrow('spinMicros')
+    }
+  })
+
   it('grows the heap by less than 64 KiB over many frames', async () => {
     const pool = new FramePool({ frames: 256 })
     const [one, two] = pair(pool)

@@ -53,6 +53,8 @@ export function changes(before: Topology, next: Topology): Change[] {
   }
   if (before.seed !== next.seed)
     note(`~ seed ${before.seed} -> ${next.seed}`, ['seed'], 'faults have thrown their dice')
+  if (before.queue !== next.queue)
+    note(`~ queue ${before.queue ?? 'default'} -> ${next.queue ?? 'default'}`, ['queue'], 'what runs keeps its TAPs')
   for (const node of before.nodes) {
     if (next.nodes.some((n) => n.name === node.name)) continue
     note(`- ${kindOf(node)} ${node.name}`, [placeOf(node)[0] as string], 'what runs keeps its nodes')

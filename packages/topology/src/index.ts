@@ -38,7 +38,14 @@ export { type Dns, parseResolvConf } from './ipam/resolv-conf.ts'
 export type { Attachment, Reservation } from './ipam/store.ts'
 export * from './lab/index.ts'
 export { removeRemains } from './linux/ip.ts'
-export { type LinuxOptions, LinuxWorld, linuxProblem, namespaceName, upOnLinux } from './linux/linux-world.ts'
+export {
+  type LinuxOptions,
+  LinuxWorld,
+  linuxProblem,
+  namespaceName,
+  upOnLinux,
+  type Wait,
+} from './linux/linux-world.ts'
 export { RealWorld } from './linux/real-world.ts'
 export * from './memory.ts'
 export { type ReplayFiles, replayFiles } from './replay-files.ts'

@@ -27,7 +27,7 @@ interface RawPort extends Record<string, unknown> {
   ip?: string | string[]
   mac?: string
   segment?: string
-  tap?: { name?: string; offloads?: boolean; tunnelOffloads?: boolean }
+  tap?: Omit<Extract<DeviceSpec, { kind: 'tap' }>, 'kind' | 'name'> & { name?: string }
   nic?: Omit<Extract<DeviceSpec, { kind: 'nic' }>, 'kind'>
   udp?: SocketSpec
 }
@@ -50,6 +50,7 @@ type RawLink = [string, string] | { join: [string, string]; faults?: RawFaults }
 interface RawTopology {
   name?: string
   seed?: number
+  queue?: number
   nodes: Record<string, RawNode>
   segments?: Record<string, RawSegment | null>
   links?: RawLink[]
@@ -99,7 +100,7 @@ class Reading {
   }
 
   topology(): Topology {
-    const { segments: raw = {}, seed = 1, checks: rawChecks = [] } = this.#raw
+    const { segments: raw = {}, seed = 1, queue, checks: rawChecks = [] } = this.#raw
     const told = Object.entries(this.#raw.nodes).map(([name, node]) => this.#node(name, node))
     const own = withPeers(told, MODES)
     const { segments, ...expansion } = parseSegments(raw, own, this.#register, this.#report)
@@ -112,7 +113,8 @@ class Reading {
     const links = [...cables.map((cable) => cable.join), ...expansion.links]
     const endpoints = nodes.flatMap((node) => node.ports.flatMap((p) => p.endpoint ?? []))
     const checks = parseChecks(rawChecks, nodes, this.#report)
-    return { name: this.#name, file: this.#doc.file, nodes, endpoints, links, segments, seed, checks }
+    const waiting = queue === undefined ? {} : { queue }
+    return { name: this.#name, file: this.#doc.file, nodes, endpoints, links, segments, seed, ...waiting, checks }
   }
 
   readonly #report = (path: Path, message: string, at: 'key' | 'value' = 'value'): void => {

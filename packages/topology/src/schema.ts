@@ -10,6 +10,8 @@ import { faults, linkItem, NAME, segment, segmentKey } from './schema-segments.t
 
 const names: Schema = { pattern: NAME }
 
+const queue: Schema = { type: 'integer', minimum: 1, maximum: 10_000 }
+
 const tap: Schema = {
   type: 'object',
   description: 'On Linux: a TAP device in the namespace of the process. Elsewhere the port is left unplugged.',
@@ -29,6 +31,7 @@ const tap: Schema = {
       type: 'boolean',
       description: 'Whether super-frames inside UDP tunnels do, too; else they are cut. Default true.',
     },
+    queue: { ...queue, description: "Frames that wait in it at most. Default: the topology's." },
   },
 }
 
@@ -143,6 +146,10 @@ export function topologySchema(modes: ReadonlyMap<string, Mode> = MODES): Schema
         minimum: 0,
         maximum: 4_294_967_295,
         description: 'Of the dice that faults are thrown with. Default 1.',
+      },
+      queue: {
+        ...queue,
+        description: 'On Linux: frames that wait at most for a node to read them, of each TAP. Default 256.',
       },
       checks: { type: 'array', description: 'What to try once all is built.', items: checkItem },
     },

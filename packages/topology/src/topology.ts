@@ -48,7 +48,14 @@ export interface InterfaceSpec {
 /** What a port without a host is on Linux. */
 export type DeviceSpec =
   /** A TAP device in the namespace of the process. */
-  | { readonly kind: 'tap'; readonly name: string; readonly offloads?: boolean; readonly tunnelOffloads?: boolean }
+  | {
+      readonly kind: 'tap'
+      readonly name: string
+      readonly offloads?: boolean
+      readonly tunnelOffloads?: boolean
+      /** In place of the topology's. */
+      readonly queue?: number
+    }
   /** An interface that exists: a NIC, one end of a veth. */
   | {
       readonly kind: 'nic'
@@ -218,6 +225,8 @@ export interface Topology {
   readonly segments: readonly SegmentSpec[]
   /** Of the dice that faults are thrown with. */
   readonly seed: number
+  /** On Linux: frames that wait at most in the kernel for a node to read them, of each TAP. Absent where the file does not say. */
+  readonly queue?: number
   readonly checks: readonly CheckSpec[]
 }
 

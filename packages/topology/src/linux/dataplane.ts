@@ -45,10 +45,19 @@ export interface HostPlaces {
   remove(hosts: readonly Host[]): Promise<void>
 }
 
+/** What a process does where no frame is to be moved: it sleeps in Node's event loop at once, spins for a moment first, or polls
+ * its ports busily and never sleeps. */
+export type Wait = 'event-loop' | 'spin' | 'busy'
+
+/** Microseconds of a spin, by the way of waiting. */
+const SPIN: Readonly<Record<Wait, number>> = { 'event-loop': 0, spin: 50, busy: Number.POSITIVE_INFINITY }
+
 /** Settings of a dataplane, as plain data but for the function. */
 export interface DataplaneOptions {
   /** Ports that lead to a TAP in a namespace, by label. */
   readonly wires?: ReadonlyMap<string, WireEnd>
+  /** Default `event-loop`. */
+  readonly wait?: Wait
   /** Is told of a port that has failed and was taken out. */
   readonly onPortFailed?: (label: string, error: Error) => void
 }
@@ -56,6 +65,9 @@ export interface DataplaneOptions {
 /** A port that the system is behind. */
 type SystemPort = Port & Pollable
 type TapIo = typeof import('@l2l3/tap-io')
+
+/** Frames that wait in a TAP for a node to read them, where the topology does not say how many. */
+const QUEUE = 256
 
 /** Milliseconds after which a capture shows what has passed. */
 const CAPTURE_DELAY = 200
@@ -65,11 +77,13 @@ export class Dataplane {
   readonly fabric: Fabric
   readonly #tapIo: TapIo
   readonly #plugged: Map<string, SystemPort>
+  readonly #wait: Wait
   readonly #captures: Set<{ refresh(): void; end(): void }> = new Set()
   #runner: Runner | undefined
 
-  private constructor(tapIo: TapIo, fabric: Fabric, plugged: Map<string, SystemPort>) {
+  private constructor(tapIo: TapIo, fabric: Fabric, plugged: Map<string, SystemPort>, wait: Wait) {
     this.#tapIo = tapIo
+    this.#wait = wait
     this.fabric = fabric
     this.#plugged = plugged
   }
@@ -104,7 +118,7 @@ export class Dataplane {
         },
       )
       ports = fabric.ports
-      return new Dataplane(tapIo, fabric, plugged)
+      return new Dataplane(tapIo, fabric, plugged, options.wait ?? 'event-loop')
     } catch (error) {
       tapIo.closeTogether(plugged.values())
       throw error
@@ -113,7 +127,8 @@ export class Dataplane {
 
   /** Moves frames from now on. Gives what settles when it stops, and rejects where the loop has failed. */
   start(): Promise<void> {
-    this.#runner = this.#tapIo.runOnEventLoop(this.fabric.ground.loop, this.#plugged.values())
+    const { loop } = this.fabric.ground
+    this.#runner = this.#tapIo.runOnEventLoop(loop, this.#plugged.values(), { spinMicros: SPIN[this.#wait] })
     return this.#runner.done
   }
 
@@ -234,23 +249,26 @@ function open(
   { label, endpoint, device, options }: PortSpec,
   wire: WireEnd | undefined,
 ): SystemPort | null {
-  if (wire !== undefined) return tapIo.TapPort.open(pool, { ...wire, up: true })
+  const queueLength = topology.queue ?? QUEUE
+  if (wire !== undefined) return tapIo.TapPort.open(pool, { ...wire, queueLength, up: true })
   if (endpoint !== null) {
     const { mac, mtu } = endpoint
-    return tapIo.TapPort.open(pool, { name: 'eth0', netns: namespaceName(topology, endpoint), mac, mtu, up: false })
+    const netns = namespaceName(topology, endpoint)
+    return tapIo.TapPort.open(pool, { name: 'eth0', netns, mac, mtu, queueLength, up: false })
   }
   if (device === null) return null
   const { kind, ...rest } = device
   const { mtu } = options as { mtu?: number }
   switch (kind) {
     case 'tap': {
-      const { name, ...how } = rest as Extract<DeviceSpec, { kind: 'tap' }>
+      const { name, queue = queueLength, ...how } = rest as Extract<DeviceSpec, { kind: 'tap' }>
       if (existsSync(`/sys/class/net/${name}`)) {
         throw new Error(`port ${label}: interface ${name} exists, and was not made by this topology`)
       }
       return tapIo.TapPort.open(pool, {
         ...how,
         name,
+        queueLength: queue,
         up: true,
         ...(mtu === undefined ? {} : { mtu: Math.min(mtu, 65_521) }),
       })

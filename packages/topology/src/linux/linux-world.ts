@@ -4,7 +4,7 @@ import type { Fabric, Snapshot } from '../fabric.ts'
 import type { CheckSpec, Topology } from '../topology.ts'
 import { type PathWatch, watchPath } from '../trace/check-path.ts'
 import type { LiveTraceOptions, LiveTraceReport } from '../trace/live.ts'
-import { Dataplane, namespaceName } from './dataplane.ts'
+import { Dataplane, namespaceName, type Wait } from './dataplane.ts'
 import { configureHost, type Host, hostsOf } from './hosts.ts'
 import { installed, probeNamespaces } from './ip.ts'
 import { RealWorld } from './real-world.ts'
@@ -16,7 +16,7 @@ import { Site } from './site.ts'
  * real underlay, each in a process of its own (`real-world`).
  */
 
-export { namespaceName } from './dataplane.ts'
+export { namespaceName, type Wait } from './dataplane.ts'
 
 /** Settings of `upOnLinux`. */
 export interface LinuxOptions {
@@ -29,6 +29,8 @@ export interface LinuxOptions {
   /** Builds a real underlay: segments and cables are bridges of the kernel, and every node is a process of its own. Default
    * false: all is in this process. */
   readonly real?: boolean
+  /** What the process, or with `real` each of them, does where no frame is to be moved. Default `event-loop`: it sleeps. */
+  readonly wait?: Wait
   /** With `real`: is told of a node whose process has ended, and why. Default: `onProgress` is. */
   readonly onNodeEnded?: (node: string, why: string) => void
   /** With `real`: what Node is started with for the processes of nodes. Default: what this process was started with. */
@@ -143,10 +145,10 @@ function ownSignal(signal: AbortSignal | undefined): AbortSignal | undefined {
 }
 
 async function inThisProcess(topology: Topology, site: Site, options: LinuxOptions): Promise<LinuxWorld> {
-  const { signal, onProgress = () => {}, onPortFailed } = options
+  const { signal, onProgress = () => {}, onPortFailed, wait } = options
   await site.add(topology.endpoints.map((endpoint) => namespaceName(topology, endpoint)))
   signal?.throwIfAborted()
-  const dataplane = await Dataplane.open(topology, onPortFailed === undefined ? {} : { onPortFailed })
+  const dataplane = await Dataplane.open(topology, { ...(onPortFailed && { onPortFailed }), ...(wait && { wait }) })
   site.closes(() => dataplane.close())
   for (const node of topology.nodes) {
     onProgress(`node ${node.name}: ${node.ports.map((port) => port.name).join(', ')}`)

@@ -5,7 +5,7 @@ import type { Snapshot } from '../fabric.ts'
 import type { LiveTraceReport } from '../trace/live.ts'
 import type { Trace } from '../trace/path.ts'
 import { Channel } from './channel.ts'
-import type { HostPlaces } from './dataplane.ts'
+import type { HostPlaces, Wait } from './dataplane.ts'
 import type { Host } from './hosts.ts'
 import type { CapturedPiece, NodeOrder, TraceOrder } from './node-program.ts'
 import type { PartPlan } from './real-plan.ts'
@@ -29,6 +29,7 @@ const SAID = 4096
 export interface NodeProcessOptions {
   /** What Node is started with; what this process was started with where it is undefined. */
   readonly nodeArguments: readonly string[] | undefined
+  readonly wait: Wait | undefined
   readonly onPortFailed: (label: string, error: Error) => void
   /** Is told once that the process has ended though it was not asked to, and why. */
   readonly onEnded: (node: NodeProcess, why: string) => void
@@ -53,6 +54,7 @@ export class NodeProcess {
   readonly gone: Promise<void>
   readonly #child: ChildProcess
   readonly #channel: Channel
+  readonly #wait: Wait | undefined
   readonly #sinks: Map<number, { open: (label: string) => CaptureSink; byLabel: Map<string, CaptureSink> }> = new Map()
   readonly #traces: Map<number, (trace: Trace) => void> = new Map()
   #stopping = false
@@ -60,6 +62,7 @@ export class NodeProcess {
   constructor(part: PartPlan, options: NodeProcessOptions) {
     this.part = part
     this.name = part.node.name
+    this.#wait = options.wait
     const { nodeArguments, onPortFailed, onEnded, onMissed, hosts } = options
     this.#child = fork(PROGRAM, [], {
       serialization: 'advanced',
@@ -105,7 +108,7 @@ export class NodeProcess {
   /** Opens the node's ports and builds it. Rejects with an Error of what was in the way. */
   open(): Promise<void> {
     const { topology, wires } = this.part
-    const order: NodeOrder = { topology, wires }
+    const order: NodeOrder = { topology, wires, wait: this.#wait }
     return this.#ask('open', order, STARTING)
   }
 

@@ -2,7 +2,7 @@ import type { Topology } from '../topology.ts'
 import type { LiveTraceOptions } from '../trace/live.ts'
 import type { Trace } from '../trace/path.ts'
 import { Channel } from './channel.ts'
-import { Dataplane, type WireEnd } from './dataplane.ts'
+import { Dataplane, type Wait, type WireEnd } from './dataplane.ts'
 import type { Host } from './hosts.ts'
 
 /*
@@ -17,6 +17,7 @@ export interface NodeOrder {
   readonly topology: Topology
   /** TAPs on bridges, by the port's label. */
   readonly wires: ReadonlyMap<string, WireEnd>
+  readonly wait: Wait | undefined
 }
 
 /** A piece of a capture. */
@@ -42,10 +43,11 @@ const captures = new Map<number, () => void>()
 const traces = new Map<number, AbortController>()
 
 const channel = new Channel(process, {
-  open: async ({ topology, wires }: NodeOrder) => {
+  open: async ({ topology, wires, wait }: NodeOrder) => {
     process.title = `l2l3 ${topology.name}/${topology.nodes[0]?.name}`
     dataplane = await Dataplane.open(topology, {
       wires,
+      ...(wait && { wait }),
       onPortFailed: (label, error) => channel.tell('failed', { label, message: error.message }),
     })
   },

@@ -71,6 +71,7 @@ export class RealWorld extends RunningOnLinux {
           remove: (hosts) => site.take(names(hosts)),
         },
         nodeArguments: options.nodeArguments,
+        wait: options.wait,
         onPortFailed,
         onEnded: ({ name }, why) => building || told(name, why),
         onMissed: (label, bytes) => onProgress(`captures: ${bytes} bytes of ${label} came too fast, and are left out`),
