@@ -4,6 +4,7 @@ import { HostNode, type HostOptions, type HostSettings } from '../host-node.ts'
 import { type L3Pod, l3Pods } from '../l3.ts'
 import type { NatGateOptions, NatPolicies } from '../nat-gate.ts'
 import type { RoutedPort } from '../routed-link.ts'
+import type { RoutedPod } from '../routed-pod.ts'
 import { type RoutedNode, routedNode } from '../router.ts'
 import type { Route } from '../routes.ts'
 import type { RoutedTunnel } from '../tunnels.ts'
@@ -66,6 +67,7 @@ export interface CiliumOptions extends CiliumSettings, NatGateOptions, Omit<Host
  */
 export function cilium(ground: Ground, options: CiliumOptions): RoutedNode<CiliumSettings> {
   const { masquerade = true, podCidr } = options
+  const router6 = ofFamily(options.router, 6)
   const labels = new IdentityLabels(options.hostIdentity ?? CILIUM_HOST)
   const settings = (next: CiliumSettings): HostSettings => {
     const { pods, uplinks, peers = [], routes = [], portMappings = [], services = [] } = next
@@ -75,13 +77,20 @@ export function cilium(ground: Ground, options: CiliumOptions): RoutedNode<Ciliu
     const links = pods.map(({ identity: _, ...pod }): L3Pod => pod)
     return {
       uplinks,
-      pods: l3Pods({ pods: links, uplinks }, { gatewayMac: CILIUM_HOST_MAC }),
+      pods: l3Pods({ pods: links, uplinks }, { gatewayMac: CILIUM_HOST_MAC }).map((pod) => withRouter6(pod, router6)),
       tunnels: tunnels(options, next, labels),
       routes,
       policies: { inside, outbound: masquerade ? [{ exceptions }] : [], portMappings, services },
     }
   }
   return routedNode(new HostNode(ground, settings(options), { ...options, nat: gateOf(options) }), settings)
+}
+
+/** A pod whose neighbour solicitations for cilium_host are answered, as its program for the link does it: for IPv4 proxy ARP does. */
+function withRouter6(pod: RoutedPod, router: string | undefined): RoutedPod {
+  if (router === undefined) return pod
+  const { gateway } = pod
+  return { ...pod, gateway: { ...gateway, addresses: [...gateway.addresses, `${router}/128`] } }
 }
 
 /** cilium_vxlan, of the IP version of the underlay: IPv4 where the node has it. It has the addresses of cilium_host. */
