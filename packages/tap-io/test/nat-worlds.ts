@@ -166,49 +166,60 @@ export async function kernels(options: WorldOptions): Promise<World> {
     for (const tap of taps.values()) tap.close()
     spawnSync('ip', ['netns', 'del', netns])
   }
-  const set = (...settings: string[]): void => {
-    run('sh', '-ec', settings.map((s) => `echo ${s.split('=')[1]} > /proc/sys/net/${s.split('=')[0]}`).join('\n'))
+  /** Runs a script in it: each `ip netns exec` costs more than a command. */
+  const script = (lines: readonly string[]): void => {
+    execFileSync('ip', ['netns', 'exec', netns, 'sh', '-e'], { input: `${lines.join('\n')}\n` })
   }
+  const set = (setting: string): string => `echo ${setting.split('=')[1]} > /proc/sys/net/${setting.split('=')[0]}`
   const dev = { p1: 'v1', p2: 'v2', up: 'eth0' } as const
   try {
     const quiet = ['accept_dad=0', 'router_solicitations=0', 'accept_ra=0', 'addr_gen_mode=1', 'autoconf=0']
-    for (const on of ['all', 'default']) {
-      set(...quiet.map((s) => `ipv6/conf/${on}/${s}`), `ipv4/conf/${on}/rp_filter=0`)
-      set(`ipv4/conf/${on}/send_redirects=0`)
-    }
-    set('ipv4/ip_forward=1', 'ipv6/conf/all/forwarding=1', 'ipv4/icmp_ratemask=0', 'ipv6/icmp/ratelimit=0')
+    const everywhere = ['all', 'default'].flatMap((on) => [
+      ...quiet.map((s) => `ipv6/conf/${on}/${s}`),
+      ...['rp_filter=0', 'send_redirects=0'].map((s) => `ipv4/conf/${on}/${s}`),
+    ])
+    const forwards = [
+      'ipv4/ip_forward=1',
+      'ipv6/conf/all/forwarding=1',
+      'ipv4/icmp_ratemask=0',
+      'ipv6/icmp/ratelimit=0',
+    ]
     // Bridged packets are the bridge's, and not netfilter's as well.
     const bridged = '/proc/sys/net/bridge/bridge-nf-call-'
     const asks = options.bridgeFilter ? 1 : 0
-    run('sh', '-c', `for f in iptables ip6tables; do [ ! -e ${bridged}$f ] || echo ${asks} > ${bridged}$f; done`)
-    run('ip', 'link', 'set', 'lo', 'up')
-    run('ip', 'link', 'add', 'cni0', 'address', colons(MAC.gateway), 'type', 'bridge', 'mcast_snooping', '0')
+    script([
+      ...[...everywhere, ...forwards].map(set),
+      `for f in iptables ip6tables; do [ ! -e ${bridged}$f ] || echo ${asks} > ${bridged}$f; done`,
+      'ip link set lo up',
+      `ip link add cni0 address ${colons(MAC.gateway)} type bridge mcast_snooping 0`,
+    ])
     for (const side of SIDES) {
       const mac = side === 'up' ? colons(MAC.uplink) : `02:00:00:00:03:0${side[1]}`
       taps.set(side, TapPort.open(pool, { name: dev[side], netns, mac }))
-      if (side === 'up') run('ip', 'link', 'set', 'eth0', 'mtu', String(options.uplinkMtu ?? 1500), 'up')
-      else run('ip', 'link', 'set', dev[side], 'up', 'master', 'cni0')
-      if (side !== 'up' && options.hairpin) run('bridge', 'link', 'set', 'dev', dev[side], 'hairpin', 'on')
     }
-    run('ip', 'link', 'set', 'cni0', 'up')
-    for (const [on, address] of [
+    const sides = SIDES.flatMap((side) => {
+      if (side === 'up') return [`ip link set eth0 mtu ${options.uplinkMtu ?? 1500} up`]
+      const hairpin = options.hairpin ? [`bridge link set dev ${dev[side]} hairpin on`] : []
+      return [`ip link set ${dev[side]} up master cni0`, ...hairpin]
+    })
+    const addresses = [
       ['cni0', '10.22.0.1/24'],
       ['eth0', '203.0.113.1/24'],
       ['cni0', `${SIX.gateway}/64`],
       ['eth0', `${SIX.outside}/64`],
-    ] as const) {
-      run('ip', 'addr', 'add', address, 'dev', on, ...(address.includes(':') ? ['nodad'] : []))
-    }
-    for (const [on, list] of [
-      ['cni0', NEIGHBOURS.inside],
-      ['eth0', NEIGHBOURS.outside],
-    ] as const) {
-      for (const [ip, mac] of list) run('ip', 'neigh', 'replace', ip, 'lladdr', mac, 'dev', on, 'nud', 'permanent')
-    }
+    ].map(([on, address = '']) => `ip addr add ${address} dev ${on}${address.includes(':') ? ' nodad' : ''}`)
+    const neighbours = (
+      [
+        ['cni0', NEIGHBOURS.inside],
+        ['eth0', NEIGHBOURS.outside],
+      ] as const
+    ).flatMap(([on, list]) => list.map(([ip, mac]) => `ip neigh replace ${ip} lladdr ${mac} dev ${on} nud permanent`))
+    script([...sides, 'ip link set cni0 up', ...addresses, ...neighbours])
     execFileSync('ip', ['netns', 'exec', netns, 'nft', '-f', '-'], { input: options.rules ?? ruleset(options) })
     for (const command of options.commands ?? []) run(...command)
-    if (options.liberal) set('netfilter/nf_conntrack_tcp_be_liberal=1')
-    for (const [name, s] of Object.entries(options.timeouts ?? {})) set(`netfilter/nf_conntrack_${name}=${s}`)
+    const timeouts = Object.entries(options.timeouts ?? {}).map(([name, s]) => `nf_conntrack_${name}=${s}`)
+    const wanted = [...(options.liberal ? ['nf_conntrack_tcp_be_liberal=1'] : []), ...timeouts]
+    if (wanted.length > 0) script(wanted.map((setting) => set(`netfilter/${setting}`)))
   } catch (error) {
     close()
     throw error
