@@ -160,6 +160,33 @@ function tunnels(size: number): Case[] {
   )
 }
 
+const link = (kind: string): Run => ({ program: 'chain-in-memory', variant: { kind } })
+const CHAIN = {
+  chain: 'rewrite, filter, NAT, VXLAN, port',
+  open: 'the same without a filter',
+  rewrite: 'rewrite alone, between ports',
+  filter: 'filter alone',
+  nat: 'NAT alone',
+  encap: 'VXLAN encap alone',
+  empty: 'ports, loop and link alone',
+  bare: 'bare loop, JavaScript',
+} as const
+
+/** An endpoint's way out of a node, through five elements. */
+function chain(): Case[] {
+  return Object.entries(CHAIN).map(
+    ([kind, what]): Case => ({
+      section: 'a chain of elements, 64-byte frames',
+      what,
+      entries: '1,024 flows',
+      run: link(kind),
+      ...((kind === 'chain' || kind === 'open') && { bare: link('bare') }),
+      ...(kind === 'chain' && { target: 18 }),
+      ...((kind === 'bare' || kind === 'empty') && { reference: true }),
+    }),
+  )
+}
+
 const codec = (kind: string): Run => ({ program: 'codecs-in-memory', variant: { kind } })
 const CODECS: readonly Case[] = [
   {
@@ -202,4 +229,5 @@ export const CASES: readonly Case[] = [
   ...[1024, 65_536, 1_048_576].flatMap(nat),
   ...acl(),
   ...[64, 1500].flatMap(tunnels),
+  ...chain(),
 ]

@@ -4,6 +4,8 @@
  *   heap-switch    how much the heap grows over `n` frames of known unicast, in bytes, after as many as it takes to be warm
  *   heap-nat       the same with a NAT between two ports: known flows, and every 64th frame a new one, while old ones expire
  *   heap-vxlan     the same through an encapsulation and its decapsulation
+ *   heap-router    the same through a router with a thousand routes
+ *   heap-chain     the same through MAC rewrite, filter, NAT and VXLAN in a row, with flows that come and go
  *   pool           resident bytes a frame of a default pool of `n`, every byte of it touched
  *   fdb            resident bytes an address of `n` that are learnt
  *   flow           resident bytes a flow of `n` that a NAT tracks
@@ -11,15 +13,18 @@
  *
  * What is resident is what the kernel counts for the process, before and after, garbage collected both times.
  */
-import { Addresses6, Nat, Passage, SourceNat } from '@l2l3/nat'
+import { NeighbourTable } from '@l2l3/arp'
+import { Addresses6, Filter, Nat, Passage, SourceNat } from '@l2l3/nat'
 import {
   type Batch,
   Fdb,
   type Frame,
   FramePool,
   Loop,
+  MacRewrite,
   Pipeline,
   RealClock,
+  Router,
   RouteTable4,
   RouteTable6,
   Switch,
@@ -30,7 +35,17 @@ import { Decap, Encap } from '@l2l3/vxlan'
 import { SourcePort } from './source-port.ts'
 
 interface Variant {
-  readonly kind: 'heap-switch' | 'heap-nat' | 'heap-vxlan' | 'pool' | 'fdb' | 'flow' | 'route4' | 'route6'
+  readonly kind:
+    | 'heap-switch'
+    | 'heap-nat'
+    | 'heap-vxlan'
+    | 'heap-router'
+    | 'heap-chain'
+    | 'pool'
+    | 'fdb'
+    | 'flow'
+    | 'route4'
+    | 'route6'
   readonly n: number
 }
 
@@ -118,7 +133,7 @@ function heapSwitch(): number {
 
 /** A NAT of two sides, in time of its own. */
 function natted(maxFlows: number) {
-  const pool = new FramePool({ frames: 512, frameSize: SIZE })
+  const pool = new FramePool({ frames: 512, frameSize: 2 * SIZE })
   const clock = new VirtualClock()
   const loop = new Loop(pool, clock)
   const addresses = new Addresses6({ max: 16 })
@@ -130,20 +145,22 @@ function natted(maxFlows: number) {
   return { pool, clock, loop, passage, out: pushTo(loop, new SourcePort(pool, 'out')) }
 }
 
-function heapNat(): number {
-  const { pool, clock, loop, passage, out } = natted(65_536)
-  const { data, off, len } = pool
+/** Fills rows in with UDP: of 64 frames 63 belong to 1,024 flows that stay, and one begins a flow: a new client, a new port. */
+function withNewFlows({ data, off, len }: FramePool): (rows: Uint32Array, count: number) => void {
   let next = 0
-  const source = new SourcePort(pool, 'in', (rows, count) => {
+  return (rows, count) => {
     for (let i = 0; i < count; i++) {
       const f = rows[i] as number
       const o = off[f] as number
-      // Of 64 frames 63 belong to 1,024 flows that stay, and one begins a flow: a new client, a new port.
       const k = next++
       const isNew = (k & 63) === 0
       len[f] = SIZE
+      data.setUint32(o, 0x02000000)
+      data.setUint32(o + 4, 0x00020200)
+      data.setUint32(o + 8, 0x00000001)
       data.setUint16(o + 22, 0x4011)
       data.setUint32(o + 26, isNew ? 0x0a010000 + ((k >>> 6) & 0xffff) : 0x0a000000 + (k & 1023))
+      data.setUint32(o + 30, 0xc6336401)
       data.setUint16(o + 34, 1024)
       data.setUint16(o + 24, 0)
       data.setUint16(o + 40, 0)
@@ -152,13 +169,53 @@ function heapNat(): number {
       sum = (sum & 0xffff) + (sum >>> 16)
       data.setUint16(o + 24, ~(sum + (sum >>> 16)) & 0xffff)
     }
-  })
-  loop.add(source, new Pipeline(passage, out))
+  }
+}
+
+function heapNat(): number {
+  const { pool, clock, loop, passage, out } = natted(65_536)
+  loop.add(new SourcePort(pool, 'in', withNewFlows(pool)), new Pipeline(passage, out))
   // A new flow a batch, 30 s until it expires: some ten thousand of them at a time.
   return growth(pool, () => {
     clock.advance(3e6)
     loop.turn()
   })
+}
+
+/** MAC rewrite, filter, NAT and VXLAN in a row, as in `chain-in-memory.ts`, with flows that come and go. */
+function heapChain(): number {
+  const { pool, clock, loop, passage } = natted(65_536)
+  const rewrite = new MacRewrite(pool, [{ match: { dstMac: '02:00:00:00:00:02' }, setSrc: '02:00:00:00:00:99' }])
+  const filter = new Filter(loop, { maxFlows: 65_536, timeouts: { udp: 30 } })
+  const rules = [{ action: 'allow', direction: 'out', remoteAddresses: ['198.51.100.0/24'], priority: 100 }] as const
+  const { out: allow } = filter.addPort('pod', { rules, defaults: 'block' })
+  const ends = { vni: 4096, udpChecksum: false, local: '192.0.2.1', remote: '192.0.2.2' } as const
+  const encap = new Encap(pool, { ...ends, out: loop.link(new SourcePort(pool, 'out')) })
+  loop.add(new SourcePort(pool, 'in', withNewFlows(pool)), new Pipeline(rewrite, allow, passage, encap))
+  return growth(pool, () => {
+    clock.advance(3e6)
+    loop.turn()
+  })
+}
+
+/** From one interface of a router to a neighbour at the other, by one of a thousand routes. */
+function heapRouter(): number {
+  const pool = new FramePool({ frames: 512, frameSize: 2 * SIZE })
+  const loop = new Loop(pool, new RealClock())
+  loop.clock.update()
+  const out = loop.link(new SourcePort(pool, 'out'))
+  const router = new Router(pool, loop.clock)
+  const inside = router.addInterface({ name: 'in', mac: '02:00:00:00:00:02', out, addresses: ['172.16.0.1/24'] })
+  const outside = router.addInterface({ name: 'out', mac: '02:00:00:00:00:03', out, addresses: ['192.0.2.1/24'] })
+  const neighbours = new NeighbourTable(pool, loop.clock, { mac: '02:00:00:00:00:03', out })
+  neighbours.add('192.0.2.2', '02:00:00:00:00:04')
+  outside.neighbours = neighbours
+  router.addRoute({ to: '10.0.0.0/8', via: '172.16.0.2' })
+  for (let i = 0; i < 1000; i++) router.addRoute({ to: `198.51.${i >> 2}.${(i & 3) << 6}/26`, via: '192.0.2.2' })
+  const common = packet(1, 1024)
+  for (let f = 0; f < 512; f++) pool.bytes.set(common, f * pool.stride + pool.headroom)
+  loop.add(new SourcePort(pool, 'in', withNewFlows(pool)), inside)
+  return growth(pool, () => loop.turn())
 }
 
 function heapVxlan(): number {
@@ -202,6 +259,8 @@ const kinds: Record<Variant['kind'], () => number> = {
   'heap-switch': heapSwitch,
   'heap-nat': heapNat,
   'heap-vxlan': heapVxlan,
+  'heap-router': heapRouter,
+  'heap-chain': heapChain,
   pool: () =>
     resident(() => {
       const pool = new FramePool({ frames: n })

@@ -24,6 +24,8 @@ const HEAP = {
   'heap-switch': 'heap growth, the switch',
   'heap-nat': 'heap growth, NAT, a new flow every 64 frames',
   'heap-vxlan': 'heap growth, VXLAN, encap + decap',
+  'heap-router': 'heap growth, router, 1,000 routes',
+  'heap-chain': 'heap growth, rewrite, filter, NAT, VXLAN; a new flow every 64 frames',
 } as const
 
 const RESIDENT = [
