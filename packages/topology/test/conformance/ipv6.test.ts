@@ -19,6 +19,8 @@ const WEB = 'fd00:244:1::5'
 const API = 'fd00:244:2::7'
 const OUTSIDE = '2001:db8:9::9'
 const VIP = 'fd00:96::10'
+/** A service that web itself serves. */
+const SELF = 'fd00:96::11'
 
 /** A mode, and what it does with hop limits and sources. */
 interface Mode6 {
@@ -135,7 +137,13 @@ function topologyOf({ mode, keys, prefix, api = '2', pods = {}, services }: Mode
     `name: six-${mode}`,
     'nodes:',
     ...node(1, [pod('web', WEB), pod('db', 'fd00:244:1::9')]),
-    ...(services === false ? [] : ['    services:', `      shop: { port: 80, clusterIps: ["${VIP}"], ${backends} }`]),
+    ...(services === false
+      ? []
+      : [
+          '    services:',
+          `      shop: { port: 80, clusterIps: ["${VIP}"], ${backends} }`,
+          `      self: { port: 80, clusterIps: ["${SELF}"], backends: [{ to: web, port: 8080 }] }`,
+        ]),
     ...node(2, [pod('api', `fd00:244:${api}::7`)]),
     'segments:',
     '  wire:',
@@ -176,6 +184,14 @@ function casesOf({ near, far, between, source, services, api = '2' }: Mode6): Mo
       sees: [
         { at: 'n2/api', way: 'out', fields: { 'ipv6.dst': to, 'tcp.dstport': 8080 } },
         { at: 'n1/web', way: 'out', fields: { 'ipv6.src': VIP, 'tcp.srcport': 80 } },
+      ],
+    })
+    cases.push({
+      ...{ flow: 'pod to service', section: '17.2', title: 'of which it is itself the backend' },
+      check: { http: { from: 'web', to: SELF, port: 80, server: 'web', serverPort: 8080 } },
+      sees: [
+        { at: 'n1/web', way: 'out', fields: { 'ipv6.src': WEB, 'tcp.dstport': 8080 }, never: true },
+        { at: 'n1/web', way: 'out', fields: { 'ipv6.src': SELF, 'ipv6.dst': WEB, 'tcp.srcport': 80 } },
       ],
     })
   }
