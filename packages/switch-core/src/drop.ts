@@ -132,9 +132,11 @@ const SENTENCES: Readonly<Record<DropName, string>> = {
   ZeroSource: 'The source address is 00:00:00:00:00:00.',
   ReservedGroup:
     'The destination is a reserved 802.1D group address (01-80-C2-00-00-00..0F), which bridges do not forward.',
-  SamePort: 'The destination was learnt on the port that the frame came from, and hairpin is off there.',
+  SamePort:
+    'The destination was learnt on the port that the frame came from, and hairpin is off there; on Windows, a pod is its own backend without loopback DSR.',
   NoDestination: 'No port may take the frame: nothing else is in its VLAN, or flooding is off on all others.',
-  Isolated: 'Both the port it came from and the port it would leave by are isolated.',
+  Isolated:
+    'Both the port it came from and the port it would leave by are isolated; on Windows, also networks of its NAT: crossing subnets is not supported.',
   MacGuard: 'The source address is not one of those that the port may use (MAC spoof check).',
   Storm: 'The port has used up its allowance of flooded frames (storm protection).',
   TooBig: 'The frame is longer than the MTU of the port it would leave by.',
@@ -183,7 +185,8 @@ const SENTENCES: Readonly<Record<DropName, string>> = {
   SourceRoute: 'The packet asks for a source route, which is not followed (RFC 1812, 5.3.13.4; RFC 5095).',
   NoNeighbour: 'The next hop did not answer: nobody on the link has its address.',
   Fragment: 'A fragment is for the router itself, and nothing here puts packets together.',
-  NoListener: 'The packet is for the router itself, and nothing here takes it.',
+  NoListener:
+    'The packet is for the router itself, and nothing here takes it: nobody listens, or a service there has no endpoints.',
   ConntrackFull: 'The table of flows was full of flows in use, and its policy is to refuse new ones.',
   InvalidState:
     'The packet cannot be where its flow is: impossible TCP flags, an answer that nobody asked for, an ICMP error about no flow.',

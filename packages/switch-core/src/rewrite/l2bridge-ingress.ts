@@ -82,7 +82,7 @@ export class L2BridgeIngress implements Element {
       return g
     }
     // An announcement is for everybody: its sender has the address that it is "for".
-    if (owner === -1 && equal(bytes, o + l3 + arp.SPA, bytes, o + l3 + arp.TPA, 4)) return this.#unknown(f, o, true)
+    if (owner === -1 && equal(bytes, o + l3 + arp.SPA, bytes, o + l3 + arp.TPA, 4)) return this.#unknown(f, o, true, false)
     const g = this.#packet(f, o, owner)
     if (g === NO_FRAME || owner <= 0 || operation !== arp.Op.Reply) return g
     // `#packet` has made the frame ours where it had to write; where it had not, tha may still be wrong.
@@ -96,7 +96,7 @@ export class L2BridgeIngress implements Element {
     if (owner <= 0) {
       const { kind, nd, to } = this.#found
       const asksForAnother = kind === Kind.Arp || (nd !== -1 && to === nd + icmpv6.TARGET)
-      return this.#unknown(f, o, !asksForAnother)
+      return this.#unknown(f, o, !asksForAnother, owner === 0)
     }
     const mac = this.#engine.podMac(owner)
     const address = pool.trace === null ? '' : explain.forWhom(pool, this.#found)
@@ -112,10 +112,13 @@ export class L2BridgeIngress implements Element {
 
   /** A frame that is for no pod: gives it for the switch, or `NO_FRAME`. `forAll` says that pods may have it if it is sent
    * to a group. */
-  #unknown(f: Frame, o: number, forAll: boolean): Frame | -1 {
+  #unknown(f: Frame, o: number, forAll: boolean, isHosts: boolean): Frame | -1 {
     const engine = this.#engine
     const pool = this.#pool
-    if (pool.trace !== null) explain.bridge(pool, f, `no pod has ${explain.forWhom(pool, this.#found)}`)
+    if (pool.trace !== null) {
+      const address = explain.forWhom(pool, this.#found)
+      explain.bridge(pool, f, isHosts ? `${address} is the node's own` : `no pod has ${address}`)
+    }
     if (!engine.settings.unknownToHost) return f
     const { bytes, data } = this.#pool
     const group = ((bytes[o] as number) & 1) !== 0
