@@ -13,6 +13,7 @@ import { checkEncapsulation, usualPort } from './encap.ts'
 import { EndTable } from './end-table.ts'
 import * as explain from './explain.ts'
 import { addressBytes, addressText, OuterTable } from './outer.ts'
+import { RUN } from './outer-row.ts'
 import { type ProfileOptions, tunnelSettings } from './profile.ts'
 import { CUT_TRAIN, NOT_OURS, Seen, vniKey } from './unwrap.ts'
 import * as vxlan from './vxlan.ts'
@@ -63,8 +64,6 @@ export class Decap implements Element {
   readonly #pool: FramePool
   readonly #ends: EndTable
   readonly #end: number
-  /** The own address as `run` wants it; -1 where it is not to be asked. */
-  readonly #quick: number
   readonly #out: Link
   readonly #outers: OuterTable
   readonly #local: Uint8Array | null
@@ -85,17 +84,14 @@ export class Decap implements Element {
     this.#end = this.#ends.add({
       encapsulation,
       port: checkRange('port', options.port ?? usualPort(encapsulation), 1, 65_535),
+      // Runs do not look at who sent.
+      local: this.#remote === null ? this.#local : null,
       settings: tunnelSettings(options, encapsulation),
       anyVni: options.vni === 'any' ? 0 : -1,
       gbp: options.gbp ?? false,
       knownOptions: optionKeys(options.knownOptions),
     })
     if (options.vni !== 'any') this.#ends.setNetwork(this.#end, options.vni, 0)
-    const local = this.#local
-    this.#quick =
-      this.#remote !== null || local?.length !== 4
-        ? -1
-        : local[0]! | (local[1]! << 8) | (local[2]! << 16) | (local[3]! << 24)
   }
 
   /** The VNI of the frame that was taken last with options or anything unusual. */
@@ -104,15 +100,16 @@ export class Decap implements Element {
   }
 
   process(batch: Batch): void {
-    const { run } = this.#ends
+    const run = this.#ends.runOf(this.#end)
     const { frames, length } = batch
-    const quick = this.#pool.trace === null ? this.#quick : -1
+    const traced = this.#pool.trace !== null
     let kept = 0
     for (let i = 0; i < length; ) {
       const from = i
-      if (quick !== -1) i = run(frames, from, length, this.#end, quick)
+      const stop = Math.min(length, from + RUN)
+      if (!traced) i = run(frames, from, stop, this.#end)
       if (i > from) this.#out.pushAll(frames, from, i - from)
-      if (i < length) {
+      if (i < stop) {
         const f = this.#one(frames[i++] as Frame)
         if (f !== NO_FRAME) frames[kept++] = f
       }

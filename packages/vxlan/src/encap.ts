@@ -13,6 +13,7 @@ import * as geneve from './geneve.ts'
 import { nestsTooDeep, TUNNEL_PORTS } from './nesting.ts'
 import { OuterTable } from './outer.ts'
 import { CUT_FIRST, WRAPPED, WRAPPED_TUNNEL } from './outer-loops.ts'
+import { RUN } from './outer-row.ts'
 import { type ProfileOptions, tunnelSettings } from './profile.ts'
 import { asUnderlay, type Underlay } from './underlay.ts'
 import * as vxlan from './vxlan.ts'
@@ -89,6 +90,9 @@ export class Encap implements Element {
   readonly #pool: FramePool
   readonly #table: OuterTable
   readonly #row: number
+  /** The same for each frame of a run. */
+  readonly #rows: Int32Array
+  readonly #v6: boolean
   readonly #out: Link | null
   readonly #underlay: Underlay
   readonly #maxNesting: number
@@ -119,6 +123,8 @@ export class Encap implements Element {
       ...(options.dstMac === undefined ? {} : { dstMac: options.dstMac }),
       ...(options.srcMac === undefined ? {} : { srcMac: options.srcMac }),
     })
+    this.#v6 = options.local.includes(':')
+    this.#rows = new Int32Array(RUN).fill(this.#row)
   }
 
   /** Bytes that it puts in front of a frame, the outer Ethernet header included. */
@@ -127,18 +133,19 @@ export class Encap implements Element {
   }
 
   process(batch: Batch): void {
-    const { run } = this.#table
+    const run = this.#v6 ? this.#table.run6 : this.#table.run4
     const { frames, length } = batch
     const out = this.#out
     const traced = this.#pool.trace !== null
     for (let i = 0; i < length; ) {
       const from = i
-      if (!traced) i = run(frames, from, length, this.#row)
+      const stop = Math.min(length, from + RUN)
+      if (!traced) i = run(frames, from, stop, this.#rows)
       if (i > from) {
         if (out !== null) out.pushAll(frames, from, i - from)
         else for (let k = from; k < i; k++) this.#underlay.send(frames[k] as Frame)
       }
-      if (i < length) this.#one(frames[i++] as Frame)
+      if (i < stop) this.#one(frames[i++] as Frame)
     }
     batch.length = 0
   }

@@ -1,14 +1,16 @@
 import type { FramePool } from '@l2l3/switch-core'
-import { swap } from './outer-row.ts'
+import { RUN, swap } from './outer-row.ts'
 import type { TunnelSettings } from './profile.ts'
 import {
   ANY_VNI,
   BITS,
   type EndArrays,
+  FAMILY,
   GBP,
   GENEVE,
   home,
-  makeRun,
+  LOCAL,
+  makeRules,
   makeUnwrap,
   NO_TAGS,
   PORT,
@@ -20,6 +22,7 @@ import {
   vniKey,
   ZERO6,
 } from './unwrap.ts'
+import { makeRun4, makeRunAny } from './unwrap-run.ts'
 
 /*
  * The ends at which tunnels of a pool come in: which UDP port, which rules, and to which network a VNI belongs. What becomes of a
@@ -31,6 +34,8 @@ export interface EndOptions {
   readonly encapsulation: 'vxlan' | 'geneve'
   /** The UDP port it listens to. */
   readonly port: number
+  /** Its own address, 4 or 16 bytes; null: it is known by others which packets are for it, and there is no fast way. */
+  readonly local: Uint8Array | null
   readonly settings: TunnelSettings
   /** The number of the network for VNIs that have none; -1: they are not taken. */
   readonly anyVni: number
@@ -50,6 +55,8 @@ export class EndTable {
   readonly pool: FramePool
   /** By `Seen`. */
   readonly seen: Int32Array = new Int32Array(24)
+  /** By `UnwrapRun`. */
+  readonly sources: Int32Array = new Int32Array(4 * RUN)
   readonly #rows: Int32Array = new Int32Array(MOST * ROW)
   readonly #used: boolean[] = []
   readonly #known: ReadonlySet<number>[] = []
@@ -60,13 +67,25 @@ export class EndTable {
   #table: Int32Array = new Int32Array(1 << 12)
   /* Made anew when the table has grown: read them once a batch. */
   unwrap: Unwrap
-  run: UnwrapRun
+  #run4: UnwrapRun
+  #runAny: UnwrapRun
 
   /** Use `EndTable.of`. */
   private constructor(pool: FramePool) {
     this.pool = pool
-    this.unwrap = makeUnwrap(this.#arrays())
-    this.run = makeRun(this.#arrays())
+    const arrays = this.#arrays()
+    const rules = makeRules(arrays)
+    this.unwrap = makeUnwrap(arrays, rules)
+    this.#run4 = makeRun4(arrays, rules)
+    this.#runAny = makeRunAny(arrays, rules)
+  }
+
+  /** The run of an endpoint: ask once a batch. */
+  runOf(end: number): UnwrapRun {
+    const row = end * ROW
+    const bits = this.#rows[row + BITS] as number
+    const plain = this.#rows[row + FAMILY] === 4 && this.#rows[row + ANY_VNI] === -1
+    return plain && (bits & (GENEVE | NO_TAGS)) === 0 ? this.#run4 : this.#runAny
   }
 
   /** The table of a pool; see `OuterTable.of`. */
@@ -88,6 +107,7 @@ export class EndTable {
     this.#known[end] = options.knownOptions
     this.#rows[end * ROW + PORT] = swap(options.port)
     this.#rows[end * ROW + ANY_VNI] = options.anyVni
+    this.#setLocal(end, options.local)
     this.#rows[end * ROW + BITS] =
       (options.encapsulation === 'geneve' ? GENEVE : 0) |
       (s.reservedBits === 'linux' ? STRICT : 0) |
@@ -96,6 +116,13 @@ export class EndTable {
       (s.innerVlan === 'drop' ? NO_TAGS : 0) |
       (options.gbp ? GBP : 0)
     return end
+  }
+
+  #setLocal(end: number, local: Uint8Array | null): void {
+    this.#rows[end * ROW + FAMILY] = local === null ? 0 : local.length === 4 ? 4 : 6
+    if (local === null) return
+    const view = new DataView(local.buffer, local.byteOffset)
+    for (let i = 0; 4 * i < local.length; i++) this.#rows[end * ROW + LOCAL + i] = view.getInt32(4 * i, true)
   }
 
   /** Takes an endpoint away, with its networks. */
@@ -134,8 +161,11 @@ export class EndTable {
     else this.#table.fill(0)
     for (const [end, vni, network] of this.#networks.values()) this.#enter(end, vni, network)
     if (!grown) return
-    this.unwrap = makeUnwrap(this.#arrays())
-    this.run = makeRun(this.#arrays())
+    const arrays = this.#arrays()
+    const rules = makeRules(arrays)
+    this.unwrap = makeUnwrap(arrays, rules)
+    this.#run4 = makeRun4(arrays, rules)
+    this.#runAny = makeRunAny(arrays, rules)
   }
 
   #enter(end: number, vni: number, network: number): void {
@@ -149,6 +179,7 @@ export class EndTable {
   }
 
   #arrays(): EndArrays {
-    return { pool: this.pool, seen: this.seen, rows: this.#rows, known: this.#known, table: this.#table }
+    const { pool, seen, sources } = this
+    return { pool, seen, sources, rows: this.#rows, known: this.#known, table: this.#table }
   }
 }

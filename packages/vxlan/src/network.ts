@@ -34,6 +34,7 @@ import {
   unicast,
 } from './network-options.ts'
 import { addressBytes, addressText, hostAddress, isGroupAddress } from './outer.ts'
+import { RUN } from './outer-row.ts'
 import type { Underlay } from './underlay.ts'
 import * as vxlan from './vxlan.ts'
 
@@ -55,6 +56,9 @@ import * as vxlan from './vxlan.ts'
  * (modes.md 4.1), where the frame gets the far node's distributed-router MAC. A network may ask that only frames to its
  * gateway's MAC go by prefixes.
  *
+ * Frames that go by their MAC and need no second look are looked up and wrapped a batch at a time, until one does; then it goes on
+ * behind that one, so that frames keep their order. While somebody traces all go the long way.
+ *
  * Networks know nothing of each other: inner addresses may be the same in all of them.
  */
 
@@ -73,6 +77,9 @@ export interface NetworkHost {
   /** Wraps a frame for far end `n` and sends it; gives the bytes that left, or 0.
    * @param cuttable whether the underlay may cut the outer packet, whatever the settings say */
   wrap(f: Frame, n: number, cuttable: boolean): number
+  /** Wraps `frames[start..end)`, each by its outer header of `rows`, and sends them, up to the first that needs `wrap`; gives its
+   * index, and adds the bytes that left to `counts[3]`. */
+  wrapRun(frames: Uint32Array, start: number, end: number, rows: Int32Array, counts: Float64Array): number
   /** The longest inner IP packet that the path to far end `n` is known to take. */
   pathFits(n: number): number
   /** Brings the far ends' limits up to date. */
@@ -122,6 +129,9 @@ export class TunnelNetwork implements Element {
   readonly #gateway: readonly [hi: number, lo: number] | null
   readonly #tooBig: TooBig
   readonly #n: Float64Array = new Float64Array(4)
+  /** Far ends and outer headers of the frames of a run. */
+  readonly #numbers: Int32Array = new Int32Array(RUN)
+  readonly #rows: Int32Array = new Int32Array(RUN)
   #open = true
   /** Whether the sender of the frame at hand has been told that it is too long. */
   #told = false
@@ -332,39 +342,104 @@ export class TunnelNetwork implements Element {
     way.push(f)
   }
 
+  /** For the VTEP: hands in the frames `frames[start..end)`, which came out of a tunnel. */
+  deliverAll(frames: Uint32Array, start: number, end: number): void {
+    if (end === start) return
+    ;(this.#n[0] as number) += end - start
+    const { len, port } = this.#pool
+    let bytes = 0
+    for (let i = start; i < end; i++) {
+      const f = frames[i] as number
+      port[f] = this.horizon
+      bytes += len[f] as number
+    }
+    ;(this.#n[1] as number) += bytes
+    this.out.pushAll(frames, start, end - start)
+  }
+
   process(batch: Batch): void {
-    const pool = this.#pool
-    const { data, off, len, port } = pool
-    const { fdb } = this
     const { frames, length } = batch
-    const routed = this.#vias.length > 0
+    const quick = this.#open && this.labels === null && this.#pool.trace === null
     this.#host.lookAtPaths()
-    for (let i = 0; i < length; i++) {
-      const f = frames[i] as Frame
-      const o = off[f] as number
-      this.#told = false
-      if (!this.#open || (len[f] as number) < eth.HLEN) {
-        pool.drop(f, this.#open ? Drop.Runt : Drop.PortDown)
-        continue
-      }
-      if (this.splitHorizon && port[f] === this.horizon) {
-        pool.drop(f, Drop.SplitHorizon)
-        continue
-      }
-      const hi = data.getUint16(o, true)
-      if ((hi & 1) !== 0) {
-        this.#replicate(f)
-        continue
-      }
-      const lo = data.getInt32(o + 2, true)
-      if (routed && this.#byPrefix(f, o, hi, lo)) continue
-      const n = fdb.lookup(hi, lo)
-      if (pool.trace !== null) this.#sayFound(f, n, hi, lo)
-      if (n >= 0) this.#send(f, n)
-      else if (this.#options.unknown === 'drop') pool.drop(f, Drop.NoRemote)
-      else this.#replicate(f)
+    for (let i = 0; i < length; ) {
+      const stop = Math.min(length, i + RUN)
+      if (quick) i = this.#run(frames, i, stop)
+      if (i < stop) this.#one(frames[i++] as Frame)
     }
     batch.length = 0
+  }
+
+  /** Sends frames to the far ends of their MACs, as long as nothing else is to be asked; gives the index of the first that needs
+   * more. */
+  #run(frames: Uint32Array, start: number, stop: number): number {
+    const rows = this.#rows
+    const numbers = this.#numbers
+    const end = this.#find(frames, start, stop)
+    for (let i = start; i < end; ) {
+      const from = i
+      i = this.#host.wrapRun(frames, i, end, rows, this.#n)
+      ;(this.#n[2] as number) += i - from
+      if (i === end) break
+      this.#told = false
+      this.#send(frames[i] as Frame, numbers[i - start] as number)
+      i++
+      // What is left of them is for the next round.
+      rows.copyWithin(0, i - from, end - from)
+    }
+    return end
+  }
+
+  /** Finds the far ends of frames that go by their MAC, fit, and may be wrapped as they are; gives the index of the first of which
+   * that is not so. */
+  #find(frames: Uint32Array, start: number, stop: number): number {
+    const { data, off, len, port, flags, gsoType, refs } = this.#pool
+    const { fdb, splitHorizon, horizon } = this
+    const { rows, limits, underlays } = this.#host.ends
+    const routed = this.#vias.length > 0
+    const gateway = this.#gateway
+    for (let i = start; i < stop; i++) {
+      const f = frames[i] as Frame
+      const o = off[f] as number
+      const size = len[f] as number
+      if (size < eth.HLEN || refs[f] !== 1 || ((flags[f] as number) | (gsoType[f] as number)) !== 0) return i
+      const hi = data.getUint16(o, true)
+      const lo = data.getInt32(o + 2, true)
+      if ((hi & 1) !== 0 || (splitHorizon && port[f] === horizon)) return i
+      if (routed && (gateway === null || (gateway[0] === hi && gateway[1] === lo))) return i
+      const n = fdb.lookup(hi, lo)
+      if (n < 0 || size > (limits[n] as number) || underlays[n] !== null) return i
+      this.#numbers[i - start] = n
+      this.#rows[i - start] = rows[n] as number
+    }
+    return stop
+  }
+
+  /** A frame that needs thought. */
+  #one(f: Frame): void {
+    const pool = this.#pool
+    const { data, off, len, port } = pool
+    const o = off[f] as number
+    this.#told = false
+    if (!this.#open || (len[f] as number) < eth.HLEN) {
+      pool.drop(f, this.#open ? Drop.Runt : Drop.PortDown)
+      return
+    }
+    if (this.splitHorizon && port[f] === this.horizon) {
+      pool.drop(f, Drop.SplitHorizon)
+      return
+    }
+    const hi = data.getUint16(o, true)
+    if ((hi & 1) !== 0) {
+      this.#replicate(f)
+      return
+    }
+    const lo = data.getInt32(o + 2, true)
+    if (this.#vias.length > 0 && this.#byPrefix(f, o, hi, lo)) return
+    const n = this.fdb.lookup(hi, lo)
+    if (pool.trace !== null) this.#sayFound(f, n, hi, lo)
+    if (n >= 0) this.#send(f, n)
+    else if (this.#options.unknown === 'drop') pool.drop(f, Drop.NoRemote)
+    else this.#replicate(f)
   }
 
   /** For the VTEP: learns where a source is, and says what came of it. */

@@ -16,7 +16,6 @@ import {
   META,
   NEEDS_CSUM,
   NO_TAGS,
-  PLAIN,
   PORT_COUNT,
   PORT_LOW,
   PSEUDO,
@@ -31,21 +30,19 @@ import {
 } from './outer-row.ts'
 
 /*
- * The loops that put outer headers in front of frames: closures over the arrays of a pool and its `OuterTable` (see
+ * The ways to put outer headers in front of frames: closures over the arrays of a pool and its `OuterTable` (see
  * `frame-loops.ts` of switch-core).
  *
- *     run     frames that need no thought - ours alone, complete, IPv4 without options - for one header in a row
- *     wrap    any frame, any header
- *
- * One core, frames of 64 bytes: `run` 15 ns a frame, `wrap` 23 (measured).
+ *     run4, run6    many frames, each with its header, as long as they need no thought: see `outer-run.ts`
+ *     wrap          any frame, any header
  */
 
 /** Puts header `row` in front of frame `f`, which the caller owns: `WRAPPED`, `CUT_FIRST`, or a `Drop`. */
 export type Wrap = (f: number, row: number) => number
 
-/** Puts header `row` in front of `frames[start..end)` up to the first frame that needs thought, and gives its index: that one
- * is for `wrap`, or to be owned first. */
-export type WrapRun = (frames: Uint32Array, start: number, end: number, row: number) => number
+/** Puts header `rows[i]` in front of `frames[start + i]`, up to the first frame that needs thought or to `end`, and gives its
+ * index: that one is for `wrap`, or to be owned first. */
+export type WrapRun = (frames: Uint32Array, start: number, end: number, rows: Int32Array) => number
 
 /** What `wrap` says where all is well. */
 export const WRAPPED = 0x1000
@@ -180,94 +177,5 @@ export function makeWrap({ pool, rows, ids, tos: tosOf, signs, reader }: OuterAr
     }
     const protocol = found[5] as number
     return signs[protocol === 17 ? 256 + (found[8] as number) : protocol] === 0 ? WRAPPED : WRAPPED_TUNNEL
-  }
-}
-
-/** Makes `OuterTable.run`. */
-export function makeRun({ pool, rows, ids, tos: tosOf, signs }: OuterArrays): WrapRun {
-  const { data, off, len, flags, gsoType, refs, stride } = pool
-  const { sum } = checksum
-  return (frames, start, end, row) => {
-    const bits = rows[row + BITS] as number
-    if ((bits & PLAIN) === 0) return start
-    const t = row + META
-    const L = rows[row + LENGTH] as number
-    const base = rows[row + SUM] as number
-    const low = rows[row + PORT_LOW] as number
-    const count = rows[row + PORT_COUNT] as number
-    const tosTable = rows[row + TOS] as number
-    const [m0, m1, m2] = [rows[t] as number, rows[t + 1] as number, rows[t + 2] as number]
-    const [w3, w5, w6] = [rows[t + 3] as number, rows[t + 5] as number, rows[t + 6] as number]
-    const [w7, w8, w9] = [rows[t + 7] as number, rows[t + 8] as number, rows[t + 9] as number]
-    const [w10, w11, w12] = [rows[t + 10] as number, rows[t + 11] as number, rows[t + 12] as number]
-    const last = L >>> 2
-    const step = (bits & COUNT_ID) === 0 ? 0 : 1
-    const slot = rows[row + ID] as number
-    let counter = step === 0 ? 0 : (ids[slot] as number)
-    const summed = (bits & CHECKSUM) !== 0
-    const udpBase = rows[row + UDP_SUM] as number
-    let i = start
-    for (; i < end; i++) {
-      const f = frames[i] as number
-      const at = off[f] as number
-      const n = len[f] as number
-      const o = at - L
-      const total = L - ETH + n
-      // A frame with an Ethernet header, an IPv4 header without options and two ports.
-      if (n < 38 || total > 65_535 || o < f * stride || ((flags[f] as number) | (gsoType[f] as number)) !== 0) break
-      // EtherType, version and header length, type of service; flags and offset, time to live, protocol.
-      const head = data.getInt32(at + 12, true)
-      const middle = data.getInt32(at + 20, true)
-      if (refs[f] !== 1 || (head & 0xffffff) !== 0x450008 || (middle & 0xff3f) !== 0) break
-      const protocol = middle >>> 24
-      let ports = protocol
-      let sign = protocol
-      if (protocol === 6 || protocol === 17 || protocol === 132) {
-        const p = data.getUint16(at + 34, true)
-        const q = data.getUint16(at + 36, true)
-        ports = ((p + q) << 13) ^ (p ^ q) ^ protocol
-        if (protocol === 17) sign = 256 + q
-      }
-      if (signs[sign] !== 0) break
-      const a = data.getInt32(at + 26, true)
-      const b = data.getInt32(at + 30, true)
-      const hash = flow.mix((a + b) | 0, a ^ b, ports)
-      const tos = tosOf[tosTable + (head >>> 24)] as number
-      const size = swap(total)
-      const udpSize = swap(total - 20)
-      const port = swap(low + flow.spread(hash, count))
-      counter = (counter + step) & 0xffff
-      const id = swap(counter)
-      let s = base + (tos << 8) + size + id
-      s = (s & 0xffff) + (s >>> 16)
-      s = ~((s & 0xffff) + (s >>> 16)) & 0xffff
-      let field = 0
-      if (summed) {
-        field = ~fold(udpBase + 2 * udpSize + port + swap(sum(data, at, at + n))) & 0xffff
-        if (field === 0) field = 0xffff
-      }
-      data.setInt32(o, m0, true)
-      data.setInt32(o + 4, m1, true)
-      data.setInt32(o + 8, m2, true)
-      data.setInt32(o + 12, w3 | (tos << 24), true)
-      data.setInt32(o + 16, size | (id << 16), true)
-      data.setInt32(o + 20, w5, true)
-      data.setInt32(o + 24, w6 | s, true)
-      data.setInt32(o + 28, w7, true)
-      data.setInt32(o + 32, w8 | (port << 16), true)
-      data.setInt32(o + 36, w9 | (udpSize << 16), true)
-      data.setInt32(o + 40, w10 | field, true)
-      data.setInt32(o + 44, w11, true)
-      if (last === 12) data.setUint16(o + 48, w12, true)
-      else {
-        data.setInt32(o + 48, w12, true)
-        for (let w = 13; w < last; w++) data.setInt32(o + (w << 2), rows[t + w] as number, true)
-        data.setUint16(o + (last << 2), rows[t + last] as number, true)
-      }
-      off[f] = o
-      len[f] = L + n
-    }
-    if (step !== 0) ids[slot] = counter
-    return i
   }
 }

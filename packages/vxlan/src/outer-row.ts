@@ -5,6 +5,8 @@
 
 /** Bytes of the outer Ethernet header. */
 export const ETH = 14
+/** Frames that go through a tunnel's fast ways in a row, at most. */
+export const RUN = 64
 
 /* A row: settings, then the header's words. */
 export const LENGTH = 0
@@ -32,7 +34,7 @@ export const INHERIT_DF = 32
 export const HASH_LABEL = 64
 export const COUNT_ID = 128
 export const NO_TAGS = 256
-/** What `run` knows: UDP over IPv4 around Ethernet, nothing inherited but the type of service. */
+/** What runs know: UDP and a tunnel header around Ethernet. */
 export const PLAIN = 512
 
 export const NEEDS_CSUM = 1

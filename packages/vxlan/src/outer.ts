@@ -3,7 +3,7 @@ import { checksum, copy, formatIpv4, formatIpv6, parseIpv4, parseIpv6, put16 } f
 import { tosTable } from './ecn.ts'
 import { type FlowReader, flowReader } from './flow-hash.ts'
 import { tunnelSigns } from './nesting.ts'
-import { makeRun, makeWrap, type OuterArrays, type Wrap, type WrapRun } from './outer-loops.ts'
+import { makeWrap, type OuterArrays, type Wrap, type WrapRun } from './outer-loops.ts'
 import {
   BITS,
   CHECKSUM,
@@ -29,6 +29,7 @@ import {
   UDP_SUM,
   V6,
 } from './outer-row.ts'
+import { makeRun4, makeRun6 } from './outer-run.ts'
 import type { TunnelSettings } from './profile.ts'
 
 /*
@@ -95,7 +96,9 @@ export class OuterTable {
   #each: (f: Frame) => void = nobody
   /* Made anew when the rows have moved to a larger place: read them once a batch. */
   wrap: Wrap
-  run: WrapRun
+  /** Headers of IPv4, and of IPv6. */
+  run4: WrapRun
+  run6: WrapRun
 
   /** Use `OuterTable.of`. */
   private constructor(pool: FramePool) {
@@ -103,7 +106,8 @@ export class OuterTable {
     this.#reader = flowReader(pool)
     this.#signs = tunnelSigns()
     this.wrap = makeWrap(this.#arrays())
-    this.run = makeRun(this.#arrays())
+    this.run4 = makeRun4(this.#arrays())
+    this.run6 = makeRun6(this.#arrays())
   }
 
   /** The table of a pool: there is one, so that its loops are closures that the compiler knows to be the only ones (three times
@@ -121,7 +125,7 @@ export class OuterTable {
     return this.#used.size
   }
 
-  /** What the last `wrap` found in the frame, by `Found` of flow-hash; `run` does not tell. */
+  /** What the last `wrap` found in the frame, by `Found` of flow-hash; a run does not tell. */
   get found(): Int32Array {
     return this.#reader.found
   }
@@ -140,7 +144,8 @@ export class OuterTable {
         more.set(this.#rows)
         this.#rows = more
         this.wrap = makeWrap(this.#arrays())
-        this.run = makeRun(this.#arrays())
+        this.run4 = makeRun4(this.#arrays())
+        this.run6 = makeRun6(this.#arrays())
       }
     }
     this.#rows.set(words, row)
@@ -258,7 +263,7 @@ export class OuterTable {
       (s.flowLabel === 'hash' ? HASH_LABEL : 0) |
       (s.ipId === 'counter' ? COUNT_ID : 0) |
       (s.innerVlan === 'drop' ? NO_TAGS : 0) |
-      (!v6 && udp && tunnel.length >= 8 && o.ethernet !== false && ttl !== 'inherit' && s.df !== 'inherit' ? PLAIN : 0)
+      (udp && tunnel.length >= 8 && o.ethernet !== false ? PLAIN : 0)
     row[SUM] = v6 ? 0 : swap(checksum.sum(b, 14, 34))
     row[UDP_SUM] = swap(checksum.sum(b, l4, length, pseudo))
     row[PORT_LOW] = s.sportRange[0]

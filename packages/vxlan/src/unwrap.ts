@@ -44,12 +44,12 @@ export const CUT_TRAIN = -1001
  * `CUT_TRAIN`; or `~Drop` where it must end. Any bytes will do. */
 export type Unwrap = (f: number, end: number) => number
 
-/** Takes the outer headers off `frames[start..stop)` up to the first frame that needs thought, and gives its index: that one is
- * for `unwrap`, or to be owned first. Only frames of VXLAN for the address `local`, by its four bytes as a little-endian
- * word, are taken; all are of network 0. */
-export type UnwrapRun = (frames: Uint32Array, start: number, stop: number, end: number, local: number) => number
+/** Takes the outer headers off `frames[start..stop)` up to the first frame that needs thought or is of another network than those
+ * before, and gives its index: that one is for `unwrap`, or to be owned first. Of `RUN` frames at most, and only where the
+ * endpoint has an address. What they have in common is in `EndTable.seen`, where each came from in `EndTable.sources`. */
+export type UnwrapRun = (frames: Uint32Array, start: number, stop: number, end: number) => number
 
-/** Places of `EndTable.seen`: what was found in the outer headers of the last frame that `unwrap` has taken. */
+/** Places of `EndTable.seen`: what was found in the outer headers of the last frame that `unwrap` has taken, or of a run. */
 export const Seen = {
   /** VNI: its three bytes as they are read in little-endian order. */
   Vni: 0,
@@ -57,8 +57,10 @@ export const Seen = {
   Version: 1,
   /** The outer source: one word, or four, as they are read from the frame in little-endian order. */
   Src: 2,
-  /** Where the tunnel header started in the pool's bytes, and still stands, in the headroom. */
+  /** Where the tunnel header started in the pool's bytes, and still stands, in the headroom; not of a run. */
   Header: 6,
+  /** The number of the network, of a run. */
+  Network: 7,
 } as const
 
 const CHECKED = 3
@@ -68,7 +70,11 @@ const OUTER_FLAGS = 8 | 2
 export const PORT = 0
 export const BITS = 1
 export const ANY_VNI = 2
-export const ROW = 4
+/** 4 or 6; 0 where it has no address of its own. */
+export const FAMILY = 3
+/** Its address, one word or four, as they are read from a frame in little-endian order. */
+export const LOCAL = 4
+export const ROW = 8
 
 export const GENEVE = 1
 export const STRICT = 2
@@ -81,6 +87,8 @@ export const GBP = 32
 export interface EndArrays {
   readonly pool: FramePool
   readonly seen: Int32Array
+  /** Outer sources of a run, four words a frame. */
+  readonly sources: Int32Array
   /** Endpoints, `ROW` words each. */
   readonly rows: Int32Array
   /** GENEVE options that they understand. */
@@ -89,13 +97,20 @@ export interface EndArrays {
   readonly table: Int32Array
 }
 
-/** Makes `EndTable.unwrap`. */
-export function makeUnwrap({ pool, seen, rows, known, table }: EndArrays): Unwrap {
-  const { bytes, data, off, len, flags, gsoType, csumStart } = pool
-  const upper = new ipv6.Upper()
-  const { pseudo4, pseudo6, sum } = checksum
-
+/** What both ways out of a tunnel ask. */
+export interface EndRules {
   /** Why a VXLAN header is not taken, or 0. */
+  vxlanWrong(at: number, bits: number): number
+  /** Bytes of a GENEVE header, or why it is not taken. */
+  geneveLength(at: number, end: number, known: ReadonlySet<number>): number
+  /** Makes inner ECN true; false where the frame ends. */
+  ecn(inner: number, end: number, tos: number): boolean
+}
+
+/** Makes the rules of a pool's endpoints. */
+export function makeRules({ pool }: EndArrays): EndRules {
+  const { bytes, data } = pool
+
   const vxlanWrong = (at: number, bits: number): number => {
     const first = bytes[at] as number
     if ((first & 0x04) !== 0) return ~Drop.TunnelProtocol
@@ -107,7 +122,6 @@ export function makeUnwrap({ pool, seen, rows, known, table }: EndArrays): Unwra
     return (first & 0x80) === 0 && (bytes[at + 1]! | bytes[at + 2]! | bytes[at + 3]!) !== 0 ? ~Drop.TunnelReserved : 0
   }
 
-  /** Bytes of a GENEVE header, or why it is not taken. */
   const geneveLength = (at: number, end: number, known: ReadonlySet<number>): number => {
     if (geneve.version(bytes, at) !== 0) return ~Drop.TunnelVersion
     const inner = geneve.check(bytes, at, end)
@@ -120,13 +134,6 @@ export function makeUnwrap({ pool, seen, rows, known, table }: EndArrays): Unwra
     return inner - at
   }
 
-  /** Where UDP starts behind IPv6 extension headers; 0 where it does not. */
-  const udp6 = (ip: number, end: number): number => {
-    if (!ipv6.upper(bytes, ip, end, upper) || upper.protocol !== ipv4.Protocol.Udp) return 0
-    return upper.fragmentOffset === 0 ? upper.offset : 0
-  }
-
-  /** Makes inner ECN true; false where the frame ends. */
   const ecn = (inner: number, end: number, tos: number): boolean => {
     let l3 = inner + ETH
     let type = data.getUint16(inner + 12, true)
@@ -137,6 +144,22 @@ export function makeUnwrap({ pool, seen, rows, known, table }: EndArrays): Unwra
     if (type === 0x0008 && end - l3 >= 20 && (bytes[l3] as number) >>> 4 === 4) return ecnEgress(bytes, l3, tos)
     if (type === 0xdd86 && end - l3 >= 40 && (bytes[l3] as number) >>> 4 === 6) return ecnEgress(bytes, l3, tos)
     return true
+  }
+
+  return { vxlanWrong, geneveLength, ecn }
+}
+
+/** Makes `EndTable.unwrap`. */
+export function makeUnwrap({ pool, seen, rows, known, table }: EndArrays, rules: EndRules): Unwrap {
+  const { bytes, data, off, len, flags, gsoType, csumStart } = pool
+  const upper = new ipv6.Upper()
+  const { pseudo4, pseudo6, sum } = checksum
+  const { vxlanWrong, geneveLength, ecn } = rules
+
+  /** Where UDP starts behind IPv6 extension headers; 0 where it does not. */
+  const udp6 = (ip: number, end: number): number => {
+    if (!ipv6.upper(bytes, ip, end, upper) || upper.protocol !== ipv4.Protocol.Udp) return 0
+    return upper.fragmentOffset === 0 ? upper.offset : 0
   }
 
   /** Keeps the offload metadata true when `length` bytes go. */
@@ -248,57 +271,6 @@ export function makeUnwrap({ pool, seen, rows, known, table }: EndArrays): Unwra
     seen[6] = at
     return network
   }
-}
-
-/** Makes `EndTable.run`. */
-export function makeRun({ pool, rows, table }: EndArrays): UnwrapRun {
-  const { data, off, len, flags, gsoType, refs } = pool
-  const { sum } = checksum
-  const wrap = table.length - 1
-  return (frames, start, stop, endpoint, local) => {
-    const bits = rows[endpoint * ROW + BITS] as number
-    if ((bits & (GENEVE | NO_TAGS)) !== 0) return start
-    const port = rows[endpoint * ROW + PORT] as number
-    const verify = (bits & VERIFY) !== 0
-    const mark = endpoint + 1
-    let i = start
-    for (; i < stop; i++) {
-      const f = frames[i] as number
-      const o = off[f] as number
-      const n = len[f] as number
-      // IPv4 without options, and nothing behind it; a whole UDP datagram to us; nothing unusual in the VXLAN header.
-      if (n < 64 || ((flags[f] as number) | (gsoType[f] as number)) !== 0 || refs[f] !== 1) break
-      // EtherType, version and header length, ECN; flags and offset, protocol.
-      if ((data.getInt32(o + 12, true) & 0x3ffffff) !== 0x450008) break
-      if ((data.getInt32(o + 20, true) & (0xff00ff3f | 0)) !== 0x11000000) break
-      if (swap(data.getUint16(o + 16, true)) !== n - ETH) break
-      if (data.getInt32(o + 30, true) !== local) break
-      const ports = data.getInt32(o + 36, true)
-      if ((ports & 0xffff) !== port || swap(ports >>> 16) !== n - 34) break
-      const key = data.getInt32(o + 46, true)
-      if (data.getInt32(o + 42, true) !== 8 || key < 0 || key > 0xffffff) break
-      const field = data.getUint16(o + 40, true)
-      if (field !== 0 && verify) {
-        const pseudo = pseudoSum(data.getInt32(o + 26, true), local, n - 34)
-        if (sum(data, o + 34, o + n, pseudo) !== 0xffff) break
-      }
-      let slot = home(key, endpoint, wrap + 1)
-      if (table[slot] !== key || table[slot + 1] !== mark) {
-        slot = (slot + 4) & wrap
-        if (table[slot] !== key || table[slot + 1] !== mark) break
-      }
-      if (table[slot + 2] !== 0) break
-      off[f] = o + 50
-      len[f] = n - 50
-    }
-    return i
-  }
-}
-
-/** Sum of UDP's pseudo-header of two addresses in little-endian words. */
-function pseudoSum(src: number, dst: number, length: number): number {
-  const s = (src & 0xffff) + (src >>> 16) + (dst & 0xffff) + (dst >>> 16)
-  return swap(((s & 0xffff) + (s >>> 16) + ((s & 0xffff) + (s >>> 16) > 0xffff ? 1 : 0)) & 0xffff) + 17 + length
 }
 
 /** The bytes of a VNI as they are read from a frame, in little-endian order; and back. */

@@ -9,7 +9,7 @@ import {
   type FdbOptions,
   type Frame,
   type FramePool,
-  type Link,
+  Link,
   type LocalTaker,
   NO_FRAME,
   type Ticker,
@@ -27,6 +27,7 @@ import type { NetworkOptions, RemoteSpec } from './network-options.ts'
 import { addressBytes, addressText, hostAddress, isGroupAddress, OuterTable } from './outer.ts'
 import { OuterIds } from './outer-ids.ts'
 import { CUT_FIRST, WRAPPED, WRAPPED_TUNNEL } from './outer-loops.ts'
+import { RUN } from './outer-row.ts'
 import { PathMtu, type PathMtuOptions, readTooBig, TooBigReport } from './path-mtu.ts'
 import { type ProfileOptions, type TunnelSettings, tunnelSettings } from './profile.ts'
 import { Reassembly } from './reassembly.ts'
@@ -42,7 +43,7 @@ import * as vxlan from './vxlan.ts'
  *     switch port ── network 5000 ─┘                     └──> its interfaces ──> 192.168.77.3
  *
  * Read `network` for where frames go, `far-ends` for what is kept of a far end, `unwrap` for what is taken and dropped, `outer`
- * for what is put in front.
+ * for what is put in front. Both ways, what needs no thought goes in runs (`outer-run`, `unwrap-run`).
  *
  * Each network has a table of MACs of its own, all of one size: a network that is full of them takes no room from another.
  * An address is learnt where it was heard: network, inner source, outer source.
@@ -128,6 +129,8 @@ export class Vtep implements Element, Ticker {
   readonly #pool: FramePool
   readonly #clock: Clock
   readonly #out: Underlay
+  /** The same where it is a link: it takes many at once. */
+  readonly #link: Link | null
   readonly #outers: OuterTable
   readonly #ends: EndTable
   readonly #end: number
@@ -155,6 +158,7 @@ export class Vtep implements Element, Ticker {
   readonly #used: Uint8Array
   readonly #report: TooBigReport = new TooBigReport()
   readonly #n = { remotesRefused: 0, remotesForgotten: 0, lowered: 0 }
+  readonly #single: Uint32Array = new Uint32Array(1)
   #to = 0
   #sent = 0
   #lowered = 0
@@ -186,6 +190,7 @@ export class Vtep implements Element, Ticker {
     this.#maxNesting = checkRange('maxNesting', options.maxNesting ?? 3, 0, 7)
     this.#ports = [this.port, ...TUNNEL_PORTS]
     this.#out = asUnderlay('out', options.out, pool)
+    this.#link = options.out instanceof Link ? options.out : null
     const fdbOptions: FdbOptions = { ...options }
     // Made at once, so that settings that are none throw here.
     let table: Fdb | null = new Fdb(fdbOptions)
@@ -200,6 +205,7 @@ export class Vtep implements Element, Ticker {
     this.#end = this.#ends.add({
       encapsulation: this.encapsulation,
       port: this.port,
+      local: this.#address,
       settings: this.settings,
       anyVni: -1,
       gbp: options.gbp ?? false,
@@ -218,6 +224,7 @@ export class Vtep implements Element, Ticker {
       headerOf: (n) => this.#outers.lengthOf(this.#far.rows[n] as number) - this.#outside,
       row: (tunnel, address, via) => this.#row(tunnel, address, via),
       wrap: (f, n, cuttable) => this.#wrap(f, n, cuttable),
+      wrapRun: (frames, start, end, rows, counts) => this.#wrapRun(frames, start, end, rows, counts),
       pathFits: (n) => this.#pathFits(n),
       lookAtPaths: () => this.#lookAtPaths(),
     }
@@ -346,16 +353,32 @@ export class Vtep implements Element, Ticker {
   /** Takes what is for it from an underlay that is a port; the rest stays in the batch. */
   process(batch: Batch): void {
     const { frames, length } = batch
+    const run = this.#ends.runOf(this.#end)
     let kept = 0
-    for (let i = 0; i < length; i++) {
-      const f = frames[i] as Frame
+    for (let i = 0; i < length; ) {
+      const from = i
+      const stop = Math.min(length, from + RUN)
+      if (this.#quick) i = run(frames, from, stop, this.#end)
+      if (i > from) this.#came(frames, from, i)
+      if (i === stop) continue
+      const f = frames[i++] as Frame
       if (!this.#isHere(f) || !this.#accept(f)) frames[kept++] = f
     }
     batch.length = kept
   }
 
+  /** Whether packets may go the fast way: where labels or a trace ask for more, they do not. */
+  get #quick(): boolean {
+    return this.#open && this.#labelled === 0 && this.#pool.trace === null
+  }
+
   /** A packet for one of the router's addresses, or for a group: another address may be another VTEP's. */
   #take(f: Frame): boolean {
+    this.#single[0] = f
+    if (this.#quick && this.#ends.runOf(this.#end)(this.#single, 0, 1, this.#end) === 1) {
+      this.#came(this.#single, 0, 1)
+      return true
+    }
     if (!this.#isHere(f)) return false
     const { bytes: b, off } = this.#pool
     const l3 = (off[f] as number) + eth.HLEN
@@ -422,6 +445,38 @@ export class Vtep implements Element, Ticker {
       l4 = l3 + ipv4.headerLength(b, l3)
     }
     return end - l4 >= 8 && ((b[l4 + 2]! << 8) | b[l4 + 3]!) === this.port
+  }
+
+  /** What came out of a tunnel by a run: learns, and hands it to its network. A frame of which more is to be asked goes the long
+   * way, behind those before it. */
+  #came(frames: Uint32Array, start: number, stop: number): void {
+    const { data, off } = this.#pool
+    const { seen, sources } = this.#ends
+    const said = seen[Seen.Network] as number
+    const network = this.#networks[said] as TunnelNetwork
+    const { learning, knownPeersOnly, ownHi, ownLo, fdb } = network
+    const v6 = this.#address.length === 16
+    network.setNow(this.#clock.now)
+    let from = start
+    for (let i = start; i < stop; i++) {
+      const o = off[frames[i] as number] as number
+      const hi = data.getUint16(o + 6, true)
+      const lo = data.getInt32(o + 8, true)
+      const at = (i - start) << 2
+      let plain = (hi & 1) === 0 && (hi | lo) !== 0 && (hi !== ownHi || lo !== ownLo) && network.takes(o)
+      if (plain && (learning || knownPeersOnly)) {
+        const n = this.#far.find(said, sources, at, v6)
+        plain = n !== NONE && (!knownPeersOnly || this.#far.held(n) !== 0)
+        if (plain && learning) fdb.learn(hi, lo, n, false)
+      }
+      if (plain) continue
+      network.deliverAll(frames, from, i)
+      from = i + 1
+      seen[Seen.Version] = v6 ? 6 : 4
+      for (let k = 0; k < 4; k++) seen[Seen.Src + k] = sources[at + k] as number
+      this.#unwrapped(frames[i] as Frame, said)
+    }
+    network.deliverAll(frames, from, stop)
   }
 
   /** What came out of a tunnel: learns, and hands it to its network.
@@ -538,6 +593,19 @@ export class Vtep implements Element, Ticker {
     this.#sent = 0
     this.#outers.cut(f, this.#segment)
     return this.#sent
+  }
+
+  /** Wraps frames by their rows and sends them, up to the first that needs `#wrap`. */
+  #wrapRun(frames: Uint32Array, start: number, end: number, rows: Int32Array, counts: Float64Array): number {
+    const { len } = this.#pool
+    const run = this.#address.length === 4 ? this.#outers.run4 : this.#outers.run6
+    const stop = run(frames, start, end, rows)
+    let bytes = 0
+    for (let i = start; i < stop; i++) bytes += len[frames[i] as number] as number
+    ;(counts[3] as number) += bytes
+    if (this.#link !== null) this.#link.pushAll(frames, start, stop - start)
+    else for (let i = start; i < stop; i++) this.#out.send(frames[i] as Frame)
+    return stop
   }
 
   /** Writes what the header of a wrapped frame says besides. */
