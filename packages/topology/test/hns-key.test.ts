@@ -311,6 +311,23 @@ describe('cni', () => {
     })
   })
 
+  it('win-bridge: MACs of pods that end alike, of IPv6 alone too, and addresses of small subnets and large', () => {
+    const cni = (subnet?: string) => ({
+      name: 'cbr0',
+      type: 'win-bridge',
+      ...(subnet === undefined ? {} : { ipam: { subnet } }),
+    })
+    const endpoints = { a: { ip: 'fd00:1::5/64' }, b: { ip: 'fd00:2::5/64' }, c: { ip: '10.0.0.5/24' } }
+    expect(Object.values(nodeOf(yaml({ ...base, endpoints, cni: cni() })).ports).map(({ mac }) => mac)).toEqual([
+      '00:15:5d:00:00:05',
+      '00:15:5d:00:00:06',
+      '00:15:5d:00:00:07',
+    ])
+    const given = (subnet: string) =>
+      nodeOf(yaml({ ...base, endpoints: { a: {}, b: {} }, cni: cni(subnet) })).ports as Record<string, { ip: string[] }>
+    expect([given('10.244.3.192/26').a?.ip, given('10.0.0.0/8').b?.ip]).toEqual([['10.244.3.195/26'], ['10.0.0.4/8']])
+  })
+
   it('win-overlay: MACs of addresses, ipMasq of the node’s subnet, on the network that the node has', () => {
     const cni = {
       name: 'vxlan0',

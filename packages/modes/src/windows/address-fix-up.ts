@@ -10,6 +10,7 @@ import {
   putMac,
 } from '@l2l3/switch-core'
 import { formatMac, ipv4, ipv6, u32 } from '@l2l3/switch-core/wire'
+import { TurnedFragments } from './turned-fragments.ts'
 import type { VfpNat } from './vfp-nat.ts'
 
 /*
@@ -66,11 +67,13 @@ export class AddressFixUp implements Element {
   readonly #o: FixUpOptions
   /** Where each frame of the batch was going to: the IPv4 address, or a hash of the IPv6 address; by row. */
   readonly #before: Int32Array
+  readonly #fragments: TurnedFragments
 
   constructor(pool: FramePool, options: FixUpOptions) {
     this.#pool = pool
     this.#o = options
     this.#before = new Int32Array(pool.frames)
+    this.#fragments = new TurnedFragments(pool)
   }
 
   process(batch: Batch): void {
@@ -146,7 +149,10 @@ export class AddressFixUp implements Element {
   /** Sends an answer back that is for an address which the pod's own packets have got. */
   #turned(f: Frame): boolean {
     const { vfp, switchSide } = this.#o
-    if (!vfp.nat.knows(f, (this.#pool.off[f] as number) + 14, switchSide)) return false
+    if (this.#fragments.follows(f)) return this.#back(f, 'a later fragment of such an answer: back to it')
+    const known = vfp.nat.knows(f, (this.#pool.off[f] as number) + 14, switchSide)
+    this.#fragments.note(f, known)
+    if (!known) return false
     return this.#back(f, 'an answer to what the pod has sent to itself: back to it')
   }
 

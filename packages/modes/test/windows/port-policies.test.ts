@@ -1,6 +1,6 @@
 import { Filter } from '@l2l3/nat'
 import { type Element, type MacWords, stationMac } from '@l2l3/switch-core'
-import { formatIpv4, u32 } from '@l2l3/switch-core/wire'
+import { formatIpv4, ipv4, parseIpv4, u32 } from '@l2l3/switch-core/wire'
 import { describe, expect, it } from 'vitest'
 import { PortPolicies, type PortPolicyOptions } from '../../src/windows/port-policies.ts'
 import { VfpNat, type VfpPolicies } from '../../src/windows/vfp-nat.ts'
@@ -102,6 +102,56 @@ describe('the port of a pod', () => {
         `pod: ${GATEWAY} > ${POD}, 10.96.0.10#80 > 10.244.1.11#1000, ttl 128`,
       ])
     }
+  })
+
+  it('turns later fragments of such an answer back, too, and no others', () => {
+    const own = { ...web, backends: [{ address: '10.244.1.11', port: 8080, local: true }] }
+    const { send, bench } = port({
+      services: [own],
+      endpoints: [
+        { name: 'pod', ips: ['10.244.1.11'], outboundNat: [{ Type: 'OutBoundNAT', Destinations: ['10.244.1.11'] }] },
+      ],
+    })
+    send('pod', `${POD} > ${GATEWAY}, 10.244.1.11#1000 > 10.96.0.10#80`)
+    /** A piece of a datagram from the pod to the host's address: 24 bytes of 48, UDP without a checksum. */
+    const piece = (id: number, at: 0 | 24, ports: string): string => {
+      const b = Buffer.alloc(44)
+      ipv4.write(b, 0, { src: parseIpv4('10.244.1.11'), dst: parseIpv4('192.0.2.10'), protocol: 17, payload: 24 })
+      b.writeUInt16BE(id, 4)
+      b.writeUInt16BE(at === 0 ? ipv4.Flag.MoreFragments : at / 8, 6)
+      ipv4.fillChecksum(b, 0)
+      b.write(at === 0 ? `${ports}00300000` : '5a5a5a5a', 20, 'hex')
+      return `${GATEWAY}${POD}0800`.replaceAll(':', '') + b.toString('hex')
+    }
+    /** Where a frame came out, from and to which MAC and address. */
+    const way = (frame: string): string[] =>
+      Object.entries(bench.send('pod', frame)).flatMap(([name, list]) =>
+        list.map((f) => {
+          const b = Buffer.from(f, 'hex')
+          expect(ipv4.checksumOk(b, 14)).toBe(true)
+          return `${name}: ${f.slice(0, 12)} ${formatIpv4(u32(b, 26))} > ${formatIpv4(u32(b, 30))} at ${b.readUInt16BE(20) & 0x1fff}`
+        }),
+      )
+    const [mac, gateway] = [POD, GATEWAY].map((m) => m.replaceAll(':', ''))
+    const answer = '1f9003e8'
+    expect([way(piece(7, 0, answer)), way(piece(7, 24, answer))]).toEqual([
+      [`pod: ${mac} 10.96.0.10 > 10.244.1.11 at 0`],
+      [`pod: ${mac} 10.96.0.10 > 10.244.1.11 at 3`],
+    ])
+    // The pod may speak to the host itself: to another port, the same and another identification.
+    for (const id of [7, 8]) {
+      expect([id, way(piece(id, 0, '0fff0050')), way(piece(id, 24, ''))]).toEqual([
+        id,
+        [`switch: ${gateway} 10.244.1.11 > 192.0.2.10 at 0`],
+        [`switch: ${gateway} 10.244.1.11 > 192.0.2.10 at 3`],
+      ])
+    }
+    // A later one before its first waits for it.
+    expect(way(piece(9, 24, answer))).toEqual([])
+    expect(way(piece(9, 0, answer)).sort()).toEqual([
+      `pod: ${mac} 10.96.0.10 > 10.244.1.11 at 0`,
+      `pod: ${mac} 10.96.0.10 > 10.244.1.11 at 3`,
+    ])
   })
 
   it('sends what a ROUTE with NeedEncap is about to the host, and wraps nothing', () => {
