@@ -1,7 +1,7 @@
 /**
- * Makes a fresh clone ready: installs the packages, compiles TypeScript, builds the addon. What `npm start`, `npm test`
- * and the benches call first. Quick when there is nothing to do: the install is skipped while the lock file is the one
- * that was installed, the compilers look for themselves.
+ * Makes a fresh clone ready: installs the packages, compiles TypeScript, puts the command into one file, builds the addon. What
+ * `npm start`, `npm test` and the benches call first. Quick when there is nothing to do: the install is skipped while the lock
+ * file is the one that was installed, the compilers look for themselves.
  */
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -105,6 +105,14 @@ for (const name of readdirSync(join(root, 'packages'))) {
   if (!existsSync(join(path, 'dist'))) rmSync(join(path, 'tsconfig.tsbuildinfo'), { force: true })
 }
 run(join(root, 'node_modules/.bin/tsc'), ['-b'], 'The sources do not compile.')
+
+const { bundle } = await import('./bundle.mjs')
+try {
+  await bundle()
+} catch (error) {
+  // It only starts faster so.
+  process.stderr.write(`set-up: going on without the command in one file: ${error.message}\n`)
+}
 
 const { buildAddon } = await import(pathToFileURL(join(root, 'packages/tap-io/scripts/build-addon.mjs')).href)
 try {

@@ -1,8 +1,9 @@
 /**
  * One segment again, asked two questions about our own process.
  *
- * `latency`: what does the way of waiting cost? The loop is turned by Node's event loop, by a thread that sleeps in the addon at once,
- * by one that first spins for so many microseconds (50 is the default of `runBlocking`), or by one that polls without ever sleeping.
+ * `latency`: what does the way of waiting cost? The loop is turned by Node's event loop - as `l2l3 up --wait` has it: asleep at once, after
+ * a spin, never - or by a thread that sleeps in the addon at once, by one that first spins for so many microseconds (50 is the default
+ * of `runBlocking`), or by one that polls without ever sleeping.
  * A ping as fast as it goes meets a switch that is awake; one each millisecond meets it asleep.
  *
  * `workers`: what does a second thread bring? Worker threads share the queues of multi-queue TAPs; one flow is with one of them.
@@ -39,6 +40,8 @@ export const LATENCY: Scene = segment(
   'ways of waiting',
   [
     { name: 'l2l3-event-loop', title: 'event loop' },
+    { name: 'l2l3-event-loop-50', title: 'event loop, spins 50 us' },
+    { name: 'l2l3-event-loop-busy', title: 'event loop, busy' },
     { name: 'l2l3-spin-0', title: 'sleeps at once' },
     { name: 'l2l3-spin-50', title: 'spins 50 us' },
     { name: 'l2l3-spin-500', title: 'spins 500 us' },

@@ -126,7 +126,7 @@ describe.runIf(why === null)('the bench on TAP devices', () => {
     const { rows, ledgers } = await report('--scene', 'latency,workers')
     const metrics = (scene: string, name: string) =>
       rows.filter((row) => row.scene === scene && row.contender === name).map((row) => row.metric)
-    for (const name of ['event-loop', 'spin-0', 'spin-50', 'spin-500', 'busy']) {
+    for (const name of ['event-loop', 'event-loop-50', 'event-loop-busy', 'spin-0', 'spin-50', 'spin-500', 'busy']) {
       expect(metrics('latency', `l2l3-${name}`)).toEqual(
         expect.arrayContaining(['pingMean', 'pingSlow', 'besideUdp', 'idle']),
       )
@@ -134,7 +134,7 @@ describe.runIf(why === null)('the bench on TAP devices', () => {
     for (const name of ['l2l3', 'l2l3-workers-1', 'l2l3-workers-2']) {
       expect(metrics('workers', name)).toEqual(expect.arrayContaining(['tcp4', 'udp', 'udpFlows', 'pingMean']))
     }
-    expect(Object.keys(ledgers)).toHaveLength(8)
+    expect(Object.keys(ledgers)).toHaveLength(10)
     for (const [name, ledger] of Object.entries(ledgers)) {
       expect(ledger, name).toMatchObject({ balanced: true, held: 0 })
     }

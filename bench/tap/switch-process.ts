@@ -2,11 +2,13 @@
  * Our switch as a process: `switch-process.ts MODE NAMESPACE...` opens a TAP named e0 in each namespace, joins them by a
  * `Switch`, says "ready", and switches until its standard input ends. Then it prints the ledger.
  *
- *   blocking     spins for up to 50 us when idle, then sleeps inside the addon
- *   spin-N       the same with N us
- *   event-loop   a guest of Node's event loop
- *   busy         turns without ever waiting
- *   workers-N    N worker threads, each with a queue of each TAP
+ *   blocking          spins for up to 50 us when idle, then sleeps inside the addon
+ *   spin-N            the same with N us
+ *   busy              turns without ever waiting
+ *   event-loop        a guest of Node's event loop, which sleeps there at once
+ *   event-loop-N      one that spins for N us before, as `l2l3 up --wait spin` does for 50
+ *   event-loop-busy   one that never sleeps
+ *   workers-N         N worker threads, each with a queue of each TAP
  */
 import { writeSync } from 'node:fs'
 import { FramePool, Loop, MAX_FRAME, RealClock, SECOND, Switch } from '@l2l3/switch-core'
@@ -15,6 +17,9 @@ import { inputEnded } from './input-ended.ts'
 
 const [mode = '', ...namespaces] = process.argv.slice(2)
 const [, kind, number] = /^([a-z-]+?)(?:-(\d+))?$/.exec(mode) ?? []
+
+/** Frames that wait in a TAP: what topologies have where they do not say. */
+const QUEUE = 256
 
 /** Says what became of all frames, and ends. */
 function end(report: unknown): never {
@@ -47,7 +52,7 @@ const clock = new RealClock()
 const loop = new Loop(pool, clock)
 const sw = new Switch(pool, clock)
 loop.every(SECOND, sw)
-const taps = namespaces.map((netns) => TapPort.open(pool, { name: 'e0', netns, mtu: 1500 }))
+const taps = namespaces.map((netns) => TapPort.open(pool, { name: 'e0', netns, mtu: 1500, queueLength: QUEUE }))
 for (const tap of taps) loop.add(tap, sw.addPort(loop.link(tap), { name: tap.ifname }))
 
 writeSync(1, 'ready\n')
@@ -61,8 +66,10 @@ switch (kind) {
   case 'busy':
     runBlocking(loop, taps, { spinMicros: Number.POSITIVE_INFINITY, until: inputEnded() })
     break
-  case 'event-loop': {
-    const runner = runOnEventLoop(loop, taps)
+  case 'event-loop':
+  case 'event-loop-busy': {
+    const spinMicros = kind === 'event-loop' ? Number(number ?? 0) : Number.POSITIVE_INFINITY
+    const runner = runOnEventLoop(loop, taps, { spinMicros })
     await inputOver()
     await runner.stop()
     break
