@@ -6,6 +6,7 @@ import { u32 } from '../wire/bytes.ts'
 import { HLEN } from '../wire/ethernet.ts'
 import { Addressed, Kind } from './addressed.ts'
 import * as explain from './explain.ts'
+import { firstRule } from './first-rule.ts'
 import {
   Bit,
   compileRules,
@@ -49,6 +50,7 @@ export class MacRewrite implements Element {
   readonly #pool: FramePool
   readonly #words: Int32Array
   readonly #hits: Float64Array
+  readonly #first: (frames: Uint32Array, from: number, n: number) => number
   readonly #found: Addressed = new Addressed()
 
   /** @throws RangeError that names the rule, the key and the value */
@@ -57,6 +59,7 @@ export class MacRewrite implements Element {
     this.#pool = pool
     this.#words = compileRules(rules, options.otherwise ?? 'accept')
     this.#hits = new Float64Array(rules.length + 1)
+    this.#first = firstRule(pool, this.#words)
   }
 
   /** Frames that each rule has matched, in the order of the rules; last, those that none has. */
@@ -66,63 +69,26 @@ export class MacRewrite implements Element {
 
   process(batch: Batch): void {
     const pool = this.#pool
-    const { data, off, len, refs, port } = pool
-    const w = this.#words
     const { frames, length: n } = batch
-    // The first rule is tried here, from locals (measured: 10 ns a frame, 23 from the table). It is most often the only
-    // one.
-    const plain = w[0] === 0 && pool.trace === null
-    const inPort = w[PORT] as number
-    const portMask = w[PORT + 1] as number
-    const dHi = w[DST_MAC] as number
-    const dHiMask = w[DST_MAC + 1] as number
-    const dLo = w[DST_MAC + 2] as number
-    const dLoMask = w[DST_MAC + 3] as number
-    const sHi = w[SRC_MAC] as number
-    const sHiMask = w[SRC_MAC + 1] as number
-    const sLo = w[SRC_MAC + 2] as number
-    const sLoMask = w[SRC_MAC + 3] as number
-    const toDHi = w[SET_DST] as number
-    const keepDHi = w[SET_DST + 1] as number
-    const toDLo = w[SET_DST + 2] as number
-    const keepDLo = w[SET_DST + 3] as number
-    const toSHi = w[SET_SRC] as number
-    const keepSHi = w[SET_SRC + 1] as number
-    const toSLo = w[SET_SRC + 2] as number
-    const keepSLo = w[SET_SRC + 3] as number
+    const plain = this.#words[0] === 0 && pool.trace === null
     let kept = 0
-    let first = 0
     for (let i = 0; i < n; i++) {
+      const next = plain ? this.#first(frames, i, n) : i
+      // While nothing was dropped or copied, frames are where they belong.
+      if (kept !== i) for (let k = i; k < next; k++) frames[kept + k - i] = frames[k] as number
+      kept += next - i
+      ;(this.#hits[0] as number) += next - i
+      i = next
+      if (i === n) break
       const f = frames[i] as Frame
-      const o = off[f] as number
-      if ((len[f] as number) < HLEN) {
+      if ((pool.len[f] as number) < HLEN) {
         pool.drop(f, Drop.Runt)
         continue
       }
-      const dstHi = data.getUint16(o, true)
-      const dstLo = data.getInt32(o + 2, true)
-      const srcHi = data.getUint16(o + 6, true)
-      const srcLo = data.getInt32(o + 8, true)
-      const differs =
-        (((port[f] as number) ^ inPort) & portMask) |
-        ((dstHi ^ dHi) & dHiMask) |
-        ((dstLo ^ dLo) & dLoMask) |
-        ((srcHi ^ sHi) & sHiMask) |
-        ((srcLo ^ sLo) & sLoMask)
-      if (differs !== 0 || !plain || refs[f] !== 1) {
-        const g = this.#search(f)
-        if (g !== NO_FRAME) frames[kept++] = g
-        continue
-      }
-      first++
-      data.setUint16(o, (dstHi & keepDHi) | toDHi, true)
-      data.setInt32(o + 2, (dstLo & keepDLo) | toDLo, true)
-      data.setUint16(o + 6, (srcHi & keepSHi) | toSHi, true)
-      data.setInt32(o + 8, (srcLo & keepSLo) | toSLo, true)
-      frames[kept++] = f
+      const g = this.#search(f)
+      if (g !== NO_FRAME) frames[kept++] = g
     }
     batch.length = kept
-    ;(this.#hits[0] as number) += first
   }
 
   /** Takes a frame through all rules: gives it, or `NO_FRAME` where it has ended. */
