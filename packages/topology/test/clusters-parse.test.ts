@@ -188,6 +188,21 @@ describe('options of the modes', () => {
     ])
   })
 
+  it('antrea and cilium', () => {
+    const peer = '    peers: [{ node: x, subnets: [10.2.0.0/24], address: 192.0.2.2, tunnelIp: 10.2.0.1 }]\n'
+    expect(node('antrea', `    podCidr: [10.1.0.0/24, 10.3.0.0/24]\n    tunnelType: gre\n    vni: 7\n${peer}`)).toEqual(
+      [
+        '5:14 nodes.n.podCidr: 10.3.0.1 is the second of IPv4, after 10.1.0.1: there is one of each',
+        '7:5 nodes.n.vni: is of geneve or vxlan, not gre',
+        '8:68 nodes.n.peers[0].tunnelIp: has no meaning in mode antrea',
+      ],
+    )
+    expect(node('cilium', `    podCidr: 10.1.0.0/24\n    router: [10.1.0.1, 10.1.0.2]\n${peer}`)).toEqual([
+      '6:13 nodes.n.router: 10.1.0.2 is the second of IPv4, after 10.1.0.1: there is one of each',
+      '7:68 nodes.n.peers[0].tunnelIp: has no meaning in mode cilium',
+    ])
+  })
+
   it('ptp is in no cluster with kindnet beside it', () => {
     const uplink = (n: number): string => `uplink: { segment: lan, ip: 192.0.2.${n}/24 }`
     const text = `segments: { lan: {} }

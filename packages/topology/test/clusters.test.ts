@@ -109,7 +109,9 @@ describe('MACs of VTEPs that the file gives', () => {
 describe('settings of Calico', () => {
   it('another address for what leaves is of its own IP version', async () => {
     const pools = 'pools: [{ cidr: 10.244.0.0/16, natOutgoing: true }, { cidr: "fd44::/16", natOutgoing: true }]'
-    await using lab = await topology(two(calico(`natOutgoingAddress: 192.0.2.1\n    ${pools}`)), { world: 'memory' })
+    const { each, ...both } = calico(pools)
+    const text = two({ ...both, each: [`${each[0]}\n    natOutgoingAddress: 192.0.2.1`, each[1]] })
+    await using lab = await topology(text, { world: 'memory' })
     const check = (family: 4 | 6): object => ({ ping: { from: 'web', to: 'outside', family, count: 1 } })
     expect((await seen(lab, 'node1/uplink', { ...check(4) })).join('\n')).toContain('ip.src 192.0.2.1')
     expect((await seen(lab, 'node1/uplink', { ...check(6) })).join('\n')).toContain('ipv6.src fd00:2::1')

@@ -4,9 +4,18 @@ import { attempt } from '../attempt.ts'
 import type { Mode, Report } from '../mode.ts'
 import type { NodeSpec } from '../topology.ts'
 import { checkHosts, checkUnderlay, given, noted } from './bridged-node.ts'
-import { announcement, checkPeers, clusterOptions, oneOrTwo, type RawCluster } from './cluster-keys.ts'
+import {
+  announcement,
+  checkNoVteps,
+  checkOneOfEach,
+  checkPeers,
+  clusterOptions,
+  oneOrTwo,
+  type RawCluster,
+} from './cluster-keys.ts'
 import {
   type Build,
+  checkUnused,
   gateOptions,
   KUBE_CHANGES,
   kubeOptions,
@@ -75,14 +84,17 @@ const build: Build<AntreaSettings> = (ground, now, node) => {
 
 function check(node: NodeSpec, report: Report): void {
   const fine = noted(report, (note) => {
-    const { podCidr, gatewayMac } = of(node)
+    const { podCidr, gatewayMac, tunnelType } = of(node)
     if (podCidr === undefined) note([], 'the key "podCidr" is missing')
     if (gatewayMac !== undefined) attempt(note, ['gatewayMac'], () => parseMac(gatewayMac))
+    if (tunnelType === 'gre') checkUnused(node, ['tunnelPort', 'vni'], 'is of geneve or vxlan, not gre', note)
     const own = gateways(node, note)
+    checkOneOfEach('podCidr', own, note)
     checkHosts(node.ports, own, note)
     checkUnderlay(node, note)
     checkRouted(node, note)
     checkPeers(node, note)
+    checkNoVteps(node, note)
     checkPolicies(node, own, note)
   })
   if (fine) tryToBuild(node, settings, build, report)

@@ -6,6 +6,8 @@ import type { NodeSpec } from '../topology.ts'
 import { given, noted } from './bridged-node.ts'
 import {
   announcement,
+  checkNoVteps,
+  checkOneOfEach,
   checkPeers,
   clusterOptions,
   oneOrTwo,
@@ -96,6 +98,8 @@ function check(node: NodeSpec, report: Report): void {
       .flat()
       .flatMap((text) => attempt(note, ['podCidr'], () => parseNetwork(text)) ?? [])
     const routers = routersOf(node, note)
+    checkOneOfEach('podCidr', networks, note)
+    if (of(node).router !== undefined) checkOneOfEach('router', routers, note)
     for (const { endpoint, options: own, path } of node.ports) {
       if (endpoint === null) continue
       if ((own as { identity?: number }).identity === undefined) {
@@ -112,6 +116,7 @@ function check(node: NodeSpec, report: Report): void {
     checkAlone(node, note)
     checkRouted(node, note)
     checkPeers(node, note)
+    checkNoVteps(node, note)
     checkPolicies(node, [], note)
   })
   if (fine) tryToBuild(node, settings, build, report)

@@ -103,6 +103,16 @@ export function checkNear(node: NodeSpec, who: string, report: Report): void {
   })
 }
 
+/** Reports what peers say of their VTEPs, in a mode that has none or makes all of it itself. */
+export function checkNoVteps(node: NodeSpec, report: Report): void {
+  const { peers = [] } = node.options as RawCluster
+  for (const [i, peer] of peers.entries()) {
+    for (const key of ['vtepMac', 'tunnelIp'] as const) {
+      if (peer[key] !== undefined) report(['peers', i, key], `has no meaning in mode ${node.mode}`, 'key')
+    }
+  }
+}
+
 /** Reports peers that are none, and those to which no route leads. */
 export function checkPeers(node: NodeSpec, report: Report): void {
   const { peers = [] } = node.options as RawCluster

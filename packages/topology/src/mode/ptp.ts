@@ -4,7 +4,7 @@ import { attempt } from '../attempt.ts'
 import type { PtpConf } from '../cni/plugins.ts'
 import type { Expanding, Mode, RawNode, Report } from '../mode.ts'
 import type { NodeSpec, PortSpec } from '../topology.ts'
-import { announcement, checkNear, checkPeers, clusterOptions, type RawCluster } from './cluster-keys.ts'
+import { announcement, checkNear, checkNoVteps, checkPeers, clusterOptions, type RawCluster } from './cluster-keys.ts'
 import { type CniNode, cniKey, type Expanded, expandCni, runtimeKey } from './cni-key.ts'
 import { defaultRouted, hostRoutes, hostRoutesKey } from './cni-routes.ts'
 import {
@@ -146,6 +146,7 @@ function check(node: NodeSpec, report: Report): void {
   checkAlone(node, note)
   checkRouted(node, note)
   checkPeers(node, note)
+  checkNoVteps(node, note)
   if (kindnet) checkNear(node, 'kindnet', note)
   checkPolicies(node, [], note)
   if (fine) tryToBuild(node, settings, build, report)
