@@ -1,5 +1,6 @@
 import { Drop } from '@l2l3/switch-core'
 import type { Addresses6 } from '../addresses6.ts'
+import { PROTOCOL_NAMES } from '../conntrack/listing.ts'
 import type { DestinationPolicy, NewFlow, OutsideAddresses, ReplyCheck, SourcePolicy } from '../policy.ts'
 import { IPV6, isTranslatable, plainKind, QUERY } from '../tuple.ts'
 import { type MappingInfo, Mappings } from './mappings.ts'
@@ -132,7 +133,7 @@ export class SourceNat implements SourcePolicy {
     const pool = v6 ? this.#pool6 : this.#pool4
     if (!masquerades && pool.length === 0) return false
     if (this.#settings.protocols[kind & 255] === 0) {
-      if (flow.tells) flow.why = `protocol ${kind & 255} is not translated`
+      if (flow.tells) flow.why = notAmong(this.#settings.protocols, kind)
       if (this.#settings.dropOthers) return this.#refuse(flow, Drop.NatUnsupported)
       return true
     }
@@ -357,4 +358,11 @@ function intern(addresses: Addresses6, words: Uint32Array): number {
   const row = addresses.intern(bytes, 0)
   if (row === 0) throw new RangeError('to: the table of IPv6 addresses is full')
   return row
+}
+
+/** That a protocol is none of those that are translated, and which they are. */
+function notAmong(protocols: Uint8Array, kind: number): string {
+  const name = (protocol: number): string => PROTOCOL_NAMES[protocol] ?? `protocol ${protocol}`
+  const translated = [...protocols.keys()].filter((protocol) => protocols[protocol] !== 0).map(name)
+  return `${name(kind & 255)} is not translated here, only ${translated.join(', ')}`
 }

@@ -4,9 +4,9 @@ import { ipv4, put16 } from '@l2l3/switch-core/wire'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { Listener } from '../../../switch-core/test/listener.ts'
-import { Balancer, OutboundNat, PortMappings, Rejector, SourceNat } from '../../src/index.ts'
+import { Balancer, BEHAVIOUR, OutboundNat, PortMappings, Rejector, SourceNat } from '../../src/index.ts'
 import { TwoPassages } from './bench-passage.ts'
-import { echo, hex, INSIDE, icmpPacket, Lab, type LabOptions, OUTSIDE, tcpPacket, udpPacket } from './lab.ts'
+import { echo, hex, INSIDE, icmpPacket, Lab, type LabOptions, OUTSIDE, rawPacket, tcpPacket, udpPacket } from './lab.ts'
 
 /** A lab like a NAT node: outbound rules, port mappings, services. */
 function node(options: LabOptions = {}): { lab: Lab; balancer: Balancer; mappings: PortMappings } {
@@ -86,6 +86,26 @@ describe('the NAT explains', () => {
     expect(said(lab, INSIDE, udpPacket('10.23.0.12#5000 > 203.0.113.2#53'))).toEqual([
       'NAT: known flow udp 10.23.0.12:5000 > 203.0.113.2:53: not translated',
     ])
+  })
+
+  it('a protocol that OutBoundNAT does not translate, and what it does', () => {
+    for (const otherProtocols of ['pass', 'drop'] as const) {
+      const lab = new Lab((lab) => ({
+        source: [new SourceNat(lab.addresses, { to: ['203.0.113.1'], ...BEHAVIOUR.hns, otherProtocols })],
+      }))
+      for (const [protocol, name] of [
+        [47, 'protocol 47'],
+        [132, 'sctp'],
+      ] as const) {
+        const [, then = ''] = said(
+          lab,
+          INSIDE,
+          rawPacket('10.22.0.12#5000 > 203.0.113.2#80', protocol, '138801f400000000c0ffee00'),
+        )
+        expect(then).toContain(otherProtocols === 'pass' ? ': source stays (' : 'no new flow ')
+        expect(then).toContain(`${name} is not translated here, only tcp, udp`)
+      }
+    }
   })
 
   it('a port mapping', () => {
