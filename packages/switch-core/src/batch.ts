@@ -12,8 +12,9 @@ export class Batch {
   readonly frames: Uint32Array
   length = 0
 
-  constructor(capacity: number = BATCH) {
-    this.frames = new Uint32Array(capacity)
+  /** `frames` is where it keeps them, if not in an array of its own. */
+  constructor(capacity: number = BATCH, frames: Uint32Array = new Uint32Array(capacity)) {
+    this.frames = frames
   }
 
   get capacity(): number {

@@ -4,6 +4,7 @@ import { Ledger, type LedgerReport } from './ledger.ts'
 import { TUNNEL } from './offload/kinds.ts'
 import type { FrameTrace } from './trace.ts'
 import { makeBuffer } from './wasm/memory.ts'
+import { Room } from './wasm/room.ts'
 
 /*
  * A frame is a number: a row in this pool. The bytes of all frames are one arena; what is known about a frame stands
@@ -41,6 +42,9 @@ export const NO_FRAME = -1
 /** Size of the largest frame there is: a 65,535-byte IP packet behind an Ethernet header with one VLAN tag. */
 export const MAX_FRAME = 65_553
 
+/** Bytes of the largest arena. */
+const LARGEST = 2 ** 32 - 1
+
 /** Sizes of a pool, in bytes unless said otherwise. */
 export interface FramePoolOptions {
   /** How many frames; 1 to 1,048,576. Default 2,048. */
@@ -52,6 +56,10 @@ export interface FramePoolOptions {
   headroom?: number
   /** Puts the arena in a SharedArrayBuffer, so that workers can see it. Default false. */
   shared?: boolean
+  /** Room beside the arena for tables, which programs in WebAssembly work on: a switch whose tables find none runs in
+   * JavaScript. 0 to 1 GiB; what is not used takes no memory. Default 4 MiB: a switch of 65,536 addresses takes 2.1 MiB, one
+   * of 8,192 0.3, one of 1,048,576 33; being VLAN-aware 0.4 more, and 4 KiB for each port above 72. */
+  tables?: number
 }
 
 /** Is told what happens to frames: the hook of tracer and drop capture. Not set, it costs one comparison. */
@@ -87,6 +95,9 @@ export class FramePool {
   readonly bytes: Uint8Array
   /** The same bytes for 16- and 32-bit access at any offset; call it with a constant `littleEndian`, which is free. */
   readonly data: DataView
+
+  /** Room for tables in the memory that the arena is in. */
+  readonly tables: Room
 
   /** Index in `bytes` of the frame's first byte. */
   readonly off: Uint32Array
@@ -140,16 +151,20 @@ export class FramePool {
     const lines = Math.ceil((this.headroom + this.frameSize) / 64)
     this.stride = (lines | 1) * 64
     const size = this.frames * this.stride
-    if (size > 2 ** 32 - 1) {
+    if (size > LARGEST) {
       throw new RangeError(`frames x frameSize is ${size} bytes; a pool takes at most 4 GiB`)
     }
-    const arena = makeBuffer(size, options.shared ?? false)
+    const n = this.frames
+    const tables = checkRange('tables', options.tables ?? 4 << 20, 0, 1 << 30)
+    const columns = 2 * Math.ceil(n / 16) * 64
+    const whole = Math.min(size + columns + tables, LARGEST)
+    const arena = makeBuffer(whole, options.shared ?? false)
     this.bytes = new Uint8Array(arena, 0, size)
     this.data = new DataView(arena, 0, size)
+    this.tables = new Room(arena, size, whole)
 
-    const n = this.frames
-    this.off = new Uint32Array(n)
-    this.len = new Uint32Array(n)
+    this.off = this.tables.array(Uint32Array, n)
+    this.len = this.tables.array(Uint32Array, n)
     this.port = new Uint16Array(n)
     this.flags = new Uint8Array(n)
     this.gsoType = new Uint8Array(n)

@@ -78,4 +78,5 @@ export { Switch, type SwitchOptions, type VlanCounters } from './switch/switch.t
 export type { PortVlans, VlanRange } from './switch/vlan.ts'
 export type { FrameTrace } from './trace.ts'
 export { makeBuffer } from './wasm/memory.ts'
+export type { Column, Room } from './wasm/room.ts'
 export { ago, listText } from './words.ts'

@@ -1,4 +1,4 @@
-import { Batch } from './batch.ts'
+import { BATCH, Batch } from './batch.ts'
 import type { Clock } from './clock.ts'
 import { Drop } from './drop.ts'
 import type { Element } from './element.ts'
@@ -72,7 +72,8 @@ export class Loop {
   readonly #onPortFailed: ((port: Port, error: Error) => void) | undefined
   readonly #sources: Source[] = []
   #due: Due[] = []
-  readonly #batch: Batch = new Batch()
+  /** Beside the frames, where programs in WebAssembly reach it. */
+  readonly #batch: Batch
   #pending: Link[] = []
   #pendingLength = 0
   #delivering: Link[] = []
@@ -80,6 +81,7 @@ export class Loop {
 
   constructor(pool: FramePool, clock: Clock, options: LoopOptions = {}) {
     this.pool = pool
+    this.#batch = new Batch(BATCH, pool.tables.array(Uint32Array, BATCH))
     this.clock = clock
     this.#rounds = checkRange('rounds', options.rounds ?? 16, 1, 1000)
     this.#onPortFailed = options.onPortFailed

@@ -112,7 +112,8 @@ export class Fdb {
   #telling = false
   readonly #watchers: FdbWatcher[] = []
 
-  constructor(options: FdbOptions = {}) {
+  /** `table` makes the array of the entries: elsewhere than in a buffer of its own. */
+  constructor(options: FdbOptions = {}, table: (words: number) => Int32Array = (words) => new Int32Array(words)) {
     this.maxEntries = checkRange('maxEntries', options.maxEntries ?? 8192, 1, 1 << 20)
     this.atLimit = options.atLimit ?? 'refuse'
     if (this.atLimit !== 'refuse' && this.atLimit !== 'evict') {
@@ -125,7 +126,7 @@ export class Fdb {
     this.salt = homeSlot(seed, 0x5bd1e995, 0, 0)
     this.ageing = options.ageing ?? 300
     const bits = Math.max(4, Math.ceil(Math.log2(this.maxEntries * 2)))
-    this.table = new Int32Array(4 << bits)
+    this.table = table(4 << bits)
     this.#mask = (1 << bits) - 1
     this.shift = 32 - bits
   }

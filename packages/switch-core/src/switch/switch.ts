@@ -5,6 +5,7 @@ import { type Frame, type FramePool, NO_FRAME } from '../frame-pool.ts'
 import type { Link } from '../link.ts'
 import type { Ticker } from '../loop.ts'
 import type { FrameTrace } from '../trace.ts'
+import type { Column } from '../wasm/room.ts'
 import { parseMac } from '../wire/ethernet.ts'
 import { popTag, pushTag } from '../wire/vlan.ts'
 import * as explain from './explain.ts'
@@ -14,6 +15,7 @@ import {
   type FastRun,
   fastRun,
   QUEUE,
+  type RunArrays,
   RX_BYTES,
   RX_FRAMES,
   TX_BYTES,
@@ -42,6 +44,7 @@ import {
 } from './port.ts'
 import { BROADCAST, MULTICAST, UNKNOWN } from './storm.ts'
 import { NOT_MEMBER, PRIORITY, TAGGED, UNTAGGED } from './vlan.ts'
+import { wasmRun } from './wasm-run.ts'
 
 /*
  * A learning switch (802.1D, 802.1Q; modes.md 19). What happens to a frame that comes in by a port:
@@ -117,14 +120,14 @@ export class Switch implements Ticker {
   #live: readonly SwitchPort[] = []
   readonly #mirrors: Mirrors = new Mirrors()
   /* By port; places that no port has are down. They grow together, and `#run` with them. */
-  #flags: Int32Array = new Int32Array(FIRST).fill(DOWN)
-  #counts: Float64Array = new Float64Array(FIRST * COUNTERS)
+  #flags: Int32Array
+  #counts: Float64Array
   /** Membership, by port << 12 | VLAN: a row of 4,096 bytes a port. */
   #members: Uint8Array
   /** Frames that the fast run sends: `QUEUE` places a port, how many there are, and for which ports. */
-  #queue: Uint32Array = new Uint32Array(FIRST * QUEUE)
-  #queued: Uint8Array = new Uint8Array(FIRST)
-  #touched: Uint16Array = new Uint16Array(FIRST + 1)
+  #queue: Uint32Array
+  #queued: Uint8Array
+  #touched: Uint16Array
   #targets: Uint16Array = new Uint16Array(FIRST)
   /** Four counters a VLAN, so that `vlan << 2` is their index. */
   readonly #vlanCounts: Float64Array
@@ -153,9 +156,15 @@ export class Switch implements Ticker {
     }
     const through = this.vlanAware && this.tpid === 0x88a8 ? CUSTOMERS : 0
     this.#reserved = 0xffff & ~mask & ~through & ~(options.stpGroupWhenOff === 'filter' ? 0 : 1)
-    this.#fdb = new Fdb(options)
-    this.#vlanCounts = new Float64Array(this.vlanAware ? 4096 * 4 : 0)
-    this.#members = new Uint8Array(this.vlanAware ? FIRST << 12 : 0)
+    const { tables } = pool
+    this.#fdb = new Fdb(options, (words) => tables.array(Int32Array, words))
+    this.#flags = tables.array(Int32Array, FIRST).fill(DOWN)
+    this.#counts = tables.array(Float64Array, FIRST * COUNTERS)
+    this.#queue = tables.array(Uint32Array, FIRST * QUEUE)
+    this.#queued = tables.array(Uint8Array, FIRST)
+    this.#touched = tables.array(Uint16Array, FIRST + 1)
+    this.#vlanCounts = tables.array(Float64Array, this.vlanAware ? 4096 * 4 : 0)
+    this.#members = tables.array(Uint8Array, this.vlanAware ? FIRST << 12 : 0)
     this.#run = this.#makeRun()
   }
 
@@ -609,16 +618,18 @@ export class Switch implements Ticker {
 
   #grow(): void {
     const size = this.#flags.length * 2
-    const grow = <T extends Int32Array | Float64Array | Uint32Array | Uint16Array | Uint8Array>(to: T, from: T): T => {
+    const { tables } = this.#pool
+    const grow = <T extends Column>(to: T, from: T): T => {
       to.set(from)
+      tables.release(from)
       return to
     }
-    this.#flags = grow(new Int32Array(size).fill(DOWN), this.#flags)
-    this.#counts = grow(new Float64Array(size * COUNTERS), this.#counts)
-    if (this.vlanAware) this.#members = grow(new Uint8Array(size << 12), this.#members)
-    this.#queue = new Uint32Array(size * QUEUE)
-    this.#queued = new Uint8Array(size)
-    this.#touched = new Uint16Array(size + 1)
+    this.#flags = grow(tables.array(Int32Array, size).fill(DOWN), this.#flags)
+    this.#counts = grow(tables.array(Float64Array, size * COUNTERS), this.#counts)
+    if (this.vlanAware) this.#members = grow(tables.array(Uint8Array, size << 12), this.#members)
+    this.#queue = grow(tables.array(Uint32Array, size * QUEUE), this.#queue)
+    this.#queued = grow(tables.array(Uint8Array, size), this.#queued)
+    this.#touched = grow(tables.array(Uint16Array, size + 1), this.#touched)
     this.#targets = grow(new Uint16Array(size), this.#targets)
     this.#run = this.#makeRun()
   }
@@ -626,8 +637,9 @@ export class Switch implements Ticker {
   #makeRun(): FastRun {
     const { data, off, len } = this.#pool
     const { table, salt, shift } = this.#fdb
-    return fastRun({
+    const arrays: RunArrays = {
       ...{ data, off, len, table, salt, shift },
+      fdb: this.#fdb,
       flags: this.#flags,
       members: this.#members,
       queue: this.#queue,
@@ -637,6 +649,7 @@ export class Switch implements Ticker {
       vlanCounts: this.#vlanCounts,
       aware: this.vlanAware,
       tpid: this.#tpidLe,
-    })
+    }
+    return wasmRun(this.#pool, arrays) ?? fastRun(arrays)
   }
 }

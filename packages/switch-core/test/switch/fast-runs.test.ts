@@ -1,0 +1,128 @@
+// The three ways through a switch make the same frames, tables, counters and accounts: the run in WebAssembly, the run in JavaScript,
+// and the long way, which all frames go while somebody traces.
+import fc from 'fast-check'
+import { expect, it, test, vi } from 'vitest'
+import { Batch, type Frame, type FramePoolOptions, SECOND, type SwitchPortOptions } from '../../src/index.ts'
+import { Listener } from '../listener.ts'
+import { hex, Lab } from './lab.ts'
+
+const mac = (i: number): string => `0200000000${i.toString(16).padStart(2, '0')}`
+const frame = (dst: string, src: string, tag: string, n: number): string => `${dst}${src}${tag}0800${'5a'.repeat(n)}`
+
+/** Stations: more than a table of 32 addresses takes, so that it is crowded, and some are refused. */
+const STATIONS = 40
+/** Longer than a slice of the run. */
+const LONG = 150
+
+const WAYS: Readonly<Record<string, FramePoolOptions>> = {
+  'in WebAssembly': {},
+  'in WebAssembly, on shared memory': { shared: true },
+  'in JavaScript': { tables: 0 },
+  'the long way': {},
+}
+
+const station = fc.nat(STATIONS - 1).map(mac)
+const dst = fc.oneof(
+  { weight: 20, arbitrary: station },
+  { weight: 1, arbitrary: fc.constantFrom('ffffffffffff', '01005e000001', '0180c2000002', '000000000000') },
+)
+const src = fc.oneof(
+  { weight: 30, arbitrary: station },
+  { weight: 1, arbitrary: fc.constantFrom('000000000000', '010000000001') },
+)
+const tag = fc.constantFrom('', '', '', '81000001', '81002002', '8100a000', '81000fff', '88a80001')
+const one = fc
+  .tuple(dst, src, tag, fc.nat(40), fc.boolean())
+  // Now and then a runt.
+  .map(([d, s, t, n, whole]) => (whole || n > 3 ? frame(d, s, t, n) : frame(d, s, t, 0).slice(0, 24 + n * 4)))
+/** Stations mostly talk over and over: a few frames, repeated. */
+const burst = fc
+  .tuple(fc.array(one, { minLength: 1, maxLength: 8 }), fc.nat(LONG))
+  .map(([frames, n]) => Array.from({ length: n }, (_, i) => frames[i % frames.length] as string))
+const step = fc.record({ port: fc.nat(3), frames: burst, atOnce: fc.boolean(), wait: fc.constantFrom(0, 0, 1, 3) })
+const options = (aware: boolean): fc.Arbitrary<SwitchPortOptions> =>
+  fc.record(
+    {
+      learning: fc.constantFrom(true, true, true, false, 'sticky' as const),
+      hairpin: fc.constantFrom(false, false, true),
+      isolated: fc.constantFrom(false, false, true),
+      mtu: fc.constant(68),
+      ...(aware && {
+        vlan: fc.constantFrom({ access: 1 }, { trunk: [1, 2] }, { trunk: [2], native: 1 }, { tunnel: 1 }),
+      }),
+    },
+    { requiredKeys: [] },
+  )
+
+/** Gives a switch frames as one batch, as a link would. */
+function process(lab: Lab, port: number, frames: readonly string[]): void {
+  const batch = new Batch(LONG)
+  for (const text of frames) batch.push(lab.pool.from(hex(text)) as Frame)
+  lab.pool.ledger.originate(batch.length)
+  lab.port(port).process(batch)
+  expect(batch.length).toBe(0)
+}
+
+it('makes the same of every batch, whichever way it goes', () => {
+  const world = fc.boolean().chain((vlanAware) =>
+    fc.record({
+      vlanAware: fc.constant(vlanAware),
+      ports: fc.array(options(vlanAware), { minLength: 4, maxLength: 4 }),
+      steps: fc.array(step, { maxLength: 10 }),
+      seed: fc.nat(),
+    }),
+  )
+  fc.assert(
+    fc.property(world, ({ vlanAware, ports, steps, seed }) => {
+      const [first, ...others] = Object.entries(WAYS).map(([way, pool]) => {
+        const lab = new Lab(ports, { vlanAware, ageing: 2, maxEntries: 32, seed }, { frameSize: 128, ...pool })
+        if (way === 'the long way') new Listener(lab.pool)
+        const out = steps.map(({ port, frames, atOnce, wait }) => {
+          lab.clock.advance(wait * SECOND)
+          if (!atOnce) return lab.send(port, ...frames)
+          process(lab, port, frames)
+          lab.loop.settle()
+          return lab.collect()
+        })
+        return {
+          out,
+          counters: lab.ports.map(({ port }) => port.counters),
+          vlans: [1, 2].map((vlan) => lab.switch.vlanCounters(vlan)),
+          fdb: [...lab.switch.fdb.list()],
+          fdbCounters: lab.switch.fdb.counters,
+          report: lab.pool.report(),
+        }
+      })
+      for (const other of others) expect(other).toEqual(first)
+    }),
+    { numRuns: 60 },
+  )
+})
+
+for (const [way, pool] of Object.entries(WAYS).slice(0, 3)) {
+  for (const vlanAware of [false, true]) {
+    it(`takes known unicast ${way}${vlanAware ? ' with VLANs' : ''}: the table is asked for no frame of it`, () => {
+      const lab = new Lab(2, { vlanAware }, pool)
+      expect(lab.pool.tables.has(lab.switch.fdb.table)).toBe(way !== 'in JavaScript')
+      for (let i = 0; i < STATIONS; i++) lab.send(i & 1, frame('ffffffffffff', mac(i), '', 4))
+      const asked = vi.spyOn(lab.switch.fdb, 'lookup')
+      const frames = Array.from({ length: 60 }, (_, i) => frame(mac(2 * (i % 20) + 1), mac(2 * (i % 20)), '', i + 4))
+      // More ports than there were arrays for: the run is made anew.
+      for (let i = 0; i < 100; i++) lab.plug()
+      expect(lab.send(0, ...frames)).toEqual({ 1: frames })
+      expect(lab.switch.portCounters(1).txFrames).toBe(STATIONS / 2 + 60)
+      process(lab, 0, frames)
+      lab.loop.settle()
+      expect(lab.collect()).toEqual({ 1: frames })
+      expect(asked).not.toHaveBeenCalled()
+    })
+  }
+}
+
+test('a switch whose tables find no room beside the frames runs in JavaScript', () => {
+  const lab = new Lab(2, { maxEntries: 1 << 17 })
+  expect(lab.pool.tables.has(lab.switch.fdb.table)).toBe(false)
+  lab.send(1, frame(mac(9), mac(1), '', 4))
+  const text = frame(mac(1), mac(0), '', 4)
+  expect(lab.send(0, text, text)).toEqual({ 1: [text, text] })
+})
