@@ -11,10 +11,19 @@ const [WEB_IP, DB_IP, VIP, HAIRPIN] = ['0a010002', '0a010003', '0a60000a', 'a9fe
 const colons = (mac: string): string => mac.replace(/..(?!$)/g, '$&:')
 const u16 = (n: number): string => n.toString(16).padStart(4, '0')
 
-/** An IPv4 packet in a frame, its header with a checksum. */
-function packet(macs: string, src: string, dst: string, ttl: number, protocol: string, rest: string): string {
+/** An IPv4 packet in a frame, its header with a checksum.
+ * @param fragment flags and offset */
+function packet(
+  macs: string,
+  src: string,
+  dst: string,
+  ttl: number,
+  protocol: string,
+  rest: string,
+  fragment = '4000',
+): string {
   const payload = rest.replaceAll(' ', '')
-  const head = `4500${u16(20 + payload.length / 2)}00004000${ttl.toString(16)}${protocol}0000${src}${dst}`
+  const head = `4500${u16(20 + payload.length / 2)}0000${fragment}${ttl.toString(16)}${protocol}0000${src}${dst}`
   let sum = 0
   for (let i = 0; i < 40; i += 4) sum += Number.parseInt(head.slice(i, i + 4), 16)
   sum = (sum & 0xffff) + (sum >>> 16)
@@ -65,6 +74,19 @@ describe('a service of a logical switch', () => {
     const { send } = made([shop('10.1.0.3')])
     expect(send('web', ASK)).toEqual({ db: [ASKED] })
     expect(send('db', TELL)).toEqual({ web: [TOLD] })
+  })
+
+  it('goes with its fragments, in whatever order they come', () => {
+    const { send } = made([shop('10.1.0.3')])
+    const [first, second] = ['8000 0035 0018 0000 6162636465666768', '696a6b6c6d6e6f70']
+    const half = (macs: string, dst: string, ttl: number, bytes: string, fragment: string): string =>
+      packet(macs, WEB_IP, dst, ttl, '11', bytes, fragment)
+    expect(send('web', half(ROUTER + WEB, VIP, 0x40, second, '0002'))).toEqual({})
+    const { db = [] } = send('web', half(ROUTER + WEB, VIP, 0x40, first, '2000'))
+    const translated = first.replace('0035', '14e9')
+    expect(db.sort()).toEqual(
+      [half(DB + ROUTER, DB_IP, 0x3f, translated, '2000'), half(DB + ROUTER, DB_IP, 0x3f, second, '0002')].sort(),
+    )
   })
 
   it('of a pod that is its own backend turns round at its port', () => {
