@@ -82,7 +82,7 @@ conform({
   mode: 'l2bridge-services',
   page: 'l2bridge',
   topology: TOPOLOGY,
-  absent: { ARP: 'as of l2bridge', broadcast: 'as of l2bridge' },
+  absent: { ARP: 'as on l2bridge, where it is tried', broadcast: 'as on l2bridge, where it is tried' },
   cases: [
     {
       flow: 'pod to pod, same node',
