@@ -252,6 +252,22 @@ it("a port that is taken off leaves nothing; its number is the next one's, and i
   expect(lab.send(false, [answer], next)).toEqual([false])
 })
 
+it('a frame that others hold too passes as it is, without a copy, and is counted', () => {
+  const lab = new FilterLab({ defaults: 'allow' })
+  const packet = udpPacket('10.244.1.2#5000 > 198.51.100.1#53')
+  // The second packet of a flow that was answered goes the fast way.
+  expect(lab.out(packet)).toBe(true)
+  expect(lab.in(udpPacket('198.51.100.1#53 > 10.244.1.2#5000'))).toBe(true)
+  const f = lab.frame(hex(packet))
+  lab.pool.share(f, 1)
+  expect(lab.pass(true, [f])).toEqual([f])
+  expect(lab.pool.refs[f]).toBe(2)
+  lab.pool.sent(f)
+  lab.pool.sent(f)
+  expect([...lab.filter.flows()]).toMatchObject([{ original: { packets: 2 }, reply: { packets: 1 } }])
+  expect(lab.pool.report()).toMatchObject({ balanced: true, held: 0 })
+})
+
 it('a table that is full refuses flows that rules allow', () => {
   const lab = new FilterLab({}, { maxFlows: 16 })
   for (let i = 0; i < 17; i++) lab.out(udpPacket(`${POD}#${1000 + i} > ${DB}#53`))
