@@ -1,6 +1,6 @@
 /**
  * `npm run bench:start`: how long from `l2l3 up` to the first frame across, and how long for a thousand endpoints more? In memory and,
- * as root, on Linux, where a thousand namespaces with a TAP each take the kernel a minute or so, and as long to remove.
+ * as root, on Linux, where an endpoint is a namespace with a TAP.
  *
  *     npm run bench:start -- [--quick] [--rounds N] [--endpoints N] [--json FILE]
  */
