@@ -1,3 +1,4 @@
+import { ipv4 } from '@l2l3/switch-core/wire'
 import { describe, expect, it } from 'vitest'
 import { fabric, type L2BridgeModeOptions, l2bridge } from '../../src/index.ts'
 import { lab } from '../lab.ts'
@@ -129,6 +130,18 @@ describe('an l2bridge node of Windows', () => {
     const { uplink = [] } = bench.send('web', `${ENDPOINT}${WEB}0800${echo}`.replaceAll(/[: ]/g, ''))
     expect(uplink.map((frame) => frame.slice(52, 60))).toEqual(Array.from({ length: out }, () => '0af40103'))
     expect(bench.pool.report().dropped).toEqual(dropped)
+  })
+
+  it('translates pings where icmpTransposition says so, which VFP cannot', () => {
+    const { bench } = node({}, { web: outboundNat() }, { icmpTransposition: true })
+    const echo = '4500001c00010000 4001 44ad 0af40103 c6336409 0800 f7fe 0001 0000'
+    const { uplink = [] } = bench.send('web', `${ENDPOINT}${WEB}0800${echo}`.replaceAll(/[: ]/g, ''))
+    expect(uplink.map((frame) => frame.slice(52, 68))).toEqual(['c000020bc6336409'])
+    const reply = '4500001c00020000 4001 0000 c6336409 c000020b 0000 fffe 0001 0000'.replaceAll(' ', '')
+    const packet = Buffer.from(reply, 'hex')
+    ipv4.fillChecksum(packet, 0)
+    const { web: back = [] } = bench.send('uplink', `${HOST}${ROUTER}0800`.replaceAll(':', '') + packet.toString('hex'))
+    expect(back.map((frame) => frame.slice(52, 68))).toEqual(['c63364090af40103'])
   })
 
   it('reaches a port mapping from a pod of its own, by way of the host', () => {
