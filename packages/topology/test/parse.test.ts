@@ -109,7 +109,7 @@ describe('what is wrong in a topology file is named with line, column, key and w
       '4:5 nodes.sw1.agieng: unknown key "agieng"; did you mean "ageing"?',
     ])
     expect(problems('nodes: {a: {mode: switch}}\nzebra: 1\n')[0]).toBe(
-      '2:1 zebra: unknown key "zebra"; expected one of name, description, nodes, segments, links, seed, checks',
+      '2:1 zebra: unknown key "zebra"; expected one of name, description, nodes, segments, links, seed, queue, checks',
     )
   })
 
