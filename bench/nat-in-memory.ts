@@ -22,6 +22,7 @@ import {
   type Frame,
   FramePool,
   Loop,
+  makeBuffer,
   Pipeline,
   RealClock,
   VirtualClock,
@@ -259,7 +260,8 @@ function natLoop(): () => void {
 /** One loop over one table: key, translation, sums. */
 function bareLoop(): () => void {
   const bits = Math.ceil(Math.log2(flows * 2))
-  const table = new Int32Array(8 << bits)
+  // From the start of a page on: no entry is in two cache lines.
+  const table = new Int32Array(makeBuffer(32 << bits, false), 0, 8 << bits)
   const mask = (1 << bits) - 1
   const shift = 32 - bits
   const hash = (a: number, b: number, c: number): number =>
