@@ -29,7 +29,6 @@ for (const wait of ['event-loop', 'spin', 'busy'] satisfies Wait[]) {
     let timers = 0
     const timer = setInterval(() => timers++, 5)
     expect((await world.runChecks()).map((result) => result.detail)).toEqual(['3 of 3 answered', expect.any(String)])
-    expect((await world.runChecks()).every((result) => result.ok)).toBe(true)
     const next = parseTopology(
       text(name, ', green: { ip: 10.79.0.3/24 }').replace('to: blue', 'to: green'),
       'wait.yaml',
