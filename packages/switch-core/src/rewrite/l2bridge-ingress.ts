@@ -82,7 +82,8 @@ export class L2BridgeIngress implements Element {
       return g
     }
     // An announcement is for everybody: its sender has the address that it is "for".
-    if (owner === -1 && equal(bytes, o + l3 + arp.SPA, bytes, o + l3 + arp.TPA, 4)) return this.#unknown(f, o, true, false)
+    if (owner === -1 && equal(bytes, o + l3 + arp.SPA, bytes, o + l3 + arp.TPA, 4))
+      return this.#unknown(f, o, true, false)
     const g = this.#packet(f, o, owner)
     if (g === NO_FRAME || owner <= 0 || operation !== arp.Op.Reply) return g
     // `#packet` has made the frame ours where it had to write; where it had not, tha may still be wrong.

@@ -17,7 +17,7 @@ import { gateOptions, kubeOptions, podsOf, uplinksOf } from './linux-node.ts'
 import { endpointOptions } from './nat-schema.ts'
 import { checkPolicies, policiesOf } from './policies.ts'
 import { checkRouted, icmpOf, mtu, type RoutedOptions, routedOptions, routesOf, uplinkKeys } from './routed.ts'
-import { checkSourcePorts, outerOf, type RawOuter } from './tunnel-keys.ts'
+import { checkSportRange, outerOf, type RawOuter } from './tunnel-keys.ts'
 import { outerKeys, udpPort, vni } from './tunnel-schema.ts'
 
 /* mode: ovn-hybrid - see `ovnHybrid` in @l2l3/modes. */
@@ -93,7 +93,7 @@ function check(node: NodeSpec, report: Report): void {
     if (text !== undefined) attempt(note, [key], () => parseIp(text))
   }
   if (drMac !== undefined) attempt(note, ['drMac'], () => parseMac(drMac))
-  checkSourcePorts((path, message) => note(['vxlan', ...path], message), vxlan)
+  checkSportRange((path, message) => note(['vxlan', ...path], message), vxlan)
   peers.forEach((peer, i) => {
     attempt(note, ['peers', i, 'subnet'], () => parseNetwork(peer.subnet))
     attempt(note, ['peers', i, 'address'], () => parseIp(peer.address))
