@@ -30,8 +30,8 @@ export const REFERENCE: Run = { program: 'switch-in-memory', variant: { kind: 'b
 const of = (program: string, variant: object): Run => ({ program, variant })
 
 export const GUARDED: readonly Guarded[] = [
-  { what: 'the switch', run: of('switch-in-memory', { kind: 'switch', size: 64, macs: 1024, ports: 4 }), limit: 4 },
-  { what: 'VLAN-aware', run: of('switch-in-memory', { kind: 'vlan', size: 64, macs: 1024, ports: 4 }), limit: 4.5 },
+  { what: 'the switch', run: of('switch-in-memory', { kind: 'switch', size: 64, macs: 1024, ports: 4 }), limit: 3 },
+  { what: 'VLAN-aware', run: of('switch-in-memory', { kind: 'vlan', size: 64, macs: 1024, ports: 4 }), limit: 3.5 },
   { what: 'source NAT', run: of('nat-in-memory', { kind: 'udp', flows: 1024 }), limit: 4 },
   { what: 'VXLAN', run: of('tunnel-in-memory', { kind: 'vxlan', size: 64 }), limit: 9 },
   { what: 'IPv4 forwarding', run: of('lookups-in-memory', { kind: 'forward4', n: 1000 }), limit: 7 },

@@ -67,7 +67,7 @@ const { kind, size, macs, ports, time } = variant
 
 /** As many rows as a few ports with rings of receive buffers have; those that come free are used first. */
 const RING = 256
-const pool = new FramePool({ frames: ports * RING, frameSize: Math.max(64, size) })
+const pool = new FramePool({ frames: ports * RING, frameSize: Math.max(64, size), tables: (4 << 20) + 64 * macs })
 let seed = 1
 const random = (n: number): number => {
   seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0
