@@ -55,7 +55,8 @@ export class AddressIndex {
     this.#factors = Int32Array.from(factors, (k, i) => (Math.imul(seed, 0x5851f42d + 2 * i) ^ k) | 1)
     this.words = new Int32Array(max * 4)
     this.family = new Uint8Array(max)
-    this.#free = Int32Array.from({ length: max }, (_, i) => max - 1 - i)
+    this.#free = new Int32Array(max)
+    for (let i = 0; i < max; i++) this.#free[i] = max - 1 - i
     this.#spare = max
   }
 

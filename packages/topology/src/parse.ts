@@ -9,7 +9,16 @@ import { parseFaults, type RawFaults } from './parse-faults.ts'
 import { parseSegments, type RawSegment } from './parse-segments.ts'
 import { rememberPlaces } from './places.ts'
 import { type RawEndpoint, Register } from './register.ts'
-import type { DeviceSpec, FaultSpec, LinkSpec, NodeSpec, PortSpec, SocketSpec, Topology } from './topology.ts'
+import type {
+  CheckSpec,
+  DeviceSpec,
+  FaultSpec,
+  LinkSpec,
+  NodeSpec,
+  PortSpec,
+  SocketSpec,
+  Topology,
+} from './topology.ts'
 import { type Problem, TopologyError } from './topology-error.ts'
 import { validate } from './validate.ts'
 
@@ -78,6 +87,23 @@ export function parseTopology(text: string, file: string): Topology {
   return topology
 }
 
+/**
+ * Reads checks that are not in the topology's file, as if they stood there: in the form of a file's, `{ ping: { from, to } }`.
+ *
+ * @throws TopologyError that lists every problem, with the key
+ */
+export function parseMoreChecks(topology: Topology, checks: readonly unknown[]): readonly CheckSpec[] {
+  // What a check may look like does not depend on the nodes, of which there is one in every file.
+  const doc = new TopologyDocument(JSON.stringify({ nodes: { any: { mode: 'switch' } }, checks }), topology.file)
+  refuse(doc.problems)
+  refuse(validate(doc))
+  const problems: Problem[] = []
+  const report: Report = (path, message, at) => problems.push(doc.problem(path, message, at))
+  const specs = parseChecks(checks as readonly RawCheck[], topology.nodes, report)
+  refuse(problems)
+  return specs
+}
+
 function refuse(problems: readonly Problem[]): void {
   if (problems.length === 0) return
   const inOrder = [...problems].sort((a, b) => a.line - b.line || a.column - b.column)
@@ -123,8 +149,9 @@ class Reading {
 
   #node(name: string, given: RawNode): NodeSpec {
     const known = MODES.get(given.mode) as Mode
+    const notes: string[] = []
     const expanding = {
-      ...{ name, file: this.#doc.file },
+      ...{ name, file: this.#doc.file, note: (text: string) => void notes.push(text) },
       report: (path: Path, message: string, at?: 'key' | 'value') =>
         this.#report(['nodes', name, ...path], message, at),
     }
@@ -175,7 +202,8 @@ class Reading {
     }
     for (const [port, p] of Object.entries(ports)) plain(port, p, ['ports', port])
     if (uplink !== undefined) plain('uplink', uplink, ['uplink'])
-    return withNeighbours({ name, mode, options, ports: specs }, known)
+    const said = notes.length === 0 ? {} : { notes }
+    return withNeighbours({ name, mode, options, ports: specs, ...said }, known)
   }
 
   /** What a port is on Linux. */

@@ -1,14 +1,12 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { TopologyDocument } from '../document.ts'
-import { parseTopology } from '../parse.ts'
+import { parseMoreChecks, parseTopology } from '../parse.ts'
 import type { CheckSpec, Topology } from '../topology.ts'
 import { TopologyError } from '../topology-error.ts'
 
 /*
- * Where a lab's topology comes from: an object, a text, or a file. All end as a document, plain data in the shape of a
- * topology file, since a lab parses more than once: each check that a test asks for is parsed as if it stood in the file, so that
- * it is refused in the same words.
+ * Where a lab's topology comes from: an object, a text, or a file. Each check that a test asks for is parsed as if it stood in the
+ * file, so that it is refused in the same words.
  */
 
 /** A host on a port of a node, as in a file; see docs/topology.md. */
@@ -42,11 +40,8 @@ export type LabSource = LabTopology | string | URL
 /** What stands for the file's name where there is no file, and for the topology's where it gives itself none. */
 const NAMELESS = 'lab'
 
-/** A topology's document. */
+/** A topology, and what parses checks for it. */
 export class LabDocument {
-  readonly #value: Readonly<Record<string, unknown>>
-  /** The file's name, for messages; null where there is no file. */
-  readonly #file: string | null
   readonly topology: Topology
 
   /** @throws TopologyError where it is wrong, an Error with a sentence where it cannot be read */
@@ -54,30 +49,24 @@ export class LabDocument {
     if (typeof source === 'string' || source instanceof URL) {
       const [text, file] = isText(source) ? [source, NAMELESS] : read(source)
       this.topology = parseTopology(text, file)
-      this.#file = file
-      this.#value = new TopologyDocument(text, file).value as Record<string, unknown>
-    } else {
-      this.#file = null
-      this.#value = plain(source)
-      this.topology = this.#parse(this.#value)
-    }
+    } else this.topology = withoutLines(() => parseTopology(JSON.stringify(source), NAMELESS))
   }
 
   /** The checks that one in the form of a file's becomes: one for each IP version that both ends have.
    *
    * @throws TopologyError where it is wrong */
   checks(check: Readonly<Record<string, unknown>>): readonly CheckSpec[] {
-    return this.#parse({ ...this.#value, checks: [check] }).checks
+    return withoutLines(() => parseMoreChecks(this.topology, [check]))
   }
+}
 
-  #parse(value: unknown): Topology {
-    try {
-      return parseTopology(JSON.stringify(value), this.#file ?? NAMELESS)
-    } catch (error) {
-      // It has no lines that anybody could look up: keys say where it is.
-      if (!(error instanceof TopologyError)) throw error
-      throw new TopologyError(error.problems.map((problem) => ({ ...problem, line: 0, column: 0 })))
-    }
+/** Problems of what has no lines that anybody could look up: keys say where they are. */
+function withoutLines<T>(parse: () => T): T {
+  try {
+    return parse()
+  } catch (error) {
+    if (!(error instanceof TopologyError)) throw error
+    throw new TopologyError(error.problems.map((problem) => ({ ...problem, line: 0, column: 0 })))
   }
 }
 
@@ -89,9 +78,4 @@ function read(source: string | URL): [text: string, file: string] {
   const file = typeof source === 'string' ? source : fileURLToPath(source)
   if (!existsSync(file)) throw new Error(`cannot read the topology ${file}: there is no such file`)
   return [readFileSync(file, 'utf8'), file]
-}
-
-/** What JSON makes of an object: without what is undefined. */
-function plain(source: LabTopology): Readonly<Record<string, unknown>> {
-  return JSON.parse(JSON.stringify(source)) as Record<string, unknown>
 }
