@@ -3,7 +3,15 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Frame } from '@l2l3/switch-core'
 import { openCapture } from '@l2l3/switch-core/pcap'
-import { type Lab, type LabOptions, linuxProblem, replay, topology } from '@l2l3/topology'
+import {
+  type CheckResult,
+  type Lab,
+  type LabOptions,
+  linuxProblem,
+  replay,
+  type Topology,
+  topology,
+} from '@l2l3/topology'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { dissect } from '../../src/trace/dissect/dissect.ts'
 import { toHex } from '../../src/trace/splice.ts'
@@ -14,7 +22,7 @@ import { toHex } from '../../src/trace/splice.ts'
  *     case: { flow, section, title, check: { ping: { from, to } }, sees: [ { at: 'n1/uplink', way: 'out', fields, bytes } ] }
  *
  *     memory   hosts in memory try the check; what passed every port is compared with what must be seen
- *     replay   what the hosts sent in memory is played into the topology from captures; every port must send the same bytes
+ *     replay   what the hosts sent then is played into the topology from captures; every port must send the same bytes
  *     Linux    namespaces and TAPs; stock programs try the check, and the same must be seen (as root)
  *
  * What comes of it is what the table of modes says: with L2L3_MATRIX=DIR each mode writes DIR/<mode>.json.
@@ -113,18 +121,24 @@ export function conform(mode: ModeConformance): void {
     }
   })
 
+  /** What passed in memory, which is what replay begins with. */
+  const heard = new Map<ModeCase, Heard>()
+
   describe('in memory', () => {
     for (const one of mode.cases) {
-      run('memory', one, () => tryInMemory(source, one))
+      run('memory', one, async () => {
+        const there = await hear(source, one)
+        heard.set(one, there)
+        judge(one, there)
+      })
     }
   })
 
   describe('in replay', () => {
     for (const one of mode.cases) {
       run('replay', one, async () => {
-        await using lab = await open(source, { world: 'memory' })
-        const before = await inOrder(lab, one)
-        const after = replayed(lab, before)
+        const { topology, passed: before } = heard.get(one) ?? (await hear(source, one))
+        const after = replayed(topology, before)
         // What left once leaves again, the same bytes, by the same ports: what came of the hosts' frames, that is, not
         // what nodes say of themselves, to groups, at times of their own.
         for (const { label, way, bytes } of before) {
@@ -171,8 +185,7 @@ export function conform(mode: ModeConformance): void {
 
 /** Tries a case in memory: what must be seen is seen, or that fails. */
 export async function tryInMemory(source: string, one: ModeCase): Promise<void> {
-  await using lab = await open(source, { world: 'memory' })
-  check(one, await passed(lab, one))
+  judge(one, await hear(source, one))
 }
 
 /** One case that failed is enough for `fail`, and, where none did, one that passed for `pass`. */
@@ -198,19 +211,37 @@ function open(source: string, options: LabOptions): Promise<Lab> {
   return topology(source, options)
 }
 
-/** Tries a case's check and gives what passed all ports meanwhile. The check itself must come out as it says. */
+/** Tries a case's check on Linux and gives what passed all ports meanwhile. The check itself must come out as it says. */
 async function passed(lab: Lab, one: ModeCase): Promise<Passed[]> {
   const capture = await lab.capture()
   const results = await lab.check(one.check)
-  await lab.wait(lab.memory === null ? 0.05 : 1)
+  await lab.wait(0.05)
   const captures = await capture.stop()
-  for (const { ok, text, detail } of results) expect(ok, `${text}: ${detail}`).toBe(true)
+  wentWell(results)
   return Array.from(captures, ([label, file]) => frames(label, file)).flat()
+}
+
+/** What was tried in memory. */
+interface Heard {
+  readonly topology: Topology
+  readonly results: readonly CheckResult[]
+  readonly passed: readonly Passed[]
+}
+
+/** Judges what was tried in memory as on Linux. */
+function judge(one: ModeCase, { results, passed: all }: Heard): void {
+  wentWell(results)
+  check(one, all)
+}
+
+function wentWell(results: readonly CheckResult[]): void {
+  for (const { ok, text, detail } of results) expect(ok, `${text}: ${detail}`).toBe(true)
 }
 
 /** Tries a case's check in memory, and gives what passed all ports, in its order: each frame a microsecond after the last,
  * since in memory all happens at one instant, and a replay has only times to go by. */
-async function inOrder(lab: Lab, one: ModeCase): Promise<Passed[]> {
+async function hear(source: string, one: ModeCase): Promise<Heard> {
+  await using lab = await open(source, { world: 'memory' })
   const all: Passed[] = []
   const { fabric } = lab.memory as NonNullable<Lab['memory']>
   const note = (label: string, way: 'in' | 'out', list: Uint32Array, n: number): void => {
@@ -224,9 +255,9 @@ async function inOrder(lab: Lab, one: ModeCase): Promise<Passed[]> {
       sent: (list, n) => note(label, 'out', list, n),
     }
   }
-  await lab.check(one.check)
+  const results = await lab.check(one.check)
   await lab.wait(1)
-  return all
+  return { topology: lab.topology, results, passed: all }
 }
 
 function frames(label: string, file: Uint8Array): Passed[] {
@@ -268,13 +299,13 @@ function hexFits(pattern: string, bytes: Uint8Array): boolean {
   return new RegExp(`^${want}`).test(have)
 }
 
-/** Plays what hosts sent into a fresh build of the lab's topology, and gives what its ports sent. */
-function replayed(lab: Lab, before: readonly Passed[]): Passed[] {
-  const hosts = lab.topology.nodes.flatMap((node) => node.ports.flatMap((p) => (p.endpoint === null ? [] : [p.label])))
-  const linked = new Set(lab.topology.links.flat())
+/** Plays what hosts sent into a fresh build of the topology, and gives what its ports sent. */
+function replayed(topology: Topology, before: readonly Passed[]): Passed[] {
+  const hosts = topology.nodes.flatMap((node) => node.ports.flatMap((p) => (p.endpoint === null ? [] : [p.label])))
+  const linked = new Set(topology.links.flat())
   const sources = hosts.filter((label) => !linked.has(label) && before.some((p) => p.label === label && p.way === 'in'))
   const out = new Map<string, Uint8Array[]>()
-  replay(lab.topology, {
+  replay(topology, {
     inputs: sources.map((port) => ({ port, file: port, open: () => [capture(before, port)] })),
     output: (port) => {
       const chunks: Uint8Array[] = []
