@@ -27,6 +27,7 @@ export function up(path: string, options: UpOptions): Promise<number> {
   const { seed, check = false, memory = false, real = false, json = false, pcap, wait } = options
   const loaded = loadTopology(path)
   const topology = seed === undefined ? loaded : { ...loaded, seed }
+  for (const { name, notes = [] } of topology.nodes) for (const text of notes) note(`l2l3: node ${name}: ${text}`)
   return interruptible(async (signal) => {
     const ended = new AbortController()
     const told = new Messages()

@@ -110,6 +110,29 @@ describe('l2l3', () => {
     expect(nothing).toMatchObject({ status: 1, stderr: expect.stringMatching(/^l2l3: no topology is running/) })
   })
 
+  it('says what documents of HNS have that changes nothing', async () => {
+    const path = file(
+      'idle.yaml',
+      `name: cli-idle
+nodes:
+  n:
+    mode: transparent
+    uplink: {}
+    endpoints: { web: {} }
+    hns:
+      networks: [{ Type: Transparent, Flags: EnableIov, Ipams: [{ Type: Dhcp }] }]
+      endpoints: { web: { IPAddress: 10.0.0.5, PrefixLength: 24, MacAddress: 00-15-5D-00-00-05 } }
+`,
+    )
+    const { status, stderr } = await l2l3(['up', '--memory', '--check', path], env)
+    expect({ status, stderr }).toEqual({
+      status: 0,
+      stderr:
+        'l2l3: node n: hns: $.networks[0].Flags: EnableIov changes nothing: SR-IOV has hardware carry frames past the switch: ' +
+        'there is none, and they pass it\n',
+    })
+  })
+
   it('refuses a topology that is not UTF-8, instead of guessing at names', async () => {
     // "description: café" in Latin-1.
     const latin = file('latin.yaml', Buffer.from(`description: caf\xe9\n${TWO}`, 'latin1'))

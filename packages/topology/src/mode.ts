@@ -180,6 +180,8 @@ export interface Expanding {
   readonly file: string
   /** Paths start inside the node. */
   readonly report: Report
+  /** Keeps what somebody should know of the node: what is said in the file and changes nothing, and why (`NodeSpec.notes`). */
+  readonly note: (text: string) => void
 }
 
 /** A kind of node. */

@@ -131,6 +131,8 @@ export interface NodeSpec {
   readonly options: Readonly<Record<string, unknown>>
   /** Endpoints' ports first, then those without a host, in the order of the file; `uplink` last. */
   readonly ports: readonly PortSpec[]
+  /** What documents that it is configured by say and what changes nothing, with the reason. Absent: nothing. */
+  readonly notes?: readonly string[]
 }
 
 /** A cable between two ports, by their labels. */

@@ -88,6 +88,23 @@ describe('hns', () => {
     expect(problems(plain({ Flags: 1024 }, {}))).toEqual([])
   })
 
+  it('what changes nothing is kept as a note, with place and reason', () => {
+    const hns = {
+      networks: [{ ...BRIDGE, Flags: 8192 }],
+      endpoints: { web: { ...web, EnableLowMetric: true } },
+    }
+    const said = (value: unknown) =>
+      parseTopology(yaml({ ...base, endpoints: { web: {} }, hns: value }), FILE).nodes[0]?.notes
+    const notes = [
+      '$.networks[0].Flags: EnableIov changes nothing: SR-IOV has hardware carry frames past the switch: there is none, and they pass it',
+      '$.endpoints.web: EnableLowInterfaceMetric changes nothing: a container has one interface here, so its metric decides nothing',
+    ]
+    expect(said(hns)).toEqual(notes.map((note) => `hns: ${note}`))
+    writeFileSync(join(directory, 'idle.json'), JSON.stringify(hns))
+    expect(said('idle.json')).toEqual(notes.map((note) => `${join(directory, 'idle.json')}: ${note}`))
+    expect(said({ networks: [BRIDGE], endpoints: { web } })).toBeUndefined()
+  })
+
   it('becomes keys of each mode, and keys of the file count', () => {
     const tunnel = { ...base, mode: 'l2tunnel', endpoints: { web: { mtu: 1400 } } }
     expect(
@@ -279,6 +296,27 @@ it.each<[unknown, string]>([
 })
 
 describe('cni', () => {
+  it.each([
+    [{ subnet: '10.244.3.0/24' }, ['10.244.3.3/24', '10.244.3.4/24']],
+    [
+      { subnet: '10.244.3.0/24', rangeStart: '10.244.3.9', rangeEnd: '10.244.3.10' },
+      ['10.244.3.9/24', '10.244.3.10/24'],
+    ],
+    [{ ranges: [[{ subnet: '10.244.3.0/24' }], [{ subnet: 'fd00::/64' }]] }, ['10.244.3.3/24', '10.244.3.4/24']],
+  ])('gives addresses of %j', (ipam, addresses) => {
+    const cni = { name: 'x', type: 'sdnbridge', ipam }
+    const { ports } = nodeOf(yaml({ ...base, endpoints: { a: {}, b: {} }, cni }))
+    expect(Object.values(ports).flatMap((port) => (port as { ip: string[] }).ip)).toEqual(addresses)
+  })
+
+  it.each([
+    [{ subnet: '10.244.3.0/24', rangeStart: '10.244.4.9' }, '10.244.4.9'],
+    [{ subnet: '10.244.3.0/24', rangeStart: '10.244.3.9', rangeEnd: '10.244.3.9' }, 'no IP addresses available'],
+  ])('refuses %j', (ipam, message) => {
+    const cni = { name: 'x', type: 'sdnbridge', ipam }
+    expect(problems(yaml({ ...base, endpoints: { a: {}, b: {} }, cni })).join()).toContain(message)
+  })
+
   it.each([
     ['10.0.0.252/30', 'no IP addresses available'],
     ['fd00::/64', 'of IPv6 no addresses are given out here'],

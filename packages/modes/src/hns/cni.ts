@@ -48,7 +48,11 @@ import {
 export interface CniIpam {
   /** The plugin; null: HNS gives addresses. */
   readonly type: string | null
+  /** Of the first range, where the conf has ranges. */
   readonly subnet: string | null
+  /** The first and last address that pods get; null: of all that the subnet has, but for its gateways. */
+  readonly rangeStart: string | null
+  readonly rangeEnd: string | null
   readonly routes: readonly { dst: string | null; gateway: string | null }[]
 }
 
@@ -113,11 +117,18 @@ interface DnsConf {
   domain?: string
   options?: string[]
 }
-interface IpamConf {
-  type?: string
+interface IpamRange {
   subnet?: string
+  rangeStart?: string
+  rangeEnd?: string
+}
+interface IpamConf extends IpamRange {
+  type?: string
+  ranges?: IpamRange[][]
   routes?: { dst?: string; gw?: string }[]
 }
+
+const RANGE = { subnet: prefix, rangeStart: host, rangeEnd: host }
 
 interface Conf {
   cniVersion?: string
@@ -164,11 +175,12 @@ const conf = shape<Conf>(
     ipam: shape<IpamConf>(
       {
         type: text,
-        subnet: prefix,
+        ...RANGE,
+        ranges: listOf(listOf(shape<IpamRange>(RANGE, [], { passed: ['gateway'] }))),
         routes: listOf(shape<{ dst?: string; gw?: string }>({ dst: prefix, gw: host })),
       },
       [],
-      { passed: ['environment', 'ranges', 'rangeStart', 'rangeEnd', 'gateway', 'dataDir', 'resolvConf', 'mode'] },
+      { passed: ['environment', 'gateway', 'dataDir', 'resolvConf', 'mode'] },
     ),
     dns: shape<DnsConf>({ nameservers: listOf(host), search: listOf(text), domain: text, options: listOf(text) }),
     policies: listOf(named),
@@ -212,11 +224,11 @@ const conflist = shape<Conflist>({ cniVersion: text, name: text, plugins: listOf
   passed: ['cniVersions', 'disableCheck', 'disableGC', 'loadOnlyInlinedPlugins', 'adapterName'],
 })
 
-/** What the plugins are, and were, called. */
+/** What the plugins are, and were, called, without the .exe that they may have. */
 const PLUGINS: Readonly<Record<string, CniConf['plugin']>> = {
   'win-bridge': 'win-bridge',
   l2bridge: 'win-bridge',
-  'wincni.exe': 'win-bridge',
+  wincni: 'win-bridge',
   sdnbridge: 'win-bridge',
   'win-overlay': 'win-overlay',
   sdnoverlay: 'win-overlay',
@@ -224,11 +236,14 @@ const PLUGINS: Readonly<Record<string, CniConf['plugin']>> = {
 }
 
 /** Those that hand policies to HNS as they are. */
-const HANDS_ON: ReadonlySet<string> = new Set(['wincni.exe', 'sdnbridge', 'sdnoverlay'])
+const HANDS_ON: ReadonlySet<string> = new Set(['wincni', 'sdnbridge', 'sdnoverlay'])
+
+/** A plugin's name as the tables have it. */
+const known = (type: string): string => type.toLowerCase().replace(/\.exe$/, '')
 
 /** The schema of a conf's policies. */
 function schemaOf({ type, apiVersion, policies = [], AdditionalArgs = [] }: Conf): HnsSchema {
-  if (apiVersion !== undefined || !HANDS_ON.has(type.toLowerCase())) return apiVersion === 2 ? 2 : 1
+  if (apiVersion !== undefined || !HANDS_ON.has(known(type))) return apiVersion === 2 ? 2 : 1
   const withSettings = ({ value }: Named): boolean =>
     typeof value === 'object' &&
     value !== null &&
@@ -244,7 +259,7 @@ export function readCniConf(json: unknown, document = 'CNI conf', options: HnsRe
   const { plugins, ...more } = conflist(at, value)
   const place = under(at, 'plugins')
   const types = plugins.map((p, i) => peek(objectOf(under(place, i), p), 'type'))
-  const i = types.findIndex((t) => typeof t === 'string' && (t.toLowerCase() in PLUGINS || t === 'flannel'))
+  const i = types.findIndex((t) => typeof t === 'string' && (Object.hasOwn(PLUGINS, known(t)) || t === 'flannel'))
   if (i < 0) refuse(place, types, `none of the plugins is win-bridge, win-overlay or flannel: ${shown(types)}`)
   return readOne(under(place, i), plugins[i], more, options)
 }
@@ -263,7 +278,7 @@ function readOne(
     return { ...readOne(under(at, 'delegate'), delegate, { ...above, ...more }, options), byFlannel: true }
   }
   const d = conf(at, value)
-  const plugin = PLUGINS[d.type.toLowerCase()]
+  const plugin = Object.hasOwn(PLUGINS, known(d.type)) ? PLUGINS[known(d.type)] : undefined
   if (plugin === undefined) {
     return refuse(under(at, 'type'), d.type, `must be win-bridge, win-overlay or flannel, not ${shown(d.type)}`)
   }
@@ -293,7 +308,7 @@ function readOne(
     macPrefix: (d.endpointMacPrefix ?? '0E-2A').toLowerCase().replace('-', ':'),
     ipam: {
       type: d.ipam?.type ?? null,
-      subnet: d.ipam?.subnet ?? null,
+      ...rangeOf(d.ipam ?? {}),
       routes: (d.ipam?.routes ?? []).map((r) => ({ dst: r.dst ?? null, gateway: r.gw ?? null })),
     },
     dns: {
@@ -309,6 +324,13 @@ function readOne(
     capabilities: capabilitiesOf(at, d.capabilities ?? above.capabilities),
     unsupported,
   }
+}
+
+/** Where pods' addresses are from: the conf's own range, or the first of its list. */
+function rangeOf(ipam: IpamConf): Pick<CniIpam, 'subnet' | 'rangeStart' | 'rangeEnd'> {
+  const range = ipam.subnet === undefined ? (ipam.ranges?.[0]?.[0] ?? {}) : ipam
+  const { subnet = null, rangeStart = null, rangeEnd = null } = range
+  return { subnet, rangeStart, rangeEnd }
 }
 
 function checkPlugin(at: At, plugin: CniConf['plugin'], d: Conf): void {

@@ -93,6 +93,7 @@ interface Endpoint1 {
   IsRemoteEndpoint?: boolean
   EnableLowMetric?: boolean
   EncapOverhead?: number
+  Flags?: number
   Namespace?: { ID?: string; CompartmentId?: number }
 }
 const endpoint1 = shape<Endpoint1>(
@@ -116,6 +117,7 @@ const endpoint1 = shape<Endpoint1>(
     IsRemoteEndpoint: bool,
     EnableLowMetric: bool,
     EncapOverhead: port,
+    Flags: flags(EndpointFlag),
     Namespace: shape<{ ID?: string; CompartmentId?: number }>({ ID: guid, CompartmentId: whole(0, 2 ** 32 - 1) }, [], {
       passed: [...BASE_KEYS, 'Name', 'IsDefault', 'CompartmentGuid', 'References'],
     }),
@@ -128,7 +130,6 @@ const endpoint1 = shape<Endpoint1>(
       'SharedContainers',
       'CreateProcessingStartTime',
       'StartTime',
-      'Flags',
       'SchemaVersion',
       // What `Get-HnsEndpoint` says besides.
       'IPSubnetId',
@@ -207,6 +208,7 @@ function fromFirst(at: At, value: unknown, options: HnsReadOptions): HnsEndpoint
   }
   const gateways = [d.GatewayAddress, d.GatewayAddressV6].filter((g) => g !== undefined)
   const bits =
+    (d.Flags ?? 0) |
     (d.IsRemoteEndpoint === true ? EndpointFlag.RemoteEndpoint : 0) |
     (d.DisableICC === true ? EndpointFlag.DisableInterComputeCommunication : 0) |
     (d.EnableLowMetric === true ? EndpointFlag.EnableLowInterfaceMetric : 0)
@@ -227,7 +229,7 @@ function fromFirst(at: At, value: unknown, options: HnsReadOptions): HnsEndpoint
     }),
     policies,
     ...flagsOf(bits),
-    withoutEffect: judgeEndpointFlags(at, bits, unsupported, options),
+    withoutEffect: judgeEndpointFlags(d.Flags ? under(at, 'Flags') : at, bits, unsupported, options),
     unsupported,
   }
 }

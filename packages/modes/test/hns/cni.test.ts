@@ -122,7 +122,10 @@ describe('confs', () => {
     for (const { plugin, ipam, policies } of [first, second]) {
       expect({ plugin, ipam }).toEqual({
         plugin: 'win-bridge',
-        ipam: { type: null, subnet: '10.10.187.64/26', routes: [{ dst: null, gateway: '10.10.187.66' }] },
+        ipam: {
+          ...{ type: null, subnet: '10.10.187.64/26', rangeStart: null, rangeEnd: null },
+          routes: [{ dst: null, gateway: '10.10.187.66' }],
+        },
       })
       expect(policies.slice(1)).toMatchObject([
         { kind: 'route', prefix: '11.0.0.0/8', needEncap: true },
@@ -161,6 +164,29 @@ describe('confs', () => {
       '$.optionalFlags.loopback: unknown key',
     )
     expect(readCniConf({ name: 'x', type: 'sdnoverlay' }).plugin).toBe('win-overlay')
+  })
+
+  it('plugins by their files’ names, too', () => {
+    for (const type of ['wincni', 'wincni.exe', 'win-bridge.exe', 'WIN-BRIDGE', 'sdnbridge.exe']) {
+      expect(readCniConf({ name: 'x', type }).plugin).toBe('win-bridge')
+      expect(readCniConf({ name: 'x', plugins: [{ type: 'portmap' }, { type }] }).plugin).toBe('win-bridge')
+    }
+    expect(() => readCniConf({ name: 'x', type: 'constructor' })).toThrow('$.type: must be win-bridge')
+  })
+
+  it('ranges of addresses: the conf’s own, or the first of its list, as sdnbridge has it with two IP versions', () => {
+    const own = { type: 'host-local', subnet: '10.244.1.0/24', rangeStart: '10.244.1.2', rangeEnd: '10.244.1.254' }
+    expect(readCniConf({ name: 'x', type: 'win-overlay', ipam: own }).ipam).toEqual({ ...own, routes: [] })
+    const ranges = [
+      [{ subnet: '10.0.0.0/24', gateway: '10.0.0.1', rangeStart: '10.0.0.9' }],
+      [{ subnet: '10::/64', gateway: '10::1' }],
+    ]
+    expect(readCniConf({ name: 'x', type: 'sdnbridge', ipam: { ranges } }).ipam).toEqual({
+      ...{ type: null, subnet: '10.0.0.0/24', rangeStart: '10.0.0.9', rangeEnd: null, routes: [] },
+    })
+    expect(() =>
+      readCniConf({ name: 'x', type: 'sdnbridge', ipam: { ranges: [[{ subnet: '10.0.0.0/33' }]] } }),
+    ).toThrow('$.ipam.ranges[0][0].subnet')
   })
 
   it('in a conflist; what the runtime says of DNS and ports counts', () => {

@@ -214,6 +214,13 @@ describe('networks', () => {
     expect(readEndpoint({ ...endpoint, Flags: 8 }).withoutEffect).toMatchObject([{ what: 'EnableLowInterfaceMetric' }])
     expect(readEndpoint({ ...endpoint, Flags: 'EnableDhcp' })).toMatchObject({ dhcp: true, withoutEffect: [] })
     expect(refused(() => readEndpoint({ ...endpoint, Flags: 4 }))).toContain('EnableMirroring is not supported')
+    // The first schema has words for some of them; Get-HnsEndpoint says them as numbers, too.
+    expect(readEndpoint({ IPAddress: '10.1.0.4', Flags: 0 })).toMatchObject({ remote: false, flags: 0 })
+    expect(readEndpoint({ IPAddress: '10.1.0.4', Flags: 9 })).toMatchObject({
+      remote: true,
+      withoutEffect: [{ what: 'EnableLowInterfaceMetric' }],
+    })
+    expect(refused(() => readEndpoint({ IPAddress: '10.1.0.4', Flags: 4 }))).toContain('$.Flags: EnableMirroring')
   })
 
   it.each([

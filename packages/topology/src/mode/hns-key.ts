@@ -1,4 +1,5 @@
 import {
+  type CniConf,
   type CreatedEndpoint,
   type CreatedLoadBalancer,
   type CreatedNetwork,
@@ -117,6 +118,7 @@ export function expandHns(raw: RawNode, at: Expanding, keys: HnsKeys): RawNode {
     say(place, '$', `a network of type ${plan.type}: mode ${raw.mode} is ${keys.types.join(' or ')}`)
     return { ...rest, endpoints: plain(endpoints) }
   }
+  noteIdle(place, plan)
   const pods = Object.entries(plain(endpoints)).map(([name, own]) => {
     const planned = plan.endpoints.find((p) => p.endpoint.name === name && !p.endpoint.remote)
     if (planned === undefined) {
@@ -150,6 +152,19 @@ interface Place {
 function say({ key, from, at }: Place, path: string, message: string): void {
   if (from !== '') at.report([key], `${from}: ${path}: ${message}`)
   else at.report([key, ...stepsOf(path)], message)
+}
+
+/** Notes what documents have and what changes nothing. */
+function noteIdle({ key, from, at }: Place, { networks, endpoints }: HnsPlan): void {
+  const note = (document: string, { withoutEffect }: CreatedNetwork | CreatedEndpoint): void => {
+    for (const { path, what, why } of withoutEffect) {
+      at.note(`${from === '' ? key : from}: ${path.replace(/^\$/, document)}: ${what} changes nothing: ${why}`)
+    }
+  }
+  networks.forEach((network, i) => {
+    note(`$.networks[${i}]`, network)
+  })
+  for (const { endpoint } of endpoints) note(`$.endpoints.${endpoint.name}`, endpoint)
 }
 
 function caught(place: Place, prefix: string, error: unknown): null {
@@ -274,7 +289,7 @@ function planOfConf(value: string | object, raw: RawNode, place: Place, keys: Hn
     }
     const { subnet } = conf.ipam
     const network = networkOfConf(conf.name, type, subnet, raw)
-    const plan = subnet === null ? null : planIn(subnet)
+    const plan = subnet === null ? null : planIn(subnet, conf.ipam)
     const macs = new Set<string>()
     for (const [name, pod] of pods) {
       for (const ip of [pod?.ip ?? []].flat()) {
@@ -319,13 +334,15 @@ function planOfConf(value: string | object, raw: RawNode, place: Place, keys: Hn
   }
 }
 
-/** Addresses for pods of a subnet, from the third on. Throws an HnsError for a subnet that has none. */
-function planIn(subnet: string): AddressPlan {
+/** Addresses for pods of a subnet: of the conf's range, or from the third on. Throws an HnsError for a subnet that has none. */
+function planIn(subnet: string, { rangeStart, rangeEnd }: CniConf['ipam']): AddressPlan {
   const at = { document: 'conf', path: '$.ipam.subnet' }
   if (subnet.includes(':'))
     throw new HnsError(at, subnet, `${subnet}: of IPv6 no addresses are given out here: the key "ip"`)
   try {
-    return new AddressPlan([[{ subnet, rangeStart: third(subnet) }]])
+    return new AddressPlan([
+      [{ subnet, rangeStart: rangeStart ?? third(subnet), ...(rangeEnd === null ? {} : { rangeEnd }) }],
+    ])
   } catch (error) {
     throw new HnsError(at, subnet, (error as Error).message)
   }
