@@ -23,8 +23,8 @@ import {
 import { ipv4, ipv6, parseIpv4, parseIpv6, u32 } from '@l2l3/switch-core/wire'
 import type { Ground } from '../ground.ts'
 import { same } from '../parts.ts'
+import { PlacedDestination, Places } from '../place.ts'
 import type { PortTranslation } from '../port-translation.ts'
-import { PlacedDestination, Places } from '../windows/place.ts'
 
 /*
  * OVN's load balancers of logical switches, at the ports of the pods that ask (ovn-architecture: `ls_in_lb`, `ls_out_pre_lb`).

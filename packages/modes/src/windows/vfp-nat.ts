@@ -20,8 +20,8 @@ import { checkRange } from '@l2l3/switch-core'
 import { formatIpv6, parseIpv4, parseIpv6, u32 } from '@l2l3/switch-core/wire'
 import type { Ground } from '../ground.ts'
 import { same } from '../parts.ts'
+import { type Place, PlacedDestination, PlacedSource, Places } from '../place.ts'
 import { addressKey6 } from './address-fix-up.ts'
-import { type Place, PlacedDestination, PlacedSource, Places } from './place.ts'
 import { balancerOptions, placeServices, type WindowsService, type WindowsServiceOptions } from './services.ts'
 
 /*

@@ -10,19 +10,20 @@ import {
 } from '@l2l3/nat'
 
 /*
- * A node has one NAT, and VFP has rules at each port of the virtual switch. So policies are at a place: they are asked about flows
- * that begin there, and not about others.
+ * A node has one NAT, and virtual switches have rules at each of their ports: VFP on Windows, OVN's logical switches. So policies are
+ * at a place: they are asked about flows that begin there, and not about others.
  *
  *     place      begins there                                    policies
- *     pod        what a pod sends, or is sent, at its port       services in DSR, loopback DSR
+ *     pod        what a pod sends, or is sent, at its port       services in DSR, loopback DSR; OVN's load balancers
  *     uplink     what crosses the uplink                         OutBoundNAT, port mappings, services from outside that are DSR
  *     host       what comes to the host's port                   services that are not DSR: the host's multiplexer
  *
  * Every port has a zone of its own, since the same flow is seen at several. Services and mappings are the same in all zones of their
  * place: while they are asked, the zone is taken off.
  *
- * From here read on in this order: `services` (what kube-proxy has HNS do, and what not), `vfp-nat` (the flows of a node and who
- * decides), `port-policies` (a pod's port) with `address-fix-up`, `host-redirect` and `broadcast-guard`.
+ * Of Windows read on in this order: `windows/services` (what kube-proxy has HNS do, and what not), `windows/vfp-nat` (the flows of a
+ * node and who decides), `windows/port-policies` (a pod's port) with `address-fix-up`, `host-redirect` and `broadcast-guard`; of OVN,
+ * `linux/ovn-balancer`.
  */
 
 /** Where in the node a flow begins. */
