@@ -32,6 +32,17 @@ describe('nodes of a cluster', () => {
     expect(peersOf(cluster('', ''), 'n2')).toEqual(['n1 10.244.1.0/26 at 192.0.2.1'])
   })
 
+  it('of their addresses inside where frames go through a tunnel, and not where packets do', () => {
+    const told = (encapsulation: string): unknown => {
+      const own = `, encapsulation: ${encapsulation}`
+      const text = cluster(own, `${own}, tunnelIp: 10.244.2.63`)
+      const n1 = parseTopology(text, 'net.yaml').nodes.find((n) => n.name === 'n1') as NodeSpec
+      return (n1.options as { peers: { tunnelIp?: string }[] }).peers[0]?.tunnelIp
+    }
+    expect(told('vxlan')).toBe('10.244.2.63')
+    expect(told('ipip')).toBeUndefined()
+  })
+
   it('but not where one says nothing, is in another cluster, or is of another mode', () => {
     expect(peersOf(cluster('', ', announce: false'), 'n1')).toEqual([])
     expect(peersOf(cluster('', ', announce: false'), 'n2')).toEqual(['n1 10.244.1.0/26 at 192.0.2.1'])
@@ -107,6 +118,14 @@ describe('options of the modes', () => {
     expect(node('calico', '    encapsulation: ipip\n    tunnelIp: [10.244.1.1, 10.244.1.2]\n')).toEqual([
       '6:15 nodes.n.tunnelIp: 10.244.1.2 is the second of IPv4, after 10.244.1.1: there is one of each',
     ])
+    // What is said of a peer's VTEP, where there are none.
+    const peer =
+      'peers: [{ node: x, subnets: [10.9.0.0/24], address: 192.0.2.9, vtepMac: "02:00:00:00:00:09", tunnelIp: 10.9.0.1 }]'
+    expect(node('calico', `    encapsulation: vxlan\n    blocks: [10.244.1.0/26]\n    ${peer}\n`)).toEqual([])
+    expect(node('calico', `    encapsulation: ipip\n    ${peer}\n`).map((text) => text.replace(/^\S+ /, ''))).toEqual([
+      'nodes.n.peers[0].vtepMac: is of encapsulation vxlan, not ipip',
+      'nodes.n.peers[0].tunnelIp: is of encapsulation vxlan, not ipip',
+    ])
     expect(node('calico', '    encapsulation: gre\n')[0]).toContain('expected "none", "ipip" or "vxlan"')
     expect(
       node('calico', '    natPortRange: 9-5\n    pools: [{ cidr: 10.244.0.0/16, natOutgoing: true }]\n')[0],
@@ -133,6 +152,11 @@ describe('options of the modes', () => {
       '9:5 nodes.n.backendPort: is of backend vxlan or udp, not host-gw',
       '10:5 nodes.n.directRouting: is of backend vxlan or ipip, not host-gw',
     ])
+    expect(
+      of(
+        '    backend: udp\n    peers: [{ node: x, subnets: [10.244.2.0/24], address: 192.0.2.9, vtepMac: "02:00:00:00:00:09" }]\n',
+      )[0],
+    ).toContain('nodes.n.peers[0].vtepMac: is of backend vxlan, not udp')
     expect(of('    ipMasq: false\n    randomFully: true\n')).toEqual([
       '8:5 nodes.n.randomFully: is of ipMasq, which is false',
     ])

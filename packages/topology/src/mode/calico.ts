@@ -3,7 +3,15 @@ import { onLink, parseIp, parseMac, parseNetwork } from '../address.ts'
 import { attempt } from '../attempt.ts'
 import type { Mode, Report } from '../mode.ts'
 import type { NodeSpec } from '../topology.ts'
-import { announcement, checkOneOfEach, checkPeers, clusterOptions, oneOrTwo, type RawCluster } from './cluster-keys.ts'
+import {
+  announcement,
+  checkNoVteps,
+  checkOneOfEach,
+  checkPeers,
+  clusterOptions,
+  oneOrTwo,
+  type RawCluster,
+} from './cluster-keys.ts'
 import { l3Mode } from './l3.ts'
 import {
   type Build,
@@ -141,7 +149,9 @@ function check(node: NodeSpec, report: Report): void {
   checkOneOfEach('tunnelIp', inside, note)
   const { encapsulation = 'none' } = of(node)
   if (encapsulation !== 'vxlan') {
-    checkUnused(node, ['vni', 'vxlanPort', 'vtepMac'], `is of encapsulation vxlan, not ${encapsulation}`, note)
+    const why = `is of encapsulation vxlan, not ${encapsulation}`
+    checkUnused(node, ['vni', 'vxlanPort', 'vtepMac'], why, note)
+    checkNoVteps(node, note, why)
   }
   if (encapsulation === 'none') {
     checkUnused(node, ['crossSubnet', 'tunnelIp'], 'is of encapsulation ipip or vxlan, and there is none', note)
@@ -189,8 +199,10 @@ export const calicoMode: Mode = {
     [POD_GATEWAY, podGateway6(parseMac(of(node).gatewayMac ?? POD_GATEWAY_MAC))]
       .map(parseIp)
       .filter(({ family }) => endpoint?.addresses.some((a) => a.family === family)),
-  announces: (node) =>
-    announcement(node, of(node).blocks ?? [], { vtepMac: of(node).vtepMac, tunnelIp: of(node).tunnelIp }),
+  announces: (node) => {
+    const { blocks = [], encapsulation, vtepMac, tunnelIp } = of(node)
+    return announcement(node, blocks, encapsulation === 'vxlan' ? { vtepMac, tunnelIp } : {})
+  },
   changes: ['routes', 'blocks', 'peers', ...KUBE_CHANGES],
   build: (node, ground) => new LinuxModeNode<CalicoSettings>(node, ground, settings, build),
 }

@@ -103,12 +103,13 @@ export function checkNear(node: NodeSpec, who: string, report: Report): void {
   })
 }
 
-/** Reports what peers say of their VTEPs, in a mode that has none or makes all of it itself. */
-export function checkNoVteps(node: NodeSpec, report: Report): void {
+/** Reports what peers say of their VTEPs, where the node has none or makes all of it itself.
+ * @param why completes "vtepMac ..." */
+export function checkNoVteps(node: NodeSpec, report: Report, why = `has no meaning in mode ${node.mode}`): void {
   const { peers = [] } = node.options as RawCluster
   for (const [i, peer] of peers.entries()) {
     for (const key of ['vtepMac', 'tunnelIp'] as const) {
-      if (peer[key] !== undefined) report(['peers', i, key], `has no meaning in mode ${node.mode}`, 'key')
+      if (peer[key] !== undefined) report(['peers', i, key], why, 'key')
     }
   }
 }

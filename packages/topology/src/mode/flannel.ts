@@ -6,6 +6,7 @@ import type { NodeSpec } from '../topology.ts'
 import {
   announcement,
   checkNear,
+  checkNoVteps,
   checkOneOfEach,
   checkPeers,
   clusterOptions,
@@ -149,6 +150,7 @@ function check(node: NodeSpec, report: Report): void {
     }
   }
   unused(['vni', 'vtepMac'], ['vxlan'])
+  if (backend !== 'vxlan') checkNoVteps(node, note, `is of backend vxlan, not ${backend}`)
   unused(['backendPort'], ['vxlan', 'udp'])
   unused(['directRouting'], ['vxlan', 'ipip'])
   if (of(node).ipMasq === false) checkUnused(node, ['randomFully'], 'is of ipMasq, which is false', note)
@@ -180,7 +182,10 @@ export const flannelMode: Mode = {
   check,
   gateways: (node, { endpoint }) =>
     gatewaysOf(node).filter(({ family }) => endpoint?.addresses.some((a) => a.family === family)),
-  announces: (node) => announcement(node, [of(node).subnet ?? []].flat(), { vtepMac: of(node).vtepMac }),
+  announces: (node) => {
+    const { subnet = [], backend = 'vxlan', vtepMac } = of(node)
+    return announcement(node, [subnet].flat(), backend === 'vxlan' ? { vtepMac } : {})
+  },
   changes: ['routes', 'peers', ...KUBE_CHANGES],
   build: (node, ground) => new LinuxModeNode<FlannelSettings>(node, ground, settings, build),
 }
