@@ -105,6 +105,15 @@ function hnsOrder(policies: readonly Compiled[]): OutboundRule[] {
   ]
 }
 
+const ICMP = [1, 58]
+
+/** What a behaviour says that the rule does not. One that lists the protocols it translates has ICMP among them where the rule says so. */
+function behaviourOf(name: BehaviourName, { icmpTransposition }: OutboundOptions): SourceNatOptions {
+  const { protocols, ...behaviour } = BEHAVIOUR[name]
+  if (protocols === undefined || protocols === null) return behaviour
+  return { ...behaviour, protocols: icmpTransposition === true ? [...protocols, ...ICMP] : protocols }
+}
+
 function outboundRule(
   ground: OutboundGround,
   rule: OutboundOptions,
@@ -128,7 +137,7 @@ function outboundRule(
   if (hairpin !== undefined && typeof hairpin !== 'boolean') {
     throw new TypeError(`${key}.hairpin must be true or false, not ${JSON.stringify(hairpin)}`)
   }
-  const settings = { ...BEHAVIOUR[behaviour], ...given }
+  const settings = { ...behaviourOf(behaviour, given), ...given }
   const owns = settings.mapping !== 'linux'
   if (hairpin === true && !owns) {
     throw new TypeError(`${key}.hairpin needs a mapping that owns its port, and "linux" does not`)

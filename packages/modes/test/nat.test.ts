@@ -62,6 +62,13 @@ describe('outbound rules', () => {
     expect(await said(nat, 'p1', datagram(`${P1}:5000`, `${X}:9`))).toEqual({ up: [`udp ${OUTSIDE}:5000 > ${X}:9`] })
   })
 
+  it('HNS: pings are translated where the rule says so', async () => {
+    const nat = await make({ outbound: [{ behaviour: 'hns', icmpTransposition: true }] })
+    expect(await said(nat, 'p1', echo(P1, X, 7))).toEqual({ up: [`icmp ${OUTSIDE} > ${X} 8/0 id 7`] })
+    const left = await make({ outbound: [{ behaviour: 'linux', icmpTransposition: false }] })
+    expect(await said(left, 'p1', echo(P1, X, 7))).toEqual({ up: [`icmp ${P1} > ${X} 8/0 id 7`] })
+  })
+
   it('HNS: exceptions of all policies count together, whatever their order (modes.md 2.3)', async () => {
     for (const outbound of [
       [{ behaviour: 'hns', exceptions: [`${Y}/32`] }, { behaviour: 'hns' }],

@@ -295,10 +295,10 @@ export class DistributedRouter implements Part {
     })
     this.vfp.setPolicies({ services, endpoints })
     const placed = placeServices(services, balancer)
+    // What is to be dropped is what would be translated if ICMP were.
+    const aboutIcmp = icmpTransposition || untranslated === 'drop'
     const outbound = endpoints.flatMap(({ ips, outboundNat }) =>
-      outboundNat.flatMap(
-        (policy) => outboundRule(policy, ips, [hostIp], natPorts, untranslated, icmpTransposition) ?? [],
-      ),
+      outboundNat.flatMap((policy) => outboundRule(policy, ips, [hostIp], natPorts, aboutIcmp) ?? []),
     )
     const elsewhere = merged([...placed.uplink, ...placed.host])
     this.gate.setPolicies(

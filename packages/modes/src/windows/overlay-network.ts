@@ -81,22 +81,20 @@ function settingsOf(policy: OutboundNatPolicy): OutboundNatSettingsV2 {
  * @param from the pods' addresses
  * @param own the host's, which sources become where the policy has no virtual one
  * @param ports which ones are given out; undefined: any
- * @param others what becomes of what is not translated: neither TCP nor UDP
- * @param echoes whether echoes are translated, too */
+ * @param icmp whether it is about ICMP, too: the NAT translates that, or drops it */
 export function outboundRule(
   policy: OutboundNatPolicy,
   from: readonly string[],
   own: readonly string[],
   ports: string | undefined,
-  others: 'pass' | 'drop',
-  echoes: boolean,
+  icmp: boolean,
 ): OutboundOptions | null {
   const { Exceptions = [], Destinations = [], VirtualIP = '', MaxPortPoolUsage = 0 } = settingsOf(policy)
   if (Destinations.length > 0) return null
   return {
-    ...{ behaviour: 'hns', from, exceptions: Exceptions, otherProtocols: others },
+    ...{ behaviour: 'hns', from, exceptions: Exceptions },
     addresses: VirtualIP === '' ? own : [VirtualIP],
-    ...(echoes ? { icmpTransposition: true } : {}),
+    ...(icmp ? { icmpTransposition: true } : {}),
     ...(ports === undefined ? {} : { portRange: ports }),
     ...(MaxPortPoolUsage === 0 ? {} : { maxPortPoolUsage: MaxPortPoolUsage }),
   }

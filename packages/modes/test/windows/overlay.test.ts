@@ -1,6 +1,8 @@
 // A node of Windows with overlay networks, frame by frame: modes.md 4.
+import { formatIpv4, ipv4, parseIpv4 } from '@l2l3/switch-core/wire'
 import { describe, expect, it } from 'vitest'
 import { type HnsOverlayModeOptions, overlay } from '../../src/windows/overlay.ts'
+import type { GuardOptions } from '../../src/windows/port-policies.ts'
 import { type Lab, lab } from '../lab.ts'
 import { datagram, sentence } from './packets.ts'
 
@@ -15,7 +17,11 @@ interface Node extends Lab {
   readonly node: ReturnType<typeof overlay>
 }
 
-function node(more: Partial<HnsOverlayModeOptions> = {}, network: object = {}): Node {
+function node(
+  more: Partial<HnsOverlayModeOptions> = {},
+  network: object = {},
+  pods: readonly { readonly name: string; readonly guards: GuardOptions | false }[] = [],
+): Node {
   const bench = lab()
   const built = overlay(bench.ground, {
     drMac: DR,
@@ -32,7 +38,7 @@ function node(more: Partial<HnsOverlayModeOptions> = {}, network: object = {}): 
     pods: [
       { name: 'web', port: bench.port('web'), network: 'net', ip: '10.244.1.5' },
       { name: 'db', port: bench.port('db'), network: 'net', ip: '10.244.1.6' },
-    ],
+    ].map((pod) => ({ ...pod, ...pods.find(({ name }) => name === pod.name) })),
     ...more,
   })
   for (const address of ['192.0.2.2', '192.0.2.254']) built.host.uplinks[0]?.neighbours.add(address, HOP)
@@ -119,6 +125,16 @@ describe('between nodes', () => {
   })
 })
 
+describe('nodes that nobody has named', () => {
+  it('are heard with knownPeersOnly: false', () => {
+    const { send } = node({ knownPeersOnly: false })
+    const inner = datagram(`${DR2} > ${DR}, 10.244.2.7#5 > 10.244.1.5#1`)
+    expect(send('uplink', wrapped(inner, 4096, '192.0.2.9')).web?.map(sentence)).toEqual([
+      `${DR} > ${WEB}, 10.244.2.7#5 > 10.244.1.5#1, ttl 128`,
+    ])
+  })
+})
+
 describe('on the node', () => {
   it('bridges pods of a network, and floods nothing to other nodes', () => {
     const { send } = node()
@@ -199,6 +215,29 @@ describe('to the outside', () => {
     if (untransposed === 'pass') expect(out.uplink?.[0]?.slice(52, 60)).toBe('0af40105')
     expect(pool.report().dropped).toEqual(dropped)
   })
+
+  it.each(['pass', 'drop'] as const)(
+    'translates pings where icmpTransposition says so, and gives the answer back; into the tunnel they go as they are (untransposed: %s)',
+    (untransposed) => {
+      const { send, pool } = node({ icmpTransposition: true, untransposed })
+      const echo = (from: string, to: string, macs: [string, string], type: number, id = 1): string => {
+        const b = Buffer.alloc(28)
+        ipv4.write(b, 0, { src: parseIpv4(from), dst: parseIpv4(to), protocol: 1, payload: 8, ttl: 128 })
+        b.set([type, 0, 0, 0, id >>> 8, id & 255, 0, 1], 20)
+        b.writeUInt16BE(~(((type << 8) + id + 1) % 0xffff) & 0xffff, 22)
+        return `${macs[1]}${macs[0]}0800`.replaceAll(':', '') + b.toString('hex')
+      }
+      const [out] = send('web', echo('10.244.1.5', '198.51.100.9', [WEB, DR], 8)).uplink as [string]
+      const b = Buffer.from(out, 'hex')
+      expect(out.slice(0, 24)).toBe(`${HOP}${HOST}`.replaceAll(':', ''))
+      expect([ipv4.checksumOk(b, 14), formatIpv4(ipv4.src(b, 14)), b[22]]).toEqual([true, '192.0.2.1', 127])
+      const back = send('uplink', echo('198.51.100.9', '192.0.2.1', [HOP, HOST], 0, b.readUInt16BE(38)))
+      expect(back.web).toEqual([echo('198.51.100.9', '10.244.1.5', [DR, WEB], 0)])
+      const { inner } = outer(send('web', echo('10.244.1.5', '10.244.2.7', [WEB, DR], 8)).uplink?.[0] as string)
+      expect(formatIpv4(ipv4.src(Buffer.from(inner, 'hex'), 14))).toBe('10.244.1.5')
+      expect(pool.report().dropped).toEqual({})
+    },
+  )
 
   it('gives a later fragment from outside to the network that had the first', () => {
     const { send, pool } = node()
@@ -283,6 +322,28 @@ describe('services', () => {
     expect(back.web?.map(sentence)).toEqual([`${DR} > ${WEB}, 10.96.0.10#80 > 10.244.1.5#1, ttl 128`])
   })
 
+  it.each([
+    [undefined, 1, []],
+    ['12.0', 1, []],
+    ['11.10', 2, ['service web: HNS 11.10 keeps no client where it is: no session affinity']],
+  ] as const)(
+    'hnsVersion %s: a client’s flows go to %i of two backends where affinity is asked for',
+    (hnsVersion, used, notes) => {
+      const both = {
+        ...{ ...web, distribution: 'source-ip' as const },
+        backends: [5, 7].map((n) => ({ address: `10.244.2.${n}`, port: 8080 })),
+      }
+      const { node: built, send } = node({}, { services: [both], ...(hnsVersion && { balancer: { hnsVersion } }) })
+      const chosen = Array.from({ length: 24 }, (_, i) => {
+        const asked = datagram(`${WEB} > ${DR}, 10.244.1.5#${1000 + i} > 10.96.0.10#80`)
+        const { inner } = outer(send('web', asked).uplink?.[0] as string)
+        return /> (10\.244\.2\.\d)#/.exec(sentence(inner))?.[1]
+      })
+      expect(new Set(chosen).size).toBe(used)
+      expect(built.networks[0]?.vfp.notes).toEqual(notes)
+    },
+  )
+
   it('NodePort: from the SourceVIP to a pod of another node', () => {
     const nodePort = { ...web, clusterIps: [], nodePort: 30080 }
     const { send } = node({}, { services: [nodePort], sourceVip: '10.244.1.2' })
@@ -325,6 +386,54 @@ describe('a subnet that spans nodes', () => {
       {},
     )
     expect(pool.report().dropped).toMatchObject({ OtherHost: 1, NoDestination: 1 })
+  })
+})
+
+describe('guards of a pod', () => {
+  const FOREIGN = '02:00:00:00:00:77'
+  const raw = (text: string): string => text.replace(/[: ]/g, '')
+  const arp = (sha: string, spa: string): string =>
+    raw(`ffffffffffff ${WEB} 0806 0001 0800 0604 0001 ${sha} ${spa} 000000000000 0af40106`)
+  const sent: Record<string, string> = {
+    'another’s MAC': datagram(`${FOREIGN} > ${DB}, 10.244.1.5#1 > 10.244.1.6#2`),
+    'another’s address': datagram(`${WEB} > ${DB}, 10.244.1.9#1 > 10.244.1.6#2`),
+    'ARP for another': arp(WEB, '0af40109'),
+    'a DHCP server’s answer': datagram(`${WEB} > ${DB}, 10.244.1.5#67 > 10.244.1.6#68`),
+    'what is not IP': raw(`${DB} ${WEB} 88b5`) + '00'.repeat(46),
+    'a broadcast': datagram(`${WEB} > ff:ff:ff:ff:ff:ff, 10.244.1.5#1 > 10.244.1.255#2`),
+  }
+  const dropped = (guards?: GuardOptions | false): (string | null)[] =>
+    Object.values(sent).map((frame) => {
+      const { send, pool } = node({}, {}, guards === undefined ? [] : [{ name: 'web', guards }])
+      send('web', frame)
+      return Object.keys(pool.report().dropped).find((why) => why !== 'Consumed') ?? null
+    })
+
+  it.each<[string, GuardOptions | false | undefined, (string | null)[]]>([
+    [
+      'those that are there where nothing is said',
+      undefined,
+      ['MacGuard', 'IPv4Guard', 'ArpGuard', 'DhcpGuard', null, null],
+    ],
+    ['none', false, [null, null, null, null, null, null]],
+    ['source alone not', { source: false }, [null, null, 'ArpGuard', 'DhcpGuard', null, null]],
+    ['arp alone not', { arp: false }, ['MacGuard', 'IPv4Guard', null, 'DhcpGuard', null, null]],
+    ['dhcp alone not', { dhcp: false }, ['MacGuard', 'IPv4Guard', 'ArpGuard', null, null, null]],
+    ['blockNonIp', { blockNonIp: true }, ['MacGuard', 'IPv4Guard', 'ArpGuard', 'DhcpGuard', 'BlockNonIp', null]],
+    [
+      'blockBroadcast',
+      { blockBroadcast: true },
+      ['MacGuard', 'IPv4Guard', 'ArpGuard', 'DhcpGuard', null, 'BlockBroadcast'],
+    ],
+  ])('%s', (_, guards, reasons) => {
+    expect(dropped(guards)).toEqual(reasons)
+  })
+
+  it('arpPerSecond: no more questions than that', () => {
+    const { send, pool } = node({}, {}, [{ name: 'web', guards: { arpPerSecond: 3 } }])
+    const asked = Array.from({ length: 10 }, () => send('web', arp(WEB, '0af40105')).web?.length ?? 0)
+    expect(asked.reduce((a, b) => a + b)).toBe(3)
+    expect(pool.report().dropped).toEqual({ ArpLimiter: 7, Consumed: 3 })
   })
 })
 
@@ -405,7 +514,11 @@ describe('what HNS refuses', () => {
   ] as [string, object, object, RegExp][])('%s', (_, more, network, message) => {
     expect(() => node(more, network)).toThrow(message)
   })
-  it('takes VNIs of 24 bits where it is told to', () => {
-    expect(() => node({ isolationIds: 'uint24' }, { vni: 70_000, remoteSubnets: [remote] })).not.toThrow()
+  it('takes VNIs of 24 bits where it is told to, and writes all of them', () => {
+    const wide = { isolationIds: 'uint24' } as const
+    expect(() => node(wide, { vni: 70_000, remoteSubnets: [remote] })).not.toThrow()
+    const { send } = node(wide, { remoteSubnets: [{ ...remote, vni: 0x0a_bcde }] })
+    const out = send('web', datagram(`${WEB} > ${DR}, 10.244.1.5#1 > 10.244.2.7#2`)).uplink?.[0] as string
+    expect(outer(out).fields).toContain('080000000abcde00')
   })
 })
