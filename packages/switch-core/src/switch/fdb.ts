@@ -90,8 +90,8 @@ export class Fdb {
   readonly atLimit: 'refuse' | 'evict'
   /* For the switch, which tries an address's home slot in its own loop (measured: a third off the cost of a frame) and
    * calls `learn` and `lookup` where that does not settle it. */
-  /** The entries, four words each. */
-  readonly table: Int32Array
+  /** The entries, four words each; another array after `detach`. */
+  table: Int32Array
   /** For `homeSlot`: how far to shift, and what to mix in. */
   readonly shift: number
   readonly salt: number
@@ -277,6 +277,14 @@ export class Fdb {
         (vlan === undefined || (typeof vlan === 'number' ? id === vlan : vlan(id)))
       )
     }, 'flushed')
+  }
+
+  /** Forgets all entries, and gives up the array that they were in, for whoever made it to use again. */
+  detach(): Int32Array {
+    this.flush({ static: true })
+    const { table } = this
+    this.table = new Int32Array(table.length)
+    return table
   }
 
   #removeWhere(hit: (slot: number) => boolean, change: 'flushed' | 'aged'): number {

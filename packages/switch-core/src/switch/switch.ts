@@ -44,7 +44,7 @@ import {
 } from './port.ts'
 import { BROADCAST, MULTICAST, UNKNOWN } from './storm.ts'
 import { NOT_MEMBER, PRIORITY, TAGGED, UNTAGGED } from './vlan.ts'
-import { wasmRun } from './wasm-run.ts'
+import { AREA, wasmRun } from './wasm-run.ts'
 
 /*
  * A learning switch (802.1D, 802.1Q; modes.md 19). What happens to a frame that comes in by a port:
@@ -130,8 +130,11 @@ export class Switch implements Ticker {
   #touched: Uint16Array
   #targets: Uint16Array = new Uint16Array(FIRST)
   /** Four counters a VLAN, so that `vlan << 2` is their index. */
-  readonly #vlanCounts: Float64Array
+  #vlanCounts: Float64Array
+  /** What the fast run in WebAssembly works in. */
+  #area: Uint32Array
   #run: FastRun
+  #closed = false
 
   constructor(pool: FramePool, clock: Clock, options: SwitchOptions = {}) {
     this.#pool = pool
@@ -165,6 +168,7 @@ export class Switch implements Ticker {
     this.#touched = tables.array(Uint16Array, FIRST + 1)
     this.#vlanCounts = tables.array(Float64Array, this.vlanAware ? 4096 * 4 : 0)
     this.#members = tables.array(Uint8Array, this.vlanAware ? FIRST << 12 : 0)
+    this.#area = tables.array(Uint32Array, AREA)
     this.#run = this.#makeRun()
   }
 
@@ -181,6 +185,7 @@ export class Switch implements Ticker {
 
   /** Adds a port whose frames leave by `link`, which is for frames of this switch's pool. */
   addPort(link: Link, options: SwitchPortOptions = {}): SwitchPort {
+    if (this.#closed) throw new Error(`${this.name} is closed`)
     if (link.pool !== this.#pool) throw new Error(`link ${link.name} has another frame pool than ${this.name}`)
     let index = this.#ports.indexOf(undefined)
     if (index < 0) index = this.#ports.length
@@ -203,6 +208,32 @@ export class Switch implements Ticker {
     this.#live = this.#ports.filter((p) => p !== undefined)
     this.#flags[port.index] = DOWN
     this.#mirrors.remove(port, this.#live)
+  }
+
+  /** Ends the switch: takes its ports away, forgets all addresses, and gives the room of its tables back to the pool, where the next
+   * switch finds it. (The garbage collector would do that too, when it comes by: in a process that allocates little that takes
+   * long, and switches that are made meanwhile run in JavaScript.) Frames that still come to a port are dropped as `PortDown`;
+   * what was counted stays; a port can no more be added. Not while it forwards. */
+  close(): void {
+    if (this.#closed) return
+    for (const port of this.#live) this.removePort(port)
+    this.#closed = true
+    const { tables } = this.#pool
+    tables.release(this.#fdb.detach())
+    const leave = <T extends Column>(from: T, own: T): T => {
+      tables.release(from)
+      return own
+    }
+    this.#counts = leave(this.#counts, this.#counts.slice())
+    this.#vlanCounts = leave(this.#vlanCounts, this.#vlanCounts.slice())
+    this.#flags = leave(this.#flags, new Int32Array(this.#flags.length).fill(DOWN))
+    this.#members = leave(this.#members, new Uint8Array(0))
+    this.#queue = leave(this.#queue, new Uint32Array(0))
+    this.#queued = leave(this.#queued, new Uint8Array(0))
+    this.#touched = leave(this.#touched, new Uint16Array(1))
+    this.#area = leave(this.#area, new Uint32Array(0))
+    // No port is left that frames could come by; the one before holds the arrays that are gone.
+    this.#run = (_frames, start) => start
   }
 
   /** Binds an address to a port by configuration, as `static`: it does not age and does not move. False where the table is
@@ -650,6 +681,6 @@ export class Switch implements Ticker {
       aware: this.vlanAware,
       tpid: this.#tpidLe,
     }
-    return wasmRun(this.#pool, arrays) ?? fastRun(arrays)
+    return wasmRun(this.#pool, this.#area, arrays) ?? fastRun(arrays)
   }
 }

@@ -32,6 +32,8 @@ const CROWDED = 8
 /* The program's area, in words. */
 const MAP = 32
 const NOTE = 8
+/** Words that the program's area has. */
+export const AREA: number = MAP + QUEUE + QUEUE * NOTE
 
 interface Exports {
   run(
@@ -47,20 +49,17 @@ interface Exports {
   ): number
 }
 
-/** Makes the fast run of a switch; null where the arrays are not in the pool's memory, or there is no WebAssembly. */
-export function wasmRun(pool: FramePool, arrays: RunArrays): FastRun | null {
+/** Makes the fast run of a switch, which works in `area`, an array of `AREA` words; null where the arrays are not in the pool's
+ * memory, or there is no WebAssembly. */
+export function wasmRun(pool: FramePool, area: Uint32Array, arrays: RunArrays): FastRun | null {
   const { tables } = pool
   const { off, len, fdb, table, salt, shift, flags, members, aware, tpid } = arrays
   const { queue, queued, touched, counts, vlanCounts } = arrays
-  const area = tables.array(Uint32Array, MAP + QUEUE + QUEUE * NOTE)
   const used: Column[] = [area, off, len, table, flags, queue, queued, touched, counts]
   if (aware) used.push(members, vlanCounts)
   const memory = memoryOf(pool.bytes.buffer)
   const program = memory && used.every((array) => tables.has(array)) ? start<Exports>(SWITCH_RUN, memory) : null
-  if (program === null) {
-    tables.release(area)
-    return null
-  }
+  if (program === null) return null
   const at = (array: Column): number => array.byteOffset
   const map = at(area)
   const copied = map + MAP * 4

@@ -2,7 +2,16 @@
 // and the long way, which all frames go while somebody traces.
 import fc from 'fast-check'
 import { expect, it, test, vi } from 'vitest'
-import { Batch, type Frame, type FramePoolOptions, SECOND, type SwitchPortOptions } from '../../src/index.ts'
+import {
+  Batch,
+  type Frame,
+  type FramePoolOptions,
+  MemoryPort,
+  SECOND,
+  Switch,
+  type SwitchPort,
+  type SwitchPortOptions,
+} from '../../src/index.ts'
 import { Listener } from '../listener.ts'
 import { hex, Lab } from './lab.ts'
 
@@ -125,4 +134,39 @@ test('a switch whose tables find no room beside the frames runs in JavaScript', 
   lab.send(1, frame(mac(9), mac(1), '', 4))
   const text = frame(mac(1), mac(0), '', 4)
   expect(lab.send(0, text, text)).toEqual({ 1: [text, text] })
+})
+
+test('switches that come and go find room, where each gives back what it had', () => {
+  const lab = new Lab(2, { vlanAware: true })
+  for (let i = 0; i < 50; i++) {
+    const other = new Switch(lab.pool, lab.clock, { vlanAware: true })
+    expect(lab.pool.tables.has(other.fdb.table)).toBe(true)
+    const out = new MemoryPort(lab.pool, 'out')
+    for (let k = 0; k < 80; k++) other.addPort(lab.loop.link(out))
+    other.addStatic('02:00:00:00:00:01', other.ports[1] as SwitchPort, 1)
+    other.close()
+    other.close()
+    expect([other.ports, [...other.fdb.list()]]).toEqual([[], []])
+    expect(() => other.addPort(lab.loop.link(out))).toThrow('switch is closed')
+  }
+  // The one that stays has kept what is its own.
+  lab.send(1, frame(mac(9), mac(1), '', 4))
+  const text = frame(mac(1), mac(0), '', 4)
+  expect(lab.send(0, text, text)).toEqual({ 1: [text, text] })
+})
+
+test('a switch that is closed drops what still comes, remembers what it counted, and touches no table of another', () => {
+  const lab = new Lab(2)
+  const text = frame(mac(9), mac(1), '', 4)
+  lab.send(1, text)
+  const [port] = lab.switch.ports as [SwitchPort]
+  lab.switch.close()
+  const next = new Switch(lab.pool, lab.clock)
+  const before = next.fdb.table.slice()
+  process(lab, 0, [text, text])
+  lab.wait(2)
+  lab.switch.fdb.learn(1, 2, 3, false)
+  expect(lab.drops).toEqual({ PortDown: 2 })
+  expect([port.counters.txFrames, lab.switch.portCounters(1).rxFrames]).toEqual([1, 1])
+  expect(next.fdb.table).toEqual(before)
 })
