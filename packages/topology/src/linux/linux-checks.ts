@@ -64,11 +64,16 @@ const CHECKS: Readonly<Record<CheckKind, Trial>> = {
   neigh: neighbourCheck,
 }
 
+/** Seconds between requests. */
+const PING_INTERVAL = 0.05
+
 async function systemPing(check: CheckSpec, place: CheckPlace): Promise<CheckResult> {
   const { address, count, bytes, timeout } = check
-  const numbers = ['-c', String(count), '-s', String(bytes), '-i', '0.2', '-W', String(timeout)]
+  const numbers = ['-c', String(count), '-s', String(bytes), '-i', String(PING_INTERVAL), '-W', String(timeout)]
   const command = ['ping', '-n', `-${address.family}`, ...numbers, address.text]
-  const { output, said } = await new Inside(place.from, command, place.signal).within(count * 0.2 + timeout + 3)
+  const { output, said } = await new Inside(place.from, command, place.signal).within(
+    count * PING_INTERVAL + timeout + 3,
+  )
   const received = Number(/(\d+) received/.exec(output)?.[1] ?? 0)
   const rtt = /= [\d.]+\/([\d.]+)\//.exec(output)?.[1]
   return pingResult(check, received, rtt === undefined ? undefined : Number(rtt), said)
@@ -96,12 +101,16 @@ function pingResult(check: CheckSpec, received: number, rttMs: number | undefine
 /** Longest path that is looked for. */
 const HOPS = 16
 
-/** One probe a hop and one at a time: hosts answer few in a second. Probes are pings, as hosts in memory have them: both worlds
- * ask the same. */
+/** How many times as long as for the next hop a hop is waited for. */
+const NEAR = 100
+
+/** One probe a hop, since hosts answer few in a second, and two at a time: a hop that does not answer is given up soon after the next
+ * one did. Probes are pings, as hosts in memory have them: both worlds ask the same. */
 async function traceCheck(check: CheckSpec, place: CheckPlace): Promise<CheckResult> {
   if (!installed('traceroute')) return skip(check, 'the program traceroute is missing: apt-get install traceroute')
   const { address, family, timeout } = { ...check, family: check.address.family }
-  const numbers = ['-I', '-q', '1', '-N', '1', '-m', String(HOPS), '-w', String(timeout)]
+  const wait = `${timeout},3,${NEAR}`
+  const numbers = ['-I', '-q', '1', '-N', '2', '-m', String(HOPS), '-w', wait]
   const command = ['traceroute', '-n', `-${family}`, ...numbers, address.text]
   const { output, said, code } = await new Inside(place.from, command, place.signal).within(HOPS * timeout + 3)
   const hops = Array.from(output.matchAll(/^ *\d+ +(\S+)/gm), ([, hop]) => (hop === '*' ? null : (hop as string)))
