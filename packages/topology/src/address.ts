@@ -65,6 +65,16 @@ export function parseHostAddress(text: string): Address {
 
 /** Reads a network, 10.0.0.0/8 or ::/0; refuses one with host bits. */
 export function parseNetwork(text: string): Address {
+  const network = networkAround(text)
+  const { text: address } = parseIp(text.slice(0, text.indexOf('/')))
+  if (network.text !== address) {
+    throw new RangeError(`${text} has host bits: the network is ${network.text}/${network.prefix}`)
+  }
+  return network
+}
+
+/** Reads a network that is told by any address in it: 10.0.0.7/8 is 10.0.0.0/8. Throws a RangeError for what is none. */
+export function networkAround(text: string): Address {
   const [address = '', length = '', more] = text.split('/')
   const ip = parseIp(address)
   const prefix = Number(length)
@@ -72,9 +82,7 @@ export function parseNetwork(text: string): Address {
     throw new RangeError(`expected a network such as 10.0.0.0/8 or fd00::/64, not "${text}"`)
   }
   const bytes = Uint8Array.from(ip.bytes, (byte, i) => byte & (0xff00 >> Math.min(8, Math.max(0, prefix - 8 * i))))
-  const network = ipText(bytes)
-  if (network !== ip.text) throw new RangeError(`${text} has host bits: the network is ${network}/${prefix}`)
-  return { ...ip, prefix }
+  return { ...parseIp(ipText(bytes)), prefix }
 }
 
 /** The first address of a network, with its prefix, where several modes have their gateways. Throws a RangeError for a network whose

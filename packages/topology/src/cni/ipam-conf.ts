@@ -1,7 +1,7 @@
 import type { IpamRoute } from '../ipam/host-local.ts'
 import { type RangeOptions, rangeSets } from '../ipam/range.ts'
 import { CniCode, CniError } from './cni-error.ts'
-import { ip, Keys, keysOf, list, network, type Read, show, text, whole, wrong } from './keys.ts'
+import { destination, ip, Keys, keysOf, list, network, type Read, show, text, whole, wrong } from './keys.ts'
 
 /*
  * The `ipam` of a plugin's configuration. Of the plugins that give out addresses host-local is the one that is known
@@ -47,7 +47,7 @@ export const ranges: Read<readonly (readonly RangeOptions[])[]> = list(list(keys
 const U32 = 2 ** 32 - 1
 
 const route: Read<IpamRoute> = keysOf((keys) => {
-  const dst = keys.need('dst', network)
+  const dst = keys.need('dst', destination)
   const gw = keys.read('gw', ip, undefined)
   const numbers = (['mtu', 'advmss', 'priority', 'table', 'scope'] as const).flatMap((key) => {
     const number = keys.read(key, whole(0, key === 'scope' ? 255 : U32), undefined)

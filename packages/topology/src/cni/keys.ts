@@ -1,4 +1,4 @@
-import { parseIp, parseMac, parseNetwork } from '../address.ts'
+import { networkAround, parseIp, parseMac, parseNetwork } from '../address.ts'
 import { didYouMean } from '../did-you-mean.ts'
 import { CniCode, CniError } from './cni-error.ts'
 
@@ -128,6 +128,16 @@ export const ip: Read<string> = (value, path) => ranged(path, () => parseIp(text
 export const network: Read<string> = (value, path) => {
   return ranged(path, () => {
     const { text: address, prefix } = parseNetwork(text(value, path))
+    return `${address}/${prefix}`
+  })
+}
+/** Where a route leads. Of IPv6 any address of the network says it, as on the page of host-local, since Linux takes it so; of IPv4 Linux
+ * refuses host bits. */
+export const destination: Read<string> = (value, path) => {
+  const given = text(value, path)
+  if (!given.includes(':')) return network(value, path)
+  return ranged(path, () => {
+    const { text: address, prefix } = networkAround(given)
     return `${address}/${prefix}`
   })
 }

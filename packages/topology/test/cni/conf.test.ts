@@ -130,7 +130,7 @@ describe('examples', () => {
         "routes": [
           { "dst": "0.0.0.0/0" },
           { "dst": "192.168.0.0/16", "gw": "10.10.5.1" },
-          { "dst": "3ffe:ffff:0:01ff::1/128", "priority": 100, "mtu": 1400 }
+          { "dst": "3ffe:ffff:0:01ff::1/64", "priority": 100, "mtu": 1400 }
         ],
         "dataDir": "/run/my-orchestrator/container-ipam-state",
         "resolvConf": "/etc/resolv.conf"
@@ -148,7 +148,7 @@ describe('examples', () => {
         routes: [
           { dst: '0.0.0.0/0' },
           { dst: '192.168.0.0/16', gw: '10.10.5.1' },
-          { dst: '3ffe:ffff:0:1ff::1/128', priority: 100, mtu: 1400 },
+          { dst: '3ffe:ffff:0:1ff::/64', priority: 100, mtu: 1400 },
         ],
         dataDir: '/run/my-orchestrator/container-ipam-state',
         resolvConf: '/etc/resolv.conf',
@@ -381,6 +381,7 @@ describe('refused', () => {
       'the key "subnet" is missing',
     ],
     [ipam({ subnet: '10.1.0.1/24' }), InvalidConfig, 'ipam.subnet', /has host bits/],
+    [ipam({ routes: [{ dst: '10.1.0.1/24' }] }), InvalidConfig, 'ipam.routes[0].dst', /has host bits/],
     [ipam({ subnet: '10.1.0.0/31' }), InvalidConfig, 'ipam.subnet', /^10\.1\.0\.0\/31 is too small/],
     [ipam({ rangeStart: '10.2.0.1' }), InvalidConfig, 'ipam.rangeStart', /^10\.2\.0\.1 is not in 10\.1\.0\.0\/24/],
     [ipam({ ranges: [{ subnet: '10.2.0.0/24' }] }), InvalidConfig, 'ipam.ranges[0]', /^expected a list, not \{/],
