@@ -189,6 +189,7 @@ export class Bridge implements Part {
     this.gateway?.end()
     this.interfaces.clear()
     this.ports.clear()
+    this.switch.close()
   }
 }
 

@@ -151,7 +151,8 @@ export class DistributedRouter implements Part {
     this.#spec = spec
     this.name = name
     this.switch = new Switch(pool, clock, { name, seed })
-    this.#undo.push(loop.every(SECOND, this.switch))
+    // Undone last, when all its ports have gone.
+    this.#undo.push(() => this.switch.close(), loop.every(SECOND, this.switch))
     this.router = new Router(pool, clock, place.icmp)
     this.#known = new KnownNeighbours(4096, seed)
     this.#routers = new KnownNeighbours(4096, seed)

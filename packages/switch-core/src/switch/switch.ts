@@ -202,6 +202,8 @@ export class Switch implements Ticker {
   /** Takes a port away, with all that was learnt or configured on it. A mirror that leads to it ends, one that looks at it
    * looks at the others. */
   removePort(port: SwitchPort): void {
+    // Closing took it away: parts of a node may end in any order.
+    if (this.#closed) return
     this.#check(port)
     this.fdb.flush({ port: port.index, static: true })
     this.#ports[port.index] = undefined

@@ -31,6 +31,12 @@ interface Place {
 /** Every place starts on a cache line. */
 const LINE = 64
 
+/* One registry for all rooms, which never dies: with one that does while it has something to tell, V8 (of Node 20)
+ * tells nothing more to any registry of the process. */
+const forgotten = new FinalizationRegistry<{ room: WeakRef<Room>; place: Place }>(({ room, place }) => {
+  room.deref()?.giveBack(place)
+})
+
 /** Hands out arrays in a buffer, from one address to another. */
 export class Room {
   readonly #buffer: ArrayBufferLike
@@ -40,7 +46,7 @@ export class Room {
   /** Places that came back, by address; neighbours are joined. */
   #free: Place[] = []
   readonly #taken: WeakMap<Column, Place> = new WeakMap()
-  readonly #forgotten: FinalizationRegistry<Place> = new FinalizationRegistry((place) => this.#giveBack(place))
+  readonly #self: WeakRef<Room> = new WeakRef(this)
 
   /** `[start, end)` of the buffer, all zeros; an ordinary buffer, which no program can reach, has no room. */
   constructor(buffer: ArrayBufferLike, start: number, end: number) {
@@ -56,7 +62,7 @@ export class Room {
     if (place === null) return new type(length)
     const array = new type(this.#buffer, place.at, length)
     this.#taken.set(array, place)
-    this.#forgotten.register(array, place, array)
+    forgotten.register(array, { room: this.#self, place }, array)
     return array
   }
 
@@ -65,8 +71,8 @@ export class Room {
     const place = this.#taken.get(array)
     if (place === undefined) return
     this.#taken.delete(array)
-    this.#forgotten.unregister(array)
-    this.#giveBack(place)
+    forgotten.unregister(array)
+    this.giveBack(place)
   }
 
   /** Whether a program that runs on this memory reaches the array; then `byteOffset` is its address. */
@@ -95,7 +101,8 @@ export class Room {
     return { at, size }
   }
 
-  #giveBack({ at, size }: Place): void {
+  /** For `forgotten`: takes back a place whose array is gone. */
+  giveBack({ at, size }: Place): void {
     const free = [...this.#free, { at, size }].sort((a, b) => a.at - b.at)
     this.#free = []
     for (const place of free) {

@@ -144,8 +144,10 @@ test('switches that come and go find room, where each gives back what it had', (
     const out = new MemoryPort(lab.pool, 'out')
     for (let k = 0; k < 80; k++) other.addPort(lab.loop.link(out))
     other.addStatic('02:00:00:00:00:01', other.ports[1] as SwitchPort, 1)
+    const [port] = other.ports as [SwitchPort]
     other.close()
     other.close()
+    other.removePort(port)
     expect([other.ports, [...other.fdb.list()]]).toEqual([[], []])
     expect(() => other.addPort(lab.loop.link(out))).toThrow('switch is closed')
   }

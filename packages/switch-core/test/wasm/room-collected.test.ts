@@ -1,5 +1,5 @@
 // Places come back when the garbage collector finds that their arrays are held no longer.
-// @alone waits for the garbage collector, which takes very long in a process that many tests have filled
+// @alone in a process that other tests share, a registry of theirs may have died, and V8 tells no other anything more
 import { expect, test } from 'vitest'
 import { makeBuffer } from '../../src/wasm/memory.ts'
 import { Room } from '../../src/wasm/room.ts'
