@@ -108,6 +108,80 @@ it('makes the same of every batch, whichever way it goes', () => {
   )
 })
 
+/** What may happen to a switch between two batches. */
+const event = fc.oneof(
+  { weight: 6, arbitrary: step.map((s) => ({ kind: 'frames' as const, ...s })) },
+  fc.record({ kind: fc.constant('plug' as const), many: fc.constantFrom(1, 1, 1, 80), vlan: fc.nat(2) }),
+  fc.record({ kind: fc.constant('remove' as const), port: fc.nat(9) }),
+  fc.record({ kind: fc.constant('static' as const), mac: station, port: fc.nat(9), vlan: fc.nat({ max: 1 }) }),
+  fc.record({ kind: fc.constant('mirror' as const), port: fc.nat(9), to: fc.nat(9) }),
+  fc.record({ kind: fc.constant('trace' as const), on: fc.boolean() }),
+  fc.record({ kind: fc.constant('wait' as const), seconds: fc.constantFrom(0.5, 2, 3, 1e6, 3e6) }),
+  fc.record({ kind: fc.constant('set' as const), port: fc.nat(9), isolated: fc.boolean(), hairpin: fc.boolean() }),
+  fc.record({ kind: fc.constant('flush' as const), port: fc.nat(9) }),
+)
+
+it('makes the same of a life in which ports, addresses, mirrors and traces come and go', () => {
+  const life = fc.record({
+    aware: fc.boolean(),
+    atLimit: fc.constantFrom('refuse' as const, 'evict' as const),
+    events: fc.array(event, { maxLength: 25 }),
+    seed: fc.nat(),
+  })
+  fc.assert(
+    fc.property(life, ({ aware, atLimit, events, seed }) => {
+      const lives = Object.entries(WAYS).map(([way, pool]) => {
+        const settings = { vlanAware: aware, ageing: 2, maxEntries: 24, atLimit, seed }
+        const lab = new Lab(4, settings, { frameSize: 128, frames: 1024, ...pool })
+        if (way === 'the long way') new Listener(lab.pool)
+        // Another switch on the same pool has tables of its own.
+        const other = new Switch(lab.pool, lab.clock, settings)
+        const changes: string[] = []
+        lab.switch.fdb.watch((change, { mac, vlan, port }) => changes.push(`${change} ${mac} ${vlan} ${port}`))
+        const there = (i: number): SwitchPort | undefined => lab.switch.ports[i % Math.max(1, lab.switch.ports.length)]
+        const out: unknown[] = []
+        for (const e of events) {
+          const at = 'port' in e ? there(e.port) : undefined
+          if (e.kind === 'frames') {
+            lab.clock.advance(e.wait * SECOND)
+            process(lab, e.port, e.frames)
+            lab.loop.settle()
+            out.push(lab.collect())
+          } else if (e.kind === 'plug') {
+            const vlan = [{ access: 1 }, { trunk: [1, 2] }, { trunk: [2], native: 1 }][e.vlan] as { access: number }
+            for (let i = 0; i < e.many && lab.ports.length < 200; i++) lab.plug(aware ? { vlan } : {})
+          } else if (e.kind === 'wait') {
+            lab.clock.advance(e.seconds * SECOND)
+          } else if (e.kind === 'trace') {
+            if (way !== 'the long way') lab.pool.trace = null
+            if (e.on) new Listener(lab.pool)
+          } else if (at === undefined) {
+          } else if (e.kind === 'remove') lab.switch.removePort(at)
+          else if (e.kind === 'flush') lab.switch.fdb.flush({ port: at.index })
+          else if (e.kind === 'set') at.set({ isolated: e.isolated, hairpin: e.hairpin })
+          else if (e.kind === 'static') {
+            lab.switch.addStatic(e.mac.replace(/..(?!$)/g, '$&:'), at, aware ? 1 + e.vlan : 0)
+          } else if (e.kind === 'mirror') {
+            const to = there(e.to)
+            if (to !== at) lab.switch.mirror({ ports: [at], to: to as SwitchPort })
+          }
+        }
+        expect(other.fdb.size).toBe(0)
+        return {
+          ...{ out, changes },
+          counters: lab.ports.map((_, i) => lab.switch.portCounters(i)),
+          vlans: [1, 2].map((vlan) => lab.switch.vlanCounters(vlan)),
+          fdb: [...lab.switch.fdb.list()],
+          fdbCounters: lab.switch.fdb.counters,
+          report: lab.pool.report(),
+        }
+      })
+      for (const life of lives) expect(life).toEqual(lives[0])
+    }),
+    { numRuns: 40 },
+  )
+})
+
 for (const [way, pool] of Object.entries(WAYS).slice(0, 3)) {
   for (const vlanAware of [false, true]) {
     it(`takes known unicast ${way}${vlanAware ? ' with VLANs' : ''}: the table is asked for no frame of it`, () => {
