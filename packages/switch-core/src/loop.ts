@@ -16,7 +16,13 @@ import { Port } from './port/port.ts'
  * Links are delivered before the next port is asked: asking costs a system call, and frames need not wait for it. What a
  * link gets while links are delivered waits for the next round; what is left after the last round waits for the next turn.
  * So one broadcast in a looped topology keeps the loop busy, not hung, and fills links, not memory.
+ *
+ * A turn that has moved thousands of frames ends before all ports were asked, and the next begins with the others: floods among a
+ * thousand ports are millions of frames, and whoever turns the loop has more to do than that.
  */
+
+/** Frames moved after which a turn asks no further port. */
+const ENOUGH = 4096
 
 /** Work that wants doing from time to time: ageing, timers. */
 export interface Ticker {
@@ -71,6 +77,8 @@ export class Loop {
   readonly #rounds: number
   readonly #onPortFailed: ((port: Port, error: Error) => void) | undefined
   readonly #sources: Source[] = []
+  /** The one that the next turn asks first. */
+  #first = 0
   #due: Due[] = []
   /** Beside the frames, where programs in WebAssembly reach it. */
   readonly #batch: Batch
@@ -147,6 +155,11 @@ export class Loop {
     return next
   }
 
+  /** Whether the last turn had so much to do that it did not come to all ports. */
+  get behind(): boolean {
+    return this.#first > 0
+  }
+
   /** True while frames wait in links for the next turn. */
   get busy(): boolean {
     return this.#pendingLength > 0
@@ -157,14 +170,21 @@ export class Loop {
     this.#pending[this.#pendingLength++] = link
   }
 
-  /** Does one turn and says how many frames it took in from ports and links: 0 means that there is nothing to do. */
+  /** Does one turn and says how many frames it took in from ports and links: 0 means that there is nothing to do. A port gets its
+   * turn after as many turns as there are ports, at most. */
   turn(): number {
     this.clock.update()
     this.#tick()
     let work = 0
     const batch = this.#batch
-    for (let i = 0; i < this.#sources.length; i++) {
-      const { port, element } = this.#sources[i] as Source
+    const sources = this.#sources
+    let at = this.#first
+    for (let left = sources.length; left > 0 && work < ENOUGH; left--, at++) {
+      if (at >= sources.length) at = 0
+      const source = sources[at]
+      // Elements may have taken out all of them.
+      if (source === undefined) break
+      const { port, element } = source
       port.receive(batch)
       if (batch.length > 0) {
         work += batch.length
@@ -175,6 +195,7 @@ export class Loop {
         work += this.#deliverAll()
       }
     }
+    this.#first = work < ENOUGH ? 0 : at
     // What tickers have sent, and what the last turn left.
     work += this.#deliverAll()
     if (this.#failed.length > 0) this.#report()

@@ -46,6 +46,55 @@ function bench(options: LoopOptions = {}, frames = 64) {
   return { pool, clock, loop, port, make, sink }
 }
 
+describe('a turn with too much to do', () => {
+  it('ends before all ports were asked, and the next asks the others, in their order', () => {
+    const { pool, loop, port, sink } = bench({}, 8192)
+    const counted = sink()
+    const asked: string[] = []
+    const ports = Array.from({ length: 100 }, (_, i) => port(`p${i}`))
+    for (const one of ports) {
+      loop.add(one, {
+        process: (batch) => {
+          if (batch.length > 0) asked.push(one.name)
+          counted.process(batch)
+        },
+      })
+      for (let n = 0; n < 64; n++) one.inject(HELLO)
+    }
+    const first = loop.turn()
+    expect(first).toBeGreaterThanOrEqual(4096)
+    expect(first).toBeLessThan(6400)
+    expect(loop.behind).toBe(true)
+    expect(counted.frames).toBe(first)
+    // Who has more at once does not come before the others.
+    ports[0]?.inject(HELLO)
+    loop.turn()
+    expect(loop.behind).toBe(false)
+    expect(asked).toEqual([...ports.map((one) => one.name), 'p0'])
+    expect(loop.turn()).toBe(0)
+    expect(pool.report()).toMatchObject({ balanced: true, held: 0 })
+  })
+
+  it('goes on where ports were taken out meanwhile', () => {
+    const { loop, port, sink } = bench({}, 8192)
+    const ports = Array.from({ length: 80 }, (_, i) => port(`p${i}`))
+    const counted = sink()
+    for (const one of ports) {
+      loop.add(one, counted)
+      for (let n = 0; n < 64; n++) one.inject(HELLO)
+    }
+    loop.turn()
+    for (const one of ports.slice(10)) loop.remove(one)
+    for (const one of ports.slice(0, 10)) one.inject(HELLO)
+    const before = counted.frames
+    loop.turn()
+    expect(counted.frames - before).toBe(10)
+    for (const one of ports.slice(0, 10)) loop.remove(one)
+    expect(loop.turn()).toBe(0)
+    expect(loop.behind).toBe(false)
+  })
+})
+
 describe('an alarm', () => {
   it('goes off once at its time, and again where its tick sets it again', () => {
     const { loop, clock } = bench()
