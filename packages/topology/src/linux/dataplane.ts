@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto'
 import { existsSync } from 'node:fs'
+import { setImmediate } from 'node:timers/promises'
 import { ALL_OFFLOADS, FramePool, Loop, MAX_FRAME, MemoryPort, type Port, RealClock } from '@l2l3/switch-core'
 import { type CaptureSink, PortCapture } from '@l2l3/switch-core/pcap'
 import type { Pollable, Runner } from '@l2l3/tap-io'
@@ -91,7 +92,8 @@ export class Dataplane {
   /** Opens the ports and builds the nodes on them. Throws an Error where a port cannot be had; none is open then. */
   static async open(topology: Topology, options: DataplaneOptions = {}): Promise<Dataplane> {
     const tapIo = await import('@l2l3/tap-io')
-    const pool = new FramePool({ frames: 1024, frameSize: MAX_FRAME })
+    // Room for the tables of many switches; what they do not take is address space, no memory.
+    const pool = new FramePool({ frames: 1024, frameSize: MAX_FRAME, tables: 64 << 20 })
     const clock = new RealClock()
     const plugged = new Map<string, SystemPort>()
     let ports: ReadonlyMap<string, Port> = plugged
@@ -130,6 +132,17 @@ export class Dataplane {
     const { loop } = this.fabric.ground
     this.#runner = this.#tapIo.runOnEventLoop(loop, this.#plugged.values(), { spinMicros: SPIN[this.#wait] })
     return this.#runner.done
+  }
+
+  /** Settles when all ports have been asked for what waited there before the start: hosts say to groups that they are there, and
+   * a thousand of them on one switch make millions of frames of it, in which a check would drown. Rejects with the signal's
+   * reason. */
+  async caughtUp(signal: AbortSignal | undefined): Promise<void> {
+    const { loop } = this.fabric.ground
+    do {
+      await setImmediate()
+      signal?.throwIfAborted()
+    } while (loop.behind)
   }
 
   snapshot(): Snapshot {

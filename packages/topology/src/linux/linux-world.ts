@@ -155,5 +155,12 @@ async function inThisProcess(topology: Topology, site: Site, options: LinuxOptio
   }
   const hosts = topology.nodes.flatMap(hostsOf)
   for (const host of hosts) await configureHost(topology, host, signal)
-  return new LinuxWorld(site, dataplane, signal)
+  const world = new LinuxWorld(site, dataplane, signal)
+  try {
+    await dataplane.caughtUp(signal)
+  } catch (error) {
+    await world.close()
+    throw error
+  }
+  return world
 }

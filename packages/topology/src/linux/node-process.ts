@@ -114,7 +114,7 @@ export class NodeProcess {
 
   /** Has it move frames. */
   start(): Promise<void> {
-    return this.#ask('start')
+    return this.#ask('start', undefined, STARTING)
   }
 
   /** Makes of it what another plan says, while frames pass. Rejects with an Error where it cannot. */

@@ -53,6 +53,7 @@ const channel = new Channel(process, {
   },
   start: () => {
     opened().start().catch(fail)
+    return opened().caughtUp(undefined)
   },
   apply: (next: Topology) => {
     const ask = (what: string) => (told: Host | readonly Host[]) => channel.ask<void>(what, told)

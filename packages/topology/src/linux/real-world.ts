@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import type { LedgerReport } from '@l2l3/switch-core'
 import type { CaptureSink } from '@l2l3/switch-core/pcap'
 import type { Snapshot } from '../fabric.ts'
@@ -86,7 +87,9 @@ export class RealWorld extends RunningOnLinux {
     }
     building = false
     signal?.throwIfAborted()
-    await Promise.all(nodes.map((node) => node.start()))
+    const started = Promise.all(nodes.map((node) => node.start()))
+    await (signal === undefined ? started : Promise.race([started, once(signal, 'abort')]))
+    signal?.throwIfAborted()
     return new RealWorld(topology, plan, nodes, site, options)
   }
 
