@@ -95,7 +95,7 @@ export class AddressFixUp implements Element {
     for (let i = 0; i < batch.length; i++) {
       const f = frames[i] as Frame
       const to = this.#destination(f)
-      if (to !== before[f] ? this.#fixed(f) : to !== 0 && this.#isTurnable(to) && this.#turned(f)) continue
+      if (to !== before[f] ? this.#fixed(f) : to !== 0 && this.#isTurnable(to) && this.#turned(f, to)) continue
       frames[kept++] = f
     }
     batch.length = kept
@@ -147,11 +147,11 @@ export class AddressFixUp implements Element {
   }
 
   /** Sends an answer back that is for an address which the pod's own packets have got. */
-  #turned(f: Frame): boolean {
+  #turned(f: Frame, to: number): boolean {
     const { vfp, switchSide } = this.#o
-    if (this.#fragments.follows(f)) return this.#back(f, 'a later fragment of such an answer: back to it')
+    if (this.#fragments.follows(f, to)) return this.#back(f, 'a later fragment of such an answer: back to it')
     const known = vfp.nat.knows(f, (this.#pool.off[f] as number) + 14, switchSide)
-    this.#fragments.note(f, known)
+    this.#fragments.note(f, to, known)
     if (!known) return false
     return this.#back(f, 'an answer to what the pod has sent to itself: back to it')
   }

@@ -8,7 +8,7 @@ import { ipv4, ipv6, u16, u32 } from '@l2l3/switch-core/wire'
  *                                             later ones: they have no ports                   likewise: remembered
  *
  * What comes here has passed the port's NAT, which lets no fragment by before the first. So a ring of the packets that came last is
- * enough: identification and protocol, and what became of the first.
+ * enough: destination, identification and protocol, and what became of the first.
  */
 
 /** First fragments that are remembered. */
@@ -21,6 +21,7 @@ export class TurnedFragments {
   /** Identification, and protocol << 1 | whether it was turned back; -1: none. */
   readonly #ids: Int32Array = new Int32Array(REMEMBERED)
   readonly #kinds: Int32Array = new Int32Array(REMEMBERED).fill(-1)
+  readonly #destinations: Int32Array = new Int32Array(REMEMBERED)
   #next = 0
   #id = 0
   #protocol = 0
@@ -30,21 +31,24 @@ export class TurnedFragments {
     this.#pool = pool
   }
 
-  /** Whether a packet of IP is a later fragment of one that was turned back. */
-  follows(f: Frame): boolean {
+  /** Whether a packet of IP is a later fragment of one that was turned back.
+   * @param to its destination, as a number */
+  follows(f: Frame, to: number): boolean {
     if (!this.#read(f) || !this.#later) return false
     for (let i = 1; i <= REMEMBERED; i++) {
       const at = (this.#next + REMEMBERED - i) % REMEMBERED
       if (this.#ids[at] !== this.#id || (this.#kinds[at] as number) >> 1 !== this.#protocol) continue
+      if (this.#destinations[at] !== to) continue
       return ((this.#kinds[at] as number) & 1) === 1
     }
     return false
   }
 
   /** Remembers what became of a packet of IP, where it is a first fragment. */
-  note(f: Frame, turned: boolean): void {
+  note(f: Frame, to: number, turned: boolean): void {
     if (!this.#read(f) || this.#later) return
     this.#ids[this.#next] = this.#id
+    this.#destinations[this.#next] = to
     this.#kinds[this.#next] = (this.#protocol << 1) | (turned ? 1 : 0)
     this.#next = (this.#next + 1) % REMEMBERED
   }

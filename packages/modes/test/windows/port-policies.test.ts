@@ -109,14 +109,20 @@ describe('the port of a pod', () => {
     const { send, bench } = port({
       services: [own],
       endpoints: [
-        { name: 'pod', ips: ['10.244.1.11'], outboundNat: [{ Type: 'OutBoundNAT', Destinations: ['10.244.1.11'] }] },
+        {
+          ...{ name: 'pod', ips: ['10.244.1.11'] },
+          outboundNat: [
+            { Type: 'OutBoundNAT', Destinations: ['10.244.1.11'] },
+            { Type: 'OutBoundNAT', Destinations: ['203.0.113.1'], VIP: '192.0.2.77' },
+          ],
+        },
       ],
     })
     send('pod', `${POD} > ${GATEWAY}, 10.244.1.11#1000 > 10.96.0.10#80`)
     /** A piece of a datagram from the pod to the host's address: 24 bytes of 48, UDP without a checksum. */
-    const piece = (id: number, at: 0 | 24, ports: string): string => {
+    const piece = (id: number, at: 0 | 24, ports: string, to = '192.0.2.10'): string => {
       const b = Buffer.alloc(44)
-      ipv4.write(b, 0, { src: parseIpv4('10.244.1.11'), dst: parseIpv4('192.0.2.10'), protocol: 17, payload: 24 })
+      ipv4.write(b, 0, { src: parseIpv4('10.244.1.11'), dst: parseIpv4(to), protocol: 17, payload: 24 })
       b.writeUInt16BE(id, 4)
       b.writeUInt16BE(at === 0 ? ipv4.Flag.MoreFragments : at / 8, 6)
       ipv4.fillChecksum(b, 0)
@@ -146,6 +152,19 @@ describe('the port of a pod', () => {
         [`switch: ${gateway} 10.244.1.11 > 192.0.2.10 at 3`],
       ])
     }
+    // Identifications are those of a pair of addresses.
+    const there = [
+      piece(20, 0, answer),
+      piece(20, 0, answer, '192.0.2.77'),
+      piece(20, 24, ''),
+      piece(20, 24, '', '192.0.2.77'),
+    ]
+    expect(there.flatMap(way).map((line) => line.slice(0, line.indexOf(':')))).toEqual([
+      'pod',
+      'switch',
+      'pod',
+      'switch',
+    ])
     // A later one before its first waits for it.
     expect(way(piece(9, 24, answer))).toEqual([])
     expect(way(piece(9, 0, answer)).sort()).toEqual([
