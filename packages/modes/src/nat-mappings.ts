@@ -25,6 +25,7 @@ export function checkMapping(key: string, mapping: PortMappingOptions, rules: Po
     throw new TypeError(`${key}.hairpin must be true, false or "all", not ${JSON.stringify(hairpin)}`)
   }
   if (rules === 'linux') return
+  if (mapping.when !== undefined) throw new TypeError(`${key}.when: Docker on Windows asks for no addresses`)
   const { protocol, port, address } = mapping
   const [first, last] = String(port).split('-').map(Number) as [number, number?]
   const name = protocol === 6 ? 'tcp' : protocol === 17 ? 'udp' : String(protocol)

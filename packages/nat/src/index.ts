@@ -92,7 +92,7 @@ export {
   type PortMappingPolicyV2,
   winBridgePolicies,
 } from './port-mapping/hns.ts'
-export type { PortMapping, PortProtocol } from './port-mapping/port-mapping.ts'
+export type { MappingMatch, PortMapping, PortProtocol } from './port-mapping/port-mapping.ts'
 export { PortMappings, type PortMappingsOptions } from './port-mapping/port-mappings.ts'
 export { Balancer } from './service/balancer.ts'
 export type { BalancerOptions } from './service/balancer-options.ts'

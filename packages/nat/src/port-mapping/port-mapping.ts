@@ -1,4 +1,5 @@
 import { checkRange, formatWords } from '@l2l3/switch-core'
+import { checkKeys, checkObject } from '../outbound/known-keys.ts'
 import { firstOf, formatPortRange, lastOf, type PortRange, readPortRange, sizeOf } from '../outbound/port-range.ts'
 import { PrefixSet, readHost, readPrefix } from '../outbound/prefix-set.ts'
 import { hasPorts, IPV6, Proto } from '../tuple.ts'
@@ -23,6 +24,17 @@ const PROTOCOLS: Readonly<Record<PortProtocol, number>> = {
   dccp: Proto.Dccp,
 }
 
+/** Addresses that a packet must have for a mapping, as prefixes. Of an IP version of which a list names none, it asks nothing. */
+export interface MappingMatch {
+  /** Sources, one of which it has. */
+  readonly from?: readonly string[]
+  /** And none of these. */
+  readonly notFrom?: readonly string[]
+  /** Destinations, likewise. */
+  readonly at?: readonly string[]
+  readonly notAt?: readonly string[]
+}
+
 /** A port mapping as it is configured. */
 export interface PortMapping {
   /** By name or by number. */
@@ -38,6 +50,8 @@ export interface PortMapping {
   toPort?: number | string
   /** Whether `address` must be an address of the node, as `--dst-type LOCAL` says; false: a virtual one. Default true. */
   local?: boolean
+  /** Which packets it is for, by their addresses. Default: all. Others go on as if it were not there. */
+  when?: MappingMatch
   /** Prefixes of sources that are translated as well, so that the answers come back here: hairpin. Default: none. */
   masqueradeFrom?: readonly string[]
   /** Numbers of interfaces by which it does not apply (Docker: the bridge itself). Default: none. */
@@ -56,11 +70,47 @@ const KEYS: readonly string[] = [
   'to',
   'toPort',
   'local',
+  'when',
   'masqueradeFrom',
   'notIn',
   'reserved',
   'zone',
 ] satisfies (keyof PortMapping)[]
+
+const MATCH_KEYS: readonly string[] = ['from', 'notFrom', 'at', 'notAt'] satisfies (keyof MappingMatch)[]
+
+/** What a mapping asks of addresses. */
+export class ReadMatch {
+  readonly #from: PrefixSet
+  readonly #notFrom: PrefixSet
+  readonly #at: PrefixSet
+  readonly #notAt: PrefixSet
+
+  /** Throws a TypeError with key and value. */
+  constructor(key: string, match: MappingMatch) {
+    checkObject(key, match)
+    checkKeys(`${key}: `, match, MATCH_KEYS)
+    const set = (name: keyof MappingMatch): PrefixSet => new PrefixSet(`${key}.${name}`, match[name] ?? [])
+    this.#from = set('from')
+    this.#notFrom = set('notFrom')
+    this.#at = set('at')
+    this.#notAt = set('notAt')
+  }
+
+  /** Whether a packet of IPv4 has such addresses. */
+  fits4(src: number, dst: number): boolean {
+    if (this.#notFrom.includes4(src) || this.#notAt.includes4(dst)) return false
+    return (!this.#from.has(4) || this.#from.includes4(src)) && (!this.#at.has(4) || this.#at.includes4(dst))
+  }
+
+  /** The same for IPv6, of which `words` has the addresses from `src` and `dst` on. */
+  fits6(words: ArrayLike<number>, src: number, dst: number): boolean {
+    if (this.#notFrom.includes6(words, src) || this.#notAt.includes6(words, dst)) return false
+    return (
+      (!this.#from.has(6) || this.#from.includes6(words, src)) && (!this.#at.has(6) || this.#at.includes6(words, dst))
+    )
+  }
+}
 
 /** A port mapping that has been read. */
 export interface ReadMapping {
@@ -73,6 +123,7 @@ export interface ReadMapping {
   /** The inside port of the first port. */
   readonly toPort: number
   readonly local: boolean
+  readonly when: ReadMatch | null
   readonly masqueradeFrom: PrefixSet
   readonly notIn: ReadonlySet<number>
   readonly reserved: boolean
@@ -110,6 +161,7 @@ export function readMapping(key: string, m: PortMapping): ReadMapping {
     to,
     toPort: firstOf(toPorts),
     local: m.local ?? true,
+    when: m.when === undefined ? null : new ReadMatch(`${key}.when`, m.when),
     masqueradeFrom: new PrefixSet(`${key}.masqueradeFrom`, m.masqueradeFrom ?? []),
     notIn: new Set((m.notIn ?? []).map((n, i) => checkRange(`${key}.notIn[${i}]`, n, 0, 0xffff_ffff))),
     reserved: m.reserved ?? true,

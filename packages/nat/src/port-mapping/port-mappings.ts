@@ -156,6 +156,11 @@ export class PortMappings implements DestinationPolicy {
     const { mapping, to, toPort, firstPort } = entry
     if (mapping.local && !flow.toLocal) return false
     if (mapping.notIn.size > 0 && mapping.notIn.has(flow.in)) return false
+    if (mapping.when !== null) {
+      const { words } = flow.addresses
+      const fits = (kind & IPV6) === 0 ? mapping.when.fits4(src, dst) : mapping.when.fits6(words, src << 2, dst << 2)
+      if (!fits) return false
+    }
     flow.toAddress = to
     flow.toPort = toPort + dstPort - firstPort
     flow.tag = number + 1

@@ -39,6 +39,28 @@ describe('a mapping', () => {
     expect(to('tcp 198.51.100.1:9 > 203.0.113.1:8080', { toLocal: false })).toBeNull()
   })
 
+  it('for some addresses alone, of one IP version or of both', () => {
+    table.add({ ...web, when: { from: ['198.51.100.0/24', '192.0.2.7'], notAt: ['10.0.0.0/8', 'fc00::/7'] } })
+    expect(to('tcp 198.51.100.1:9 > 203.0.113.1:8080')).toBe('10.22.0.11:80')
+    expect(to('tcp 192.0.2.7:9 > 203.0.113.1:8080')).toBe('10.22.0.11:80')
+    expect(to('tcp 192.0.2.8:9 > 203.0.113.1:8080')).toBeNull()
+    expect(to('tcp 198.51.100.1:9 > 10.22.0.1:8080')).toBeNull()
+    // Of IPv6 nothing is asked of sources.
+    table.add({
+      ...web,
+      to: 'fd00::11',
+      when: { from: ['198.51.100.0/24'], notAt: ['fc00::/7'], notFrom: ['2001:db8:9::/48'] },
+    })
+    expect(to('tcp [2001:db8:8::1]:9 > [2001:db8::1]:8080')).toBe('fd00::11:80')
+    expect(to('tcp [2001:db8:9::1]:9 > [2001:db8::1]:8080')).toBeNull()
+    expect(to('tcp [2001:db8:8::1]:9 > [fd00::1]:8080')).toBeNull()
+    table.add({ ...web, to: 'fd00::11', port: 81, when: { at: ['2001:db8::1'] } })
+    expect(to('tcp [2001:db8:8::1]:9 > [2001:db8::1]:81')).toBe('fd00::11:80')
+    expect(to('tcp [2001:db8:8::1]:9 > [2001:db8::2]:81')).toBeNull()
+    expect(() => table.add({ ...web, port: 82, when: { at: ['x'] } })).toThrow(/portMapping\.when\.at\[0\]/)
+    expect(() => table.add({ ...web, port: 82, when: { to: [] } as never })).toThrow(/portMapping\.when.*"?to"?/)
+  })
+
   it('on a virtual address', () => {
     table.add({ ...web, address: '203.0.113.200', local: false })
     expect(to('tcp 198.51.100.1:9 > 203.0.113.200:8080', { toLocal: false })).toBe('10.22.0.11:80')

@@ -1,3 +1,4 @@
+import { networkAround, parseIp } from '../address.ts'
 import { CniError } from '../cni/cni-error.ts'
 import { type NetworkConf, parseCniConf } from '../cni/conf.ts'
 import type { IpamConf } from '../cni/ipam-conf.ts'
@@ -198,9 +199,11 @@ function readNode<P extends PluginConf>(
   }
   others.forEach((other, i) => {
     if (other.type !== 'portmap') say(`${prefix(i + 1)}type`, `${other.type} cannot follow ${type} here: portmap can`)
-    else if (other.conditionsV4.length + other.conditionsV6.length > 0) {
-      const key = other.conditionsV4.length > 0 ? 'conditionsV4' : 'conditionsV6'
-      say(`${prefix(i + 1)}${key}`, 'matches of iptables cannot be kept here')
+    else {
+      for (const key of ['conditionsV4', 'conditionsV6'] as const) {
+        const mistake = attemptMatch(other[key])
+        if (mistake !== null) say(`${prefix(i + 1)}${key}`, mistake)
+      }
     }
   })
   const ipam = ipamOf(plugin)
@@ -270,13 +273,57 @@ function isList(value: string | object): boolean {
 }
 
 /** Port mappings of a node for a pod, as portmap makes them (modes.md 17.3). */
-function mappings(to: string, { portMappings, snat, masqAll }: PortmapConf): object[] {
+function mappings(to: string, { portMappings, snat, masqAll, conditionsV4, conditionsV6 }: PortmapConf): object[] {
+  const when: Record<string, string[]> = {}
+  for (const conditions of [conditionsV4, conditionsV6]) {
+    // What is wrong with them was told.
+    for (const [key, networks] of quietly(() => matchesOf(conditions)) ?? [])
+      when[key] = [...(when[key] ?? []), ...networks]
+  }
   return portMappings.map(({ hostPort: port, containerPort: toPort, protocol, hostIP }) => ({
     ...{ protocol, port, to, toPort },
     // The unspecified address is all of the node's, of its IP version.
     ...(hostIP === null ? {} : { hostIp: hostIP }),
+    ...(Object.keys(when).length === 0 ? {} : { when }),
     ...(snat ? (masqAll ? { hairpin: 'all' } : {}) : { hairpin: false }),
   }))
+}
+
+/** What is wrong with a list of matches; null where nothing is. */
+function attemptMatch(words: readonly string[]): string | null {
+  try {
+    matchesOf(words)
+    return null
+  } catch (error) {
+    return (error as Error).message
+  }
+}
+
+const MATCHES: Readonly<Record<string, 'From' | 'At'>> = {
+  ...{ '-s': 'From', '--source': 'From', '--src': 'From' },
+  ...{ '-d': 'At', '--destination': 'At', '--dst': 'At' },
+}
+
+/** Matches of iptables by addresses, `! -d 192.0.2.0/24`, as keys of a mapping's `when`. Throws a RangeError for others. */
+function matchesOf(words: readonly string[]): [string, string[]][] {
+  const matches: [string, string[]][] = []
+  for (let i = 0; i < words.length; i += 2) {
+    const not = words[i] === '!'
+    if (not) i++
+    const match = MATCHES[words[i] as string]
+    if (match === undefined || words[i + 1] === undefined) {
+      throw new RangeError(
+        `of iptables' matches sources and destinations can be kept here (-s, -d), not "${words[i] ?? ''}"`,
+      )
+    }
+    const networks = (words[i + 1] as string).split(',').map((text) => {
+      const { text: address, prefix } = text.includes('/') ? networkAround(text) : parseIp(text)
+      return `${address}/${prefix}`
+    })
+    const [first = ''] = match
+    matches.push([not ? `not${match}` : first.toLowerCase() + match.slice(1), networks])
+  }
+  return matches
 }
 
 /** `plugins[1].ipam.ranges[0]` as a path. */

@@ -105,6 +105,19 @@ const portMapping: Schema = {
     },
     to: { type: 'string', description: 'Who gets it: an endpoint of the node, or an IP address.' },
     toPort: ports('At which port, or a range as long as port. Default: port.'),
+    when: {
+      type: 'object',
+      additionalProperties: false,
+      description:
+        "Addresses that packets must have, which else go on as if it were not there: portmap's conditions. Of an IP version of " +
+        'which a list names none, it asks nothing. Default: any.',
+      properties: {
+        from: texts('Networks, of one of which the source is.'),
+        notFrom: texts('Networks of which it is not.'),
+        at: texts('Networks, of one of which the address is that is asked.'),
+        notAt: texts('Networks of which it is not.'),
+      },
+    },
     hairpin: {
       enum: [true, false, 'all'],
       description:

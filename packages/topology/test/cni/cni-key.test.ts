@@ -156,6 +156,43 @@ describe('a configuration as a node', () => {
   })
 })
 
+describe('conditions of portmap', () => {
+  const of = (portmap: object): object => {
+    const { cniVersion, name, ...bridge } = BRIDGE
+    const plugins = [bridge, { type: 'portmap', capabilities: { portMappings: true }, ...portmap }]
+    const runtimeConfig = { portMappings: [{ hostPort: 8080, containerPort: 80 }] }
+    return {
+      mode: 'bridge',
+      cni: { cniVersion, name, plugins },
+      endpoints: { a: { runtimeConfig } },
+      uplink: { segment: 'lan', ip: '192.0.2.1/24' },
+    }
+  }
+
+  it('as the plugin’s page has them: addresses', () => {
+    const conditions = {
+      conditionsV4: ['!', '-d', '192.0.2.0/24', '--source', '10.0.0.7/8,198.51.100.1'],
+      conditionsV6: ['!', '-d', 'fc00::/7'],
+    }
+    expect(topologyOf(of(conditions)).nodes[0]?.options.portMappings).toEqual([
+      {
+        ...{ protocol: 'tcp', port: 8080, to: 'a', toPort: 80 },
+        when: { notAt: ['192.0.2.0/24', 'fc00::/7'], from: ['10.0.0.0/8', '198.51.100.1/32'] },
+      },
+    ])
+  })
+
+  it('and no others', () => {
+    const refused = (conditionsV4: string[]): string[] => problems(of({ conditionsV4 }))
+    const said = "of iptables' matches sources and destinations can be kept here (-s, -d), not"
+    const key = 'nodes.n.cni.plugins[1].conditionsV4'
+    expect(refused(['-i', 'eth0'])).toEqual([`${key}: ${said} "-i"`])
+    expect(refused(['!'])).toEqual([`${key}: ${said} ""`])
+    expect(refused(['-s'])).toEqual([`${key}: ${said} "-s"`])
+    expect(refused(['-s', 'any'])[0]).toContain(`${key}: expected an IPv4 or IPv6 address`)
+  })
+})
+
 describe('what is wrong is told by file and key', () => {
   it('of a file', () => {
     expect(problems({ mode: 'bridge', cni: 'none.conf' })).toEqual([
