@@ -101,16 +101,12 @@ function pingResult(check: CheckSpec, received: number, rttMs: number | undefine
 /** Longest path that is looked for. */
 const HOPS = 16
 
-/** How many times as long as for the next hop a hop is waited for. */
-const NEAR = 100
-
-/** One probe a hop, since hosts answer few in a second, and two at a time: a hop that does not answer is given up soon after the next
- * one did. Probes are pings, as hosts in memory have them: both worlds ask the same. */
+/** One probe a hop and one at a time: hosts answer few in a second. Probes are pings, as hosts in memory have them: both worlds
+ * ask the same. */
 async function traceCheck(check: CheckSpec, place: CheckPlace): Promise<CheckResult> {
   if (!installed('traceroute')) return skip(check, 'the program traceroute is missing: apt-get install traceroute')
   const { address, family, timeout } = { ...check, family: check.address.family }
-  const wait = `${timeout},3,${NEAR}`
-  const numbers = ['-I', '-q', '1', '-N', '2', '-m', String(HOPS), '-w', wait]
+  const numbers = ['-I', '-q', '1', '-N', '1', '-m', String(HOPS), '-w', String(timeout)]
   const command = ['traceroute', '-n', `-${family}`, ...numbers, address.text]
   const { output, said, code } = await new Inside(place.from, command, place.signal).within(HOPS * timeout + 3)
   const hops = Array.from(output.matchAll(/^ *\d+ +(\S+)/gm), ([, hop]) => (hop === '*' ? null : (hop as string)))
