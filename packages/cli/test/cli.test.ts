@@ -325,8 +325,10 @@ describe('l2l3 replay', () => {
     const path = file('r.yaml', TWO)
     const red = file('red.pcap', hex(`${HEADER}009265010000002a0000002a000000${ARP}`))
     const out = join(dir, 'out')
-    const { status, stdout } = await l2l3(['replay', path, '--in', `sw1/red=${red}`, '--direction', 'in', '--out', out])
+    const args = ['replay', path, '--in', `sw1/red=${red}`, '--direction', 'in', '--out', out]
+    const { status, stdout, stderr } = await l2l3(args)
     expect(status).toBe(0)
+    expect(stderr).toMatch(/^l2l3: 1 frame was played without regard to --direction: the captures do not say which way/)
     expect(JSON.parse(stdout)).toEqual({
       ...{ received: 1, originated: 0, copied: 0, sent: 1, held: 0 },
       ...{ dropped: {}, balanced: true },
@@ -382,6 +384,13 @@ describe('l2l3 down', () => {
       status: 1,
       stderr: 'l2l3: several topologies are running; name one of cli-down-a, cli-down-b, cli-down-c, or say --all\n',
     })
+    // A file says which one it is about.
+    const same = file('cli-down-a.yaml', TWO.replace('cli-two', 'cli-down-a'))
+    expect((await l2l3(['apply', same], env)).stdout).toBe(`cli-down-a is what ${same} says already\n`)
+    const other = file('cli-down-d.yaml', TWO.replace('cli-two', 'cli-down-d'))
+    expect((await l2l3(['apply', other], env)).stderr).toBe(
+      'l2l3: several topologies are running; name one of cli-down-a, cli-down-b, cli-down-c\n',
+    )
     expect(await l2l3(['down', 'cli-down-b'], env)).toEqual({ status: 0, stdout: 'cli-down-b is down\n', stderr: '' })
     expect((await (ups[1] as (typeof ups)[number]).ended).status).toBe(0)
     expect((await l2l3(['down', 'cli-down-b'], env)).stderr).toBe(

@@ -66,6 +66,8 @@ export interface ReplayReport {
   readonly ledger: LedgerReport
   /** Whether it came to rest after every record; false where frames went round in a loop of links and were dropped. */
   readonly settled: boolean
+  /** Where a direction was asked for: frames that were played though their captures do not say which way they went. Else 0. */
+  readonly undirected: number
 }
 
 /** Where the time of a pcap file ends: 2^32 seconds after 1970. */
@@ -84,7 +86,11 @@ const MOMENTS = 20_000
 export function replay(topology: Topology, options: ReplayOptions): ReplayReport {
   const inputs = checkInputs(topology, options.inputs)
   const others = options.direction === undefined ? null : options.direction === 'in' ? 'outbound' : 'inbound'
-  const accept = (record: PacketRecord): boolean => record.direction !== others
+  let undirected = 0
+  const accept = ({ direction }: PacketRecord): boolean => {
+    if (direction === undefined && others !== null) undirected++
+    return direction === undefined || direction !== others
+  }
   const extent = measure(options.inputs)
   const clock = new VirtualClock(extent.start)
   const frameSize = Math.min(MAX_FRAME, Math.max(1918, extent.longest + 8))
@@ -147,7 +153,7 @@ export function replay(topology: Topology, options: ReplayOptions): ReplayReport
     if (port.failure !== null) throw port.failure
   }
   for (const to of writers) to.flush()
-  return { ledger: pool.report(), settled: turns === TURNS }
+  return { ledger: pool.report(), settled: turns === TURNS, undirected }
 }
 
 /** How long after a record timers run at their own times: what waits for an answer has given up by then. */

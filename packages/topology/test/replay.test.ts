@@ -75,6 +75,7 @@ describe('replay', () => {
     })
     expect(report).toEqual({
       settled: true,
+      undirected: 0,
       ledger: { received: 2, originated: 0, copied: 1, sent: 3, held: 0, dropped: {}, balanced: true },
     })
     const file = (text: string): string => Buffer.from(hex(text)).toString('hex')
@@ -326,7 +327,7 @@ checks: [tcp: { from: red, to: blue, bytes: 20 kB }]`,
       .map(({ data }) => Buffer.from(data).toString('hex'))
   const replayed = (direction?: ReplayDirection): Map<string, string[]> => {
     const out = new Map<string, Uint8Array[]>()
-    const { ledger } = replay(net, {
+    const { ledger, undirected } = replay(net, {
       inputs: Array.from(captures, ([port, chunks]) => ({ port, file: port, open: () => chunks })),
       output: (port) => {
         const chunks: Uint8Array[] = []
@@ -335,7 +336,7 @@ checks: [tcp: { from: red, to: blue, bytes: 20 kB }]`,
       },
       direction,
     })
-    expect(ledger.balanced).toBe(true)
+    expect([ledger.balanced, undirected]).toEqual([true, 0])
     return new Map(Array.from(out, ([port, chunks]) => [port, frames(chunks)]))
   }
   const [all, own] = [replayed(), replayed('in')]
