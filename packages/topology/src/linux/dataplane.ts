@@ -70,6 +70,9 @@ type TapIo = typeof import('@l2l3/tap-io')
 /** Frames that wait in a TAP for a node to read them, where the topology does not say how many. */
 const QUEUE = 256
 
+/** Milliseconds that are waited at most for what hosts said before the start. */
+const CATCH_UP = 30_000
+
 /** Milliseconds after which a capture shows what has passed. */
 const CAPTURE_DELAY = 200
 
@@ -134,15 +137,16 @@ export class Dataplane {
     return this.#runner.done
   }
 
-  /** Settles when all ports have been asked for what waited there before the start: hosts say to groups that they are there, and
-   * a thousand of them on one switch make millions of frames of it, in which a check would drown. Rejects with the signal's
-   * reason. */
+  /** Settles when all ports have been asked for what waited there before the start, or after half a minute: hosts say to groups
+   * that they are there, and a thousand of them on one switch make millions of frames of it, in which a check would drown.
+   * Rejects with the signal's reason. */
   async caughtUp(signal: AbortSignal | undefined): Promise<void> {
     const { loop } = this.fabric.ground
+    const until = performance.now() + CATCH_UP
     do {
       await setImmediate()
       signal?.throwIfAborted()
-    } while (loop.behind)
+    } while (loop.behind && performance.now() < until)
   }
 
   snapshot(): Snapshot {

@@ -93,7 +93,7 @@ const channel = new Channel(process, {
   traceEnd: ({ id }: { id: number }) => traces.get(id)?.abort(),
   stop: async () => {
     await dataplane?.stop()
-    process.exit()
+    leave()
   },
 })
 
@@ -107,5 +107,11 @@ function fail(error: unknown): void {
   process.stderr.write(`${(error as Error).message ?? error}\n`, () => process.exit(1))
 }
 
-process.on('disconnect', () => process.exit())
+/** Ends the process. The kernel would close its TAPs one after the other, which takes 21 ms each. */
+function leave(): void {
+  dataplane?.close()
+  process.exit()
+}
+
+process.on('disconnect', leave)
 process.on('uncaughtException', fail)
