@@ -61,7 +61,7 @@ export function judgeTrace(check: CheckSpec, hops: readonly (string | null)[]): 
   const { address, via } = check
   const reached = hops.at(-1) === address.text
   const before = reached ? hops.slice(0, -1) : hops
-  const expected = via.length === 0 || (before.length === via.length && via.every((a, i) => a.text === before[i]))
+  const expected = via === null || (before.length === via.length && via.every((a, i) => a.text === before[i]))
   const path = before.length === 0 ? 'with no hop between' : `by way of ${before.map((hop) => hop ?? '*').join(', ')}`
   return judge(check, reached && expected, reached ? path : `${path}, and it did not answer`)
 }

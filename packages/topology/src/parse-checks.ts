@@ -112,7 +112,7 @@ export function parseChecks(raw: readonly RawCheck[], nodes: readonly NodeSpec[]
         timeout: trial.timeout ?? TIMEOUTS[kind] ?? 2,
         count: trial.count ?? 3,
         bytes,
-        via: via.filter((a) => a.family === family),
+        via: hopsOf(trial.via, via, family),
         mac: mac ?? null,
         port,
         servers: servers.length > 0 ? servers : target === null ? [] : [target],
@@ -125,6 +125,16 @@ export function parseChecks(raw: readonly RawCheck[], nodes: readonly NodeSpec[]
     }
   })
   return checks
+}
+
+/** The hops that are expected: none where the list is empty, any where it has none of this IP version. */
+function hopsOf(
+  given: readonly string[] | undefined,
+  via: readonly Address[],
+  family: number,
+): readonly Address[] | null {
+  const own = via.filter((a) => a.family === family)
+  return own.length > 0 || given?.length === 0 ? own : null
 }
 
 /** Of several addresses, one in a network of `from`, else the first. */

@@ -112,8 +112,8 @@ const trials: Readonly<Record<string, Schema>> = {
       type: 'array',
       items: { type: 'string' },
       description:
-        'Addresses of the hops before it, in order: those of the IP version that is tried must be all that is seen. ' +
-        'Default: any.',
+        'Addresses of the hops before it, in order: those of the IP version that is tried must be all that is seen. An empty ' +
+        'list: there is no hop. Default, and where none is of that version: any.',
     },
   }),
   neigh: trial("Whether an address is in the host's neighbour cache, after what the checks before have sent.", {

@@ -195,8 +195,8 @@ export interface CheckSpec {
   readonly count: number
   /** Pings and datagrams: payload bytes of each. TCP: payload bytes in all. */
   readonly bytes: number
-  /** Traceroutes: the hops that must be seen before the end, in order; empty where any will do. */
-  readonly via: readonly Address[]
+  /** Traceroutes: the hops that must be seen before the end, in order; null where any will do. */
+  readonly via: readonly Address[] | null
   /** Neighbours and ARP: the MAC that the address must have; null where any will do. */
   readonly mac: string | null
   /** TCP, UDP and HTTP: the port to go to; null for one that the end chooses. */

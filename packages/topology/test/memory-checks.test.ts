@@ -208,6 +208,17 @@ describe('what must come of a check', () => {
     ])
   })
 
+  it('may be that there is no hop, or any', () => {
+    const checks = [
+      '{ from: red, to: blue, family: 4, via: [] }',
+      '{ from: red, to: far, family: 4, via: [] }',
+      '{ from: red, to: far, family: 4, via: ["fd00::9"] }',
+      '{ from: red, to: far, family: 4 }',
+    ]
+    const all = results(checks.map((check) => `\n        - traceroute: ${check}`).join(''))
+    expect(all.map(([ok]) => ok)).toEqual([true, false, true, true])
+  })
+
   it('may be a way', () => {
     const ways = results(`
       - ping: { from: red, to: far, family: 4, count: 1 }

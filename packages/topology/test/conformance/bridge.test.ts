@@ -31,7 +31,7 @@ conform({
       flow: 'pod to pod, same node',
       section: 'B',
       title: 'no hop between',
-      check: { traceroute: { from: 'web', to: 'db' } },
+      check: { traceroute: { from: 'web', to: 'db', via: [] } },
       sees: [{ at: 'n1/db', way: 'out', fields: { 'ip.src': '10.22.0.2', 'ip.ttl': 1 } }],
     },
     {

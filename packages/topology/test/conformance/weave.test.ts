@@ -61,7 +61,7 @@ conform({
       flow: 'pod to pod, other node',
       section: 'Appendix B',
       title: 'no hop between',
-      check: { traceroute: { from: 'red', to: 'green' } },
+      check: { traceroute: { from: 'red', to: 'green', via: [] } },
       sees: [{ at: 'n2/green', way: 'out', fields: { 'ip.src': '10.32.0.2', 'ip.ttl': 1 } }],
     },
     serviceCase('red', 'blue', [{ at: 'n1/red', way: 'out', fields: { 'ip.src': '10.96.0.10', 'tcp.srcport': 80 } }]),
