@@ -57,8 +57,9 @@ export interface FramePoolOptions {
   /** Puts the arena in a SharedArrayBuffer, so that workers can see it. Default false. */
   shared?: boolean
   /** Room beside the arena for tables, which programs in WebAssembly work on: a switch whose tables find none runs in
-   * JavaScript. 0 to 1 GiB; what is not used takes no memory. Default 4 MiB: a switch of 65,536 addresses takes 2.1 MiB, one
-   * of 8,192 0.3, one of 1,048,576 33; being VLAN-aware 0.4 more, and 4 KiB for each port above 72. */
+   * JavaScript. 0 to 1 GiB; what is not used takes no memory. Default 8 MiB: a switch of 65,536 addresses takes 2.1 MiB, one
+   * of 8,192 0.3, one of 1,048,576 33; being VLAN-aware 0.4 more, and 4 KiB for each port above 72. A NAT of 65,536 flows takes
+   * 5 MiB, one of 1,048,576 80. */
   tables?: number
 }
 
@@ -155,8 +156,8 @@ export class FramePool {
       throw new RangeError(`frames x frameSize is ${size} bytes; a pool takes at most 4 GiB`)
     }
     const n = this.frames
-    const tables = checkRange('tables', options.tables ?? 4 << 20, 0, 1 << 30)
-    const columns = 2 * Math.ceil(n / 16) * 64
+    const tables = checkRange('tables', options.tables ?? 8 << 20, 0, 1 << 30)
+    const columns = 3 * Math.ceil(n / 16) * 64 + 2 * Math.ceil(n / 64) * 64
     const whole = Math.min(size + columns + tables, LARGEST)
     const arena = makeBuffer(whole, options.shared ?? false)
     this.bytes = new Uint8Array(arena, 0, size)
@@ -166,15 +167,15 @@ export class FramePool {
     this.off = this.tables.array(Uint32Array, n)
     this.len = this.tables.array(Uint32Array, n)
     this.port = new Uint16Array(n)
-    this.flags = new Uint8Array(n)
-    this.gsoType = new Uint8Array(n)
+    this.flags = this.tables.array(Uint8Array, n)
+    this.gsoType = this.tables.array(Uint8Array, n)
     this.gsoSize = new Uint16Array(n)
     this.hdrLen = new Uint16Array(n)
     this.csumStart = new Uint16Array(n)
     this.csumOffset = new Uint16Array(n)
     this.outerL4 = new Uint16Array(n)
     this.innerL3 = new Uint16Array(n)
-    this.refs = new Uint32Array(n)
+    this.refs = this.tables.array(Uint32Array, n)
     this.#free = new Uint32Array(n)
     for (let i = 0; i < n; i++) this.#free[i] = n - 1 - i
     this.#spare[0] = n

@@ -124,7 +124,7 @@ export class Encap implements Element {
       ...(options.srcMac === undefined ? {} : { srcMac: options.srcMac }),
     })
     this.#v6 = options.local.includes(':')
-    this.#rows = new Int32Array(RUN).fill(this.#row)
+    this.#rows = pool.tables.array(Int32Array, RUN).fill(this.#row)
   }
 
   /** Bytes that it puts in front of a frame, the outer Ethernet header included. */

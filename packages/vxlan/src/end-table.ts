@@ -56,7 +56,7 @@ export class EndTable {
   /** By `Seen`. */
   readonly seen: Int32Array = new Int32Array(24)
   /** By `UnwrapRun`. */
-  readonly sources: Int32Array = new Int32Array(4 * RUN)
+  readonly sources: Int32Array
   readonly #rows: Int32Array = new Int32Array(MOST * ROW)
   readonly #used: boolean[] = []
   readonly #known: ReadonlySet<number>[] = []
@@ -64,7 +64,7 @@ export class EndTable {
   readonly #networks: Map<string, readonly [end: number, vni: number, network: number]> = new Map()
   /** The same, open addressing, at most a quarter full, four words each: the VNI's bytes as they are read from a frame, the
    * endpoint + 1, the network. */
-  #table: Int32Array = new Int32Array(1 << 12)
+  #table: Int32Array
   /* Made anew when the table has grown: read them once a batch. */
   unwrap: Unwrap
   #run4: UnwrapRun
@@ -73,6 +73,8 @@ export class EndTable {
   /** Use `EndTable.of`. */
   private constructor(pool: FramePool) {
     this.pool = pool
+    this.sources = pool.tables.array(Int32Array, 4 * RUN)
+    this.#table = pool.tables.array(Int32Array, 1 << 12)
     const arrays = this.#arrays()
     const rules = makeRules(arrays)
     this.unwrap = makeUnwrap(arrays, rules)
@@ -157,7 +159,7 @@ export class EndTable {
     let size = this.#table.length
     while (this.#networks.size * 16 > size) size *= 2
     const grown = size !== this.#table.length
-    if (grown) this.#table = new Int32Array(size)
+    if (grown) this.#table = this.pool.tables.array(Int32Array, size)
     else this.#table.fill(0)
     for (const [end, vni, network] of this.#networks.values()) this.#enter(end, vni, network)
     if (!grown) return

@@ -82,13 +82,13 @@ const tables = new WeakMap<FramePool, OuterTable>()
 /** Outer headers of all tunnels of a pool. A row is known by the place of its first word. */
 export class OuterTable {
   readonly pool: FramePool
-  #rows: Int32Array = new Int32Array(FIRST)
+  #rows: Int32Array
   #end = 0
   /** Rows that were given back, by their size. */
   readonly #free: Map<number, number[]> = new Map()
   readonly #used: Map<number, OuterOptions> = new Map()
-  readonly #ids: Uint16Array = new Uint16Array(IDS)
-  readonly #tos: Uint8Array = new Uint8Array(TABLES * TABLE_SPAN)
+  readonly #ids: Uint16Array
+  readonly #tos: Uint8Array
   readonly #tosOf: Map<string, number> = new Map()
   readonly #reader: FlowReader
   readonly #signs: Uint8Array
@@ -102,9 +102,15 @@ export class OuterTable {
 
   /** Use `OuterTable.of`. */
   private constructor(pool: FramePool) {
+    const { tables: room } = pool
     this.pool = pool
+    this.#rows = room.array(Int32Array, FIRST)
+    this.#ids = room.array(Uint16Array, IDS)
+    this.#tos = room.array(Uint8Array, TABLES * TABLE_SPAN)
     this.#reader = flowReader(pool)
-    this.#signs = tunnelSigns()
+    const signs = tunnelSigns()
+    this.#signs = room.array(Uint8Array, signs.length)
+    this.#signs.set(signs)
     this.wrap = makeWrap(this.#arrays())
     this.run4 = makeRun4(this.#arrays())
     this.run6 = makeRun6(this.#arrays())
@@ -140,7 +146,7 @@ export class OuterTable {
       row = this.#end
       this.#end += size
       if (this.#end > this.#rows.length) {
-        const more = new Int32Array(this.#rows.length * 2)
+        const more = this.pool.tables.array(Int32Array, this.#rows.length * 2)
         more.set(this.#rows)
         this.#rows = more
         this.wrap = makeWrap(this.#arrays())

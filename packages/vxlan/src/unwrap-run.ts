@@ -11,12 +11,14 @@ import {
   LOCAL,
   NO_TAGS,
   PORT,
+  pseudoSum,
   ROW,
   Seen,
   type UnwrapRun,
   VERIFY,
   ZERO6,
 } from './unwrap.ts'
+import { type UnwrapRest, wasmUnwrap4 } from './wasm-runs.ts'
 
 /*
  * The fast way out of tunnels: packets that are ours alone, whole, for the endpoint's own address and of one network lose their
@@ -31,19 +33,25 @@ const CHECKED = 2
 /** The first word of a GENEVE header around Ethernet without options, as it is read in little-endian order. */
 const PLAIN_GENEVE = 0x58650000
 
-/** Makes the run of endpoints of VXLAN over IPv4: the same with less to ask. */
-export function makeRun4({ pool, seen, rows, table, sources }: EndArrays, { ecn }: EndRules): UnwrapRun {
+/** Makes the run of endpoints of VXLAN over IPv4: the same with less to ask, in WebAssembly as far as
+ * that goes. */
+export function makeRun4(arrays: EndArrays, rules: EndRules): UnwrapRun {
+  const run = makeRest4(arrays, rules)
+  return wasmUnwrap4(arrays, run) ?? ((frames, start, stop, end) => run(frames, start, stop, end, start))
+}
+
+function makeRest4({ pool, seen, rows, table, sources }: EndArrays, { ecn }: EndRules): UnwrapRest {
   const { data, off, len, flags, gsoType, refs } = pool
   const { sum } = checksum
   const wrap = table.length - 1
-  return (frames, start, stop, endpoint) => {
+  return (frames, start, stop, endpoint, base) => {
     const row = endpoint * ROW
     const port = rows[row + PORT] as number
     const local = rows[row + LOCAL] as number
     const verify = ((rows[row + BITS] as number) & VERIFY) !== 0
     const mark = endpoint + 1
-    let vni = -1
-    let network = -1
+    let vni = start === base ? -1 : (seen[Seen.Vni] as number)
+    let network = start === base ? -1 : (seen[Seen.Network] as number)
     let i = start
     for (; i < stop; i++) {
       const f = frames[i] as number
@@ -75,7 +83,7 @@ export function makeRun4({ pool, seen, rows, table, sources }: EndArrays, { ecn 
         vni = key
       }
       if ((head & 0x3000000) !== 0 && !ecn(o + 50, o + n, head >>> 24)) break
-      sources[(i - start) << 2] = source
+      sources[(i - base) << 2] = source
       off[f] = o + 50
       len[f] = n - 50
     }
@@ -198,10 +206,4 @@ export function makeRunAny({ pool, seen, rows, known, table, sources }: EndArray
     seen[Seen.Network] = network
     return i
   }
-}
-
-/** Sum of UDP's pseudo-header of two addresses in little-endian words. */
-function pseudoSum(src: number, dst: number, length: number): number {
-  const s = (src & 0xffff) + (src >>> 16) + (dst & 0xffff) + (dst >>> 16)
-  return swap(((s & 0xffff) + (s >>> 16) + ((s & 0xffff) + (s >>> 16) > 0xffff ? 1 : 0)) & 0xffff) + 17 + length
 }

@@ -283,3 +283,9 @@ export function home(key: number, endpoint: number, words: number): number {
   const h = Math.imul(key ^ (endpoint << 24), 0x9e3779b1)
   return ((h ^ (h >>> 15)) << 2) & (words - 1)
 }
+
+/** Sum of UDP's pseudo-header of two addresses in little-endian words. */
+export function pseudoSum(src: number, dst: number, length: number): number {
+  const s = (src & 0xffff) + (src >>> 16) + (dst & 0xffff) + (dst >>> 16)
+  return swap(((s & 0xffff) + (s >>> 16) + ((s & 0xffff) + (s >>> 16) > 0xffff ? 1 : 0)) & 0xffff) + 17 + length
+}

@@ -1,8 +1,18 @@
-// The runs that most frames go by, beside the long ways: the same bytes, columns, tables, counters and account.
-import { Batch, type Element, type Frame, type FramePool, Link, nextPortId } from '@l2l3/switch-core'
+// The runs that most frames go by, in WebAssembly and in JavaScript, beside the long ways: the same bytes, columns, tables,
+// counters and account.
+import {
+  Batch,
+  type Element,
+  type Frame,
+  type FramePool,
+  type FramePoolOptions,
+  Link,
+  nextPortId,
+} from '@l2l3/switch-core'
 import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { Decap, Encap, ovn, type TunnelNetwork, Vtep } from '../src/index.ts'
+import { OuterTable } from '../src/outer.ts'
 import { ANN, BEN, bench, hex, udpFrame } from './tunnel-lab.ts'
 
 const CEM = '66:00:00:00:00:03'
@@ -193,11 +203,17 @@ function harmed(packets: readonly Uint8Array[], harms: Way['harms']): Given[] {
   })
 }
 
+const WAYS: Readonly<Record<string, FramePoolOptions>> = {
+  'in WebAssembly': {},
+  'in WebAssembly, on shared memory': { shared: true },
+  'in JavaScript': { tables: 0 },
+}
+
 /** Does it by the fast ways and by the long ones: what came of it is the same. */
-function alike<T>(run: (listening: boolean) => T): T {
-  const [fast, long] = [run(false), run(true)]
-  expect(fast).toEqual(long)
-  return fast
+function alike<T>(run: (listening: boolean, pool: FramePoolOptions) => T): T {
+  const long = run(true, {})
+  for (const pool of Object.values(WAYS)) expect(run(false, pool)).toEqual(long)
+  return long
 }
 
 describe('the fast ways do what the long ways do', () => {
@@ -206,8 +222,8 @@ describe('the fast ways do what the long ways do', () => {
     fc.assert(
       fc.property(way, fc.boolean(), (w, anyVni) => {
         const { ends, local, remote, options } = settings(w)
-        const done = alike((listening) => {
-          const b = bench({ frames: 256, frameSize: 700 })
+        const done = alike((listening, pool) => {
+          const b = bench({ frames: 256, frameSize: 700, ...pool })
           if (listening) b.pool.trace = LISTENER
           const [wire, inside] = [new Clerk(b.pool), new Clerk(b.pool)]
           give(b.pool, new Encap(b.pool, { ...ends, vni: 7, local, remote, options, out: wire }), w.frames, w.size)
@@ -223,7 +239,7 @@ describe('the fast ways do what the long ways do', () => {
         expect(done.report).toMatchObject({ balanced: true, held: 0 })
         through += done.inside.length
       }),
-      { numRuns: 150 },
+      { numRuns: 80 },
     )
     expect(through).toBeGreaterThan(100)
   })
@@ -242,8 +258,8 @@ describe('the fast ways do what the long ways do', () => {
       fc.property(way, more, (w, m) => {
         const { ends, local, remote, options } = settings(w)
         const knownOptions = options
-        const done = alike((listening) => {
-          const b = bench({ frames: 512, frameSize: 700 })
+        const done = alike((listening, pool) => {
+          const b = bench({ frames: 512, frameSize: 700, ...pool })
           if (listening) b.pool.trace = LISTENER
           const [wire, inside] = [new Clerk(b.pool), new Clerk(b.pool)]
           const toWire = m.one ? wire : b.loop.link(wire, 'wire', 512)
@@ -284,11 +300,49 @@ describe('the fast ways do what the long ways do', () => {
         expect(done.report).toMatchObject({ balanced: true, held: 0 })
         through += done.inside.length
       }),
-      { numRuns: 150 },
+      { numRuns: 80 },
     )
     expect(through).toBeGreaterThan(100)
   })
 })
+
+for (const [way, options] of Object.entries(WAYS)) {
+  it(`takes common frames ${way}, also where there are more far ends than there was room for at first`, () => {
+    const b = bench({ frames: 128, ...options })
+    const wire = new Clerk(b.pool)
+    const ends = { vni: 7, local: '192.168.77.1', remote: '192.168.77.2', udpChecksum: false } as const
+    const encap = new Encap(b.pool, { ...ends, out: wire })
+    const inside = new Clerk(b.pool)
+    const decap = new Decap(b.pool, { vni: 7, local: ends.remote, out: b.loop.link(inside) })
+    const frames = Array.from({ length: 40 }, (_, i) => ({
+      bytes: udpFrame({ from: ANN, to: BEN, tos: i % 3, ports: [i, 9], data: Buffer.alloc(i + 18) }),
+    }))
+    const stores = vi.spyOn(DataView.prototype, 'setInt32')
+    const loads = vi.spyOn(DataView.prototype, 'getInt32')
+    for (let round = 0; round < 2; round++) {
+      stores.mockClear()
+      loads.mockClear()
+      give(b.pool, encap, frames, 40)
+      expect(stores.mock.calls.length).toBe(way === 'in JavaScript' ? 40 * 12 : 0)
+      give(
+        b.pool,
+        decap,
+        wire.bytes.splice(0).map((bytes) => ({ bytes })),
+        40,
+      )
+      b.loop.settle()
+      expect(inside.bytes.splice(0)).toEqual(frames.map(({ bytes }) => Buffer.from(bytes)))
+      if (way !== 'in JavaScript') expect(loads).not.toHaveBeenCalled()
+      if (round === 0) {
+        const table = OuterTable.of(b.pool)
+        const first = table.optionsOf(0)
+        while (table.size < 9_100) table.add(first)
+      }
+    }
+    stores.mockRestore()
+    loads.mockRestore()
+  })
+}
 
 it('any packets in a batch: nothing beyond a frame is written, and every one is accounted for', () => {
   const b = bench({ frames: 128, frameSize: 300 })
