@@ -30,6 +30,7 @@ import { type FastRun, fastRun } from './translate/fast-run.ts'
 import { DESTINATION, rewrite, SOURCE } from './translate/halves.ts'
 import { NewFlows, OPENED, type Transposition, UNTRACKED } from './translate/new-flows.ts'
 import { endStanding } from './translate/standing.ts'
+import { wasmRun } from './translate/wasm-run.ts'
 import { IPV6, Place, Proto, QUERY, Read, readTuple, Tuple } from './tuple.ts'
 
 /*
@@ -138,7 +139,7 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
     oneOf('untransposed', options.untransposed, ['drop', 'pass'])
     if (options.mss !== undefined && options.mss !== 'mtu') checkRange('mss', options.mss, 48, 65_495)
     this.#transposition = (options.icmpTransposition ?? true) ? 'translate' : (options.untransposed ?? 'pass')
-    this.conntrack = new Conntrack(options)
+    this.conntrack = new Conntrack(options, this.pool.tables)
     this.addresses = options.addresses ?? new Addresses6({ max: Math.max(1024, this.conntrack.maxFlows * 2), seed })
     this.fragments = new Fragments(this.pool, loop.clock, this, { seed, ...options.fragments })
     this.#fresh = new NewFlows(
@@ -147,7 +148,8 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
       { destination, source, masquerade, outside, outsidePorts },
       options.random ?? seededDice32(seed),
     )
-    this.fastRun = fastRun({ ...this.pool, ...this.conntrack })
+    const arrays = { ...this.pool, ...this.conntrack }
+    this.fastRun = wasmRun(this.pool, arrays) ?? fastRun(arrays)
     this.#explain = new Explain(this.pool, this.conntrack, this.addresses)
     this.#errors = new Errors(this.pool, this.conntrack, this.addresses, this.#fresh)
     this.conntrack.onEnd = (flow) => {
@@ -194,13 +196,17 @@ export class Nat implements RouterGate, Ticker, FragmentWaiter, FlowEnder {
     }
   }
 
-  /** Ends all flows and what waits, tells it to those who watch, and does nothing more on its own. Its router has lost its gate
-   * before. */
+  /** Ends all flows and what waits, tells it to those who watch, and does nothing more on its own; the room that its tables have beside
+   * the frames goes back to the pool. Its router has lost its gate before. Not while it translates. */
   close(): void {
     this.#stop()
     this.#fresh.close()
     this.fragments.drop(null, Drop.PortDown)
     for (let flow = 0; flow < this.conntrack.maxFlows; flow++) if (this.conntrack.has(flow)) this.conntrack.remove(flow)
+    if (this.fastRun.close !== undefined) {
+      this.fastRun.close()
+      this.conntrack.leave()
+    }
     this.#events.tell()
   }
 

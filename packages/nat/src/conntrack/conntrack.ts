@@ -1,3 +1,4 @@
+import type { Room } from '@l2l3/switch-core'
 import { tcp, u16 } from '@l2l3/switch-core/wire'
 import { ANSWER, type Place, Proto, QUERY } from '../tuple.ts'
 import { FlowTable, type FlowTableOptions } from './flow-table.ts'
@@ -77,8 +78,9 @@ export class Conntrack extends FlowTable {
   /** Of SYNs that changed nothing: id of the flow, and the number that acknowledges it. */
   readonly #ignored: Int32Array = new Int32Array(IGNORED * 2)
 
-  constructor(options: ConntrackOptions = {}) {
-    super(options)
+  /** @param room see `FlowTable` */
+  constructor(options: ConntrackOptions = {}, room: Room | null = null) {
+    super(options, room)
     this.timeouts = timeoutsOf(options.profile, options.timeouts)
     this.tcpLoose = options.tcpLoose ?? true
     this.tcpEndAtOnce = options.tcpEndAtOnce ?? false

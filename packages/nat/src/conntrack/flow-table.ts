@@ -1,4 +1,4 @@
-import { checkRange, makeBuffer } from '@l2l3/switch-core'
+import { checkRange, makeBuffer, type Room } from '@l2l3/switch-core'
 import type { Tuple } from '../tuple.ts'
 import * as R from './record.ts'
 
@@ -17,7 +17,8 @@ import * as R from './record.ts'
  *
  * A record is one line only where the first begins at the start of one. An ArrayBuffer mostly begins 16 bytes behind, and then the
  * counts of each flow are in another line, for which the fast run has not asked in time: a frame of a million flows took 114 ns
- * instead of 55 (measured). A memory of WebAssembly starts at a page; all that the table needs is in one.
+ * instead of 55 (measured). So records and index are in the room beside the frames, where every place starts at a line and the
+ * fast run in WebAssembly reaches them; or, where they find none, with the rest in a memory of WebAssembly, which starts at a page.
  *
  * A flow whose time is up is gone for whoever looks: it is taken out when it is met, when room is needed, or by `sweep`,
  * which looks at a slice of the records at a time. Removing tells `onEnd`, which frees what the flow held.
@@ -44,7 +45,8 @@ export type WhenFull = 'refuse' | 'evict'
 /** Settings of the table. */
 export interface FlowTableOptions {
   /** Flows at most; 16 to 4,194,304. Default 65,536. A flow takes 116 bytes where that is a power of two (else up to
-   * 196), and with the first of IPv6 another 56 to 88 for addresses. */
+   * 196), and with the first of IPv6 another 56 to 88 for addresses. 80 of them (up to 160) are beside the frames where the pool has room
+   * (`FramePoolOptions.tables`): then known flows take the fast run in WebAssembly. */
   maxFlows?: number
   /** Default `refuse`. */
   whenFull?: WhenFull
@@ -74,9 +76,9 @@ export class FlowTable {
   readonly maxFlows: number
   readonly whenFull: WhenFull
   readonly counting: boolean
-  /* For loops that work on many packets. */
-  readonly records: Int32Array
-  readonly index: Int32Array
+  /* For loops that work on many packets. `leave` puts others in their place. */
+  records: Int32Array
+  index: Int32Array
   /** What is seldom needed of the flows, eight words each. */
   readonly rest: Int32Array
   /** How far a hash is shifted to give its home slot. */
@@ -90,6 +92,7 @@ export class FlowTable {
   onEnd: (flow: number) => void = nobody
   /** Milliseconds of the clock, 32 bits: set by `at`. */
   ms = 0
+  readonly #room: Room | null
   readonly #mask: number
   readonly #free: Uint32Array
   #spare: number
@@ -99,7 +102,8 @@ export class FlowTable {
   #victimHand = 0
   #ns = -1
 
-  constructor(options: FlowTableOptions = {}) {
+  /** @param room where records and index are to be, if there is place: then the fast run is in WebAssembly */
+  constructor(options: FlowTableOptions = {}, room: Room | null = null) {
     const max = checkRange('maxFlows', options.maxFlows ?? 65_536, 16, 1 << 22)
     this.maxFlows = max
     this.whenFull = options.whenFull ?? 'refuse'
@@ -120,11 +124,14 @@ export class FlowTable {
     const records = (2 ** Math.ceil(Math.log2(max)) + 1) << R.RECORD_SHIFT
     const rest = max << R.REST_SHIFT
     const index = (1 << bits) + 1
-    const buffer = pages(4 * (records + rest + index + max))
-    this.records = new Int32Array(buffer, 0, records)
-    this.rest = new Int32Array(buffer, 4 * records, rest)
-    this.index = new Int32Array(buffer, 4 * (records + rest), index)
-    this.#free = new Uint32Array(buffer, 4 * (records + rest + index), max)
+    const near = room === null ? null : inRoom(room, records, index)
+    this.#room = room
+    const words = near === null ? records + index : 0
+    const buffer = pages(4 * (words + rest + max))
+    this.records = near?.records ?? new Int32Array(buffer, 0, records)
+    this.index = near?.index ?? new Int32Array(buffer, 4 * records, index)
+    this.rest = new Int32Array(buffer, 4 * words, rest)
+    this.#free = new Uint32Array(buffer, 4 * (words + rest), max)
     for (let i = 0; i < max; i++) this.#free[i] = max - 1 - i
     this.#spare = max
   }
@@ -132,6 +139,15 @@ export class FlowTable {
   /** Flows, including those whose time is up and that await the sweep. */
   get size(): number {
     return this.maxFlows - this.#spare
+  }
+
+  /** Gives the room back that an empty table has; it goes on elsewhere. Nobody may hold its arrays. */
+  leave(): void {
+    const { records, index } = this
+    this.records = new Int32Array(records.length)
+    this.index = new Int32Array(index.length)
+    this.#room?.release(records)
+    this.#room?.release(index)
   }
 
   /** Bytes of memory that the table has taken: all it will. */
@@ -397,6 +413,16 @@ function multiplier(seed: number, i: number): number {
   h = Math.imul(h ^ (h >>> 16), 0x7feb352d)
   h = Math.imul(h ^ (h >>> 15), 0x846ca68b)
   return (h ^ (h >>> 16)) | 1
+}
+
+/** Records and index of so many words in a room, or null where they do not both find place. (There a place is whole cache lines, so that
+ * three words behind the index may be read.) */
+function inRoom(room: Room, records: number, index: number): { records: Int32Array; index: Int32Array } | null {
+  const arrays = { records: room.array(Int32Array, records), index: room.array(Int32Array, index) }
+  if (room.has(arrays.records) && room.has(arrays.index)) return arrays
+  room.release(arrays.records)
+  room.release(arrays.index)
+  return null
 }
 
 /** Memory that starts at a page; where there is less than a page of it, all of it is near anyway. */

@@ -20,6 +20,8 @@ import * as R from '../conntrack/record.ts'
  *
  * The loops are closures over the arrays (packages/switch-core/src/frame-loops.ts says why), and call nothing. What depends on the frame
  * alone is looked at once, while its header is at hand.
+ *
+ * Where the tables found room beside the frames, the same in WebAssembly stands in for it (wasm-run.ts).
  */
 
 /** Frames that are staged at a time. */
@@ -54,6 +56,8 @@ export interface FastRun {
   /** Translates the staged frames from the `i`th on, up to the first that is not common, and gives its number. `n` and `zone` as they
    * were staged; `now` in milliseconds. */
   run(i: number, n: number, zone: number, now: number): number
+  /** Lets go of the arrays: no frame is common from now on. Where it is missing, they are held as long as the run is. */
+  close?(): void
 }
 
 /** Makes the fast run over a pool and a table. */

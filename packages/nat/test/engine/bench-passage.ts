@@ -2,7 +2,15 @@
  * Two passages on the bench: what goes from `pods` to `uplink` is masqueraded as 203.0.113.1, what comes back is not, and one port of it is
  * mapped to a pod. Frames have a guard around them, so that a byte that is written beside them shows.
  */
-import { Batch, type DropName, type Frame, FramePool, Loop, VirtualClock } from '@l2l3/switch-core'
+import {
+  Batch,
+  type DropName,
+  type Frame,
+  FramePool,
+  type FramePoolOptions,
+  Loop,
+  VirtualClock,
+} from '@l2l3/switch-core'
 import { parseIpv4 } from '@l2l3/switch-core/wire'
 import { expect } from 'vitest'
 import { Addresses6, Nat, type NatOptions, Passage } from '../../src/index.ts'
@@ -21,8 +29,8 @@ export class TwoPassages {
   readonly back: Passage
   readonly #batch: Batch = new Batch(256)
 
-  constructor(options: NatOptions = {}, frames = 512) {
-    this.pool = new FramePool({ frames, frameSize: 2000 })
+  constructor(options: NatOptions = {}, frames = 512, pool: FramePoolOptions = {}) {
+    this.pool = new FramePool({ frames, frameSize: 2000, ...pool })
     this.loop = new Loop(this.pool, this.clock)
     const addresses = new Addresses6({ max: 1024 })
     const source = new SourceNat(addresses, { to: ['203.0.113.1'] })

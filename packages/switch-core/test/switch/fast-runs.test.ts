@@ -203,7 +203,7 @@ for (const [way, pool] of Object.entries(WAYS).slice(0, 3)) {
 }
 
 test('a switch whose tables find no room beside the frames runs in JavaScript', () => {
-  const lab = new Lab(2, { maxEntries: 1 << 17 })
+  const lab = new Lab(2, { maxEntries: 1 << 17 }, { tables: 4 << 20 })
   expect(lab.pool.tables.has(lab.switch.fdb.table)).toBe(false)
   lab.send(1, frame(mac(9), mac(1), '', 4))
   const text = frame(mac(1), mac(0), '', 4)
