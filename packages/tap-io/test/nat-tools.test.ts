@@ -39,18 +39,18 @@ describe.each(worlds)('programs across $world NAT', ({ join }) => {
   }
 
   does('ping', async () => {
-    const { code, text } = await lab.run('inside', 'ping -n -c 5 -i 0.05 -W 2 203.0.113.2')
+    const { code, text } = await lab.run('inside', 'ping -n -c 5 -i 0.2 -W 2 203.0.113.2')
     expect([code, /(\d+) received/.exec(text)?.[1]]).toEqual([0, '5'])
     // Two at once have ids of their own, also where both want the same.
     const [a, b] = await Promise.all([
-      lab.run('inside', 'ping -n -e 77 -I 10.22.0.11 -c 3 -i 0.1 -W 2 203.0.113.2'),
-      lab.run('inside', 'ping -n -e 77 -I 10.22.0.12 -c 3 -i 0.1 -W 2 203.0.113.2'),
+      lab.run('inside', 'ping -n -e 77 -I 10.22.0.11 -c 3 -i 0.2 -W 2 203.0.113.2'),
+      lab.run('inside', 'ping -n -e 77 -I 10.22.0.12 -c 3 -i 0.2 -W 2 203.0.113.2'),
     ])
     expect([a.code, b.code]).toEqual([0, 0])
   })
 
   does('ping of 5,000 bytes, in fragments', async () => {
-    const { text } = await lab.run('inside', 'ping -n -c 3 -i 0.05 -W 2 -s 5000 203.0.113.2')
+    const { text } = await lab.run('inside', 'ping -n -c 3 -i 0.2 -W 2 -s 5000 203.0.113.2')
     expect(/(\d+) received/.exec(text)?.[1]).toBe('3')
   })
 

@@ -158,7 +158,9 @@ async function pinged(netns: string, ...options: string[]): Promise<string> {
   const ping = inNamespace(netns, 'ping', '-n', '-c', '3', '-i', '0.05', ...options)
   const said = await ping.catch((error: Error) => error.message)
   const [, sent, back, more = ''] = /(\d+) packets transmitted, (\d+) received(.*), \d+% packet loss/.exec(said) ?? []
-  return sent === undefined ? said : `${back} of ${sent}${more}`
+  if (sent === undefined) return said
+  // With a deadline ping asks once more for each answer that is late: all that matters is that none is missing.
+  return Number(sent) > 3 && back === sent && more === '' ? '3 of 3' : `${back} of ${sent}${more}`
 }
 
 /* Each end of a connection sends noise to the other and says what it sent and what it got, by length and digest; the Python is

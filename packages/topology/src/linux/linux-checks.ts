@@ -64,8 +64,9 @@ const CHECKS: Readonly<Record<CheckKind, Trial>> = {
   neigh: neighbourCheck,
 }
 
-/** Seconds between requests. */
-const PING_INTERVAL = 0.05
+/** Seconds between requests; and so long ping waits for the last answer, where others came (`-W` is for none at all). On a busy
+ * machine an answer may well take 50 ms. */
+const PING_INTERVAL = 0.2
 
 async function systemPing(check: CheckSpec, place: CheckPlace): Promise<CheckResult> {
   const { address, count, bytes, timeout } = check
