@@ -88,7 +88,7 @@ export function descriptors(): number {
 }
 
 /** Waits until something is so. */
-export async function until(what: () => boolean, ms = 5000): Promise<void> {
+export async function until(what: () => boolean, ms = 30_000): Promise<void> {
   const end = Date.now() + ms
   while (!what()) {
     if (Date.now() > end) throw new Error(`waited ${ms} ms in vain for ${what}`)
