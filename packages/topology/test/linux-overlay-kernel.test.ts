@@ -70,7 +70,7 @@ function run(
 }
 
 async function until(what: string, done: () => boolean): Promise<void> {
-  for (let i = 0; i < 400; i++) {
+  for (let i = 0; i < 3000; i++) {
     if (done()) return
     await sleep(10)
   }

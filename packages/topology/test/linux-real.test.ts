@@ -112,7 +112,7 @@ function said(child: ChildProcess): Promise<string> {
 }
 
 async function until(what: string, done: () => boolean | Promise<boolean>): Promise<void> {
-  for (let i = 0; i < 400; i++) {
+  for (let i = 0; i < 1200; i++) {
     if (await done()) return
     await sleep(25)
   }
